@@ -1,0 +1,176 @@
+"""The engine of one process: a bounded queue and one thread that owns the session. Ring: adapter.
+
+The thread takes whatever is queued, up to `max_batch`, and never waits to fill a batch: on a CPU a batch saves
+nothing, and a waiting picture only grows older.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud.detect import RawOutput
+from cloud.engine import BatchRunner
+from shared.deadline import Deadline
+from shared.error_code import ErrorCode
+from shared.errors import FireError
+from shared.logs import get_logger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Job:
+    tensor: NDArray[np.float32]
+    deadline: Deadline
+    queued_mono_s: float
+    future: Future[RawOutput]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchReport:
+    """What one turn of the session thread did, for the metrics."""
+
+    size: int
+    waits_s: tuple[float, ...]
+    run_s: float
+    dropped: int
+
+
+class LocalEngine:
+    """Owns the session thread. The queue holds `capacity` pictures; when it is full `submit` refuses."""
+
+    def __init__(
+        self,
+        run_batch: BatchRunner,
+        *,
+        capacity: int,
+        max_batch: int,
+        report: Callable[[BatchReport], None] = lambda report: None,
+    ) -> None:
+        """Start the thread."""
+        self._run_batch = run_batch
+        self._max_batch = max_batch
+        self._report = report
+        self._queue: queue.Queue[_Job | None] = queue.Queue(
+            maxsize=capacity + 1
+        )  # one more for the end mark
+        self._capacity = capacity
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._work, name="session", daemon=True)
+        self._thread.start()
+
+    def submit(self, tensor: NDArray[np.float32], deadline: Deadline) -> Future[RawOutput]:
+        """Queue one picture.
+
+        Raises:
+            FireError(CLOUD_OVERLOADED): the queue is full.
+            FireError(HTTP_UNAVAILABLE): the service is stopping.
+        """
+        if self._is_stopping:
+            raise FireError(ErrorCode.HTTP_UNAVAILABLE, "the service is stopping")
+        job = _Job(
+            tensor=tensor, deadline=deadline, queued_mono_s=deadline.clock.mono_s(), future=Future()
+        )
+        try:
+            if self._queue.qsize() >= self._capacity:
+                raise queue.Full
+            self._queue.put_nowait(job)
+        except queue.Full as err:
+            detail = f"{self._capacity} pictures wait already"
+            raise FireError(ErrorCode.CLOUD_OVERLOADED, detail, retry_after_s=1.0) from err
+        return job.future
+
+    def queued(self) -> int:
+        """Tell how many pictures wait."""
+        return self._queue.qsize()
+
+    def stop(self, timeout_s: float) -> None:
+        """Finish what is queued, then end the thread; what is left fails."""
+        self._is_stopping = True
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+        while not self._queue.empty():
+            job = self._queue.get_nowait()
+            if job is not None:
+                _fail(
+                    job,
+                    FireError(
+                        ErrorCode.HTTP_UNAVAILABLE, "the service stopped before this picture's turn"
+                    ),
+                )
+
+    def _work(self) -> None:
+        while True:
+            first = self._queue.get()
+            if first is None:
+                return
+            jobs, is_last = self._take_queued(first)
+            try:
+                self._serve(jobs)
+            except Exception as err:  # thread top: one bad turn must not end the service
+                get_logger().error("session_turn_failed", pictures=len(jobs), exc_info=err)
+                for job in jobs:
+                    _fail(job, FireError(ErrorCode.INTERNAL, str(err)))
+            if is_last:
+                return
+
+    def _take_queued(self, first: _Job) -> tuple[list[_Job], bool]:
+        jobs = [first]
+        while len(jobs) < self._max_batch:
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                return jobs, True
+            jobs.append(job)
+        return jobs, False
+
+    def _serve(self, jobs: list[_Job]) -> None:
+        clock = jobs[0].deadline.clock
+        started_mono_s = clock.mono_s()
+        live = []
+        for job in jobs:
+            if job.deadline.has_passed():
+                _fail(
+                    job,
+                    FireError(
+                        ErrorCode.DEADLINE_MISSED,
+                        "the picture waited past its deadline and was not run",
+                    ),
+                )
+            elif job.future.set_running_or_notify_cancel():
+                live.append(job)
+        if live:
+            self._run(live)
+        self._report(
+            BatchReport(
+                size=len(live),
+                waits_s=tuple(started_mono_s - job.queued_mono_s for job in live),
+                run_s=clock.mono_s() - started_mono_s,
+                dropped=len(jobs) - len(live),
+            )
+        )
+
+    def _run(self, jobs: list[_Job]) -> None:
+        try:
+            outputs = self._run_batch([job.tensor for job in jobs])
+        except FireError as err:
+            if len(jobs) == 1:
+                _fail(jobs[0], err)
+                return
+            for job in jobs:  # one poison picture costs one error, not a batch of them
+                self._run([job])
+            return
+        for job, output in zip(jobs, outputs, strict=True):
+            job.future.set_result(output)
+
+
+def _fail(job: _Job, error: FireError) -> None:
+    if not job.future.done():
+        job.future.set_exception(error)

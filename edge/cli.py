@@ -1,0 +1,233 @@
+"""The command line of the edge: run, check, classify, sample. Ring: rim."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge.capture import open_source, sim_settings
+from edge.classify import Classifier
+from edge.config import ENV_PREFIX, CameraSection, EdgeSettings
+from edge.policies import PolicyName
+from edge.service import EdgeService, camera_address
+from shared.annotate import annotate
+from shared.clock import SystemClock
+from shared.config import load_settings
+from shared.error_code import ErrorCode
+from shared.errors import ConfigError, FireError
+from shared.gather import Gathered
+from shared.ids import new_id
+from shared.imaging import ImageLimits, decode, jpeg_picture
+from shared.inference import best_cpu_variant, refuse_two_runtimes
+from shared.logs import configure_logs, get_logger, redact
+from shared.manifest import load_artifact, shipped_models
+from shared.scene import Scene
+from shared.startup import bound_opencv
+from shared.terminal import explained, for_each_picture, wait_for_stop
+from shared.types import Frame, Picture
+from shared.version import version
+
+_CONFIG = click.option("--config", type=click.Path(path_type=Path), help="TOML file.")
+_MODELS = click.option(
+    "--models", type=click.Path(path_type=Path), help="Folder of model artifacts."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version(), prog_name="emberlink-edge")
+def main() -> None:
+    """Fire and smoke at the edge: classify every frame, ask the cloud where it counts.
+
+    Supplements listed fire alarms; never replaces one.
+    """
+
+
+@main.command()
+@_CONFIG
+@click.option("--host", help="Address to listen on (127.0.0.1).")
+@click.option("--port", type=int, help="Port to listen on (5000).")
+@click.option("--cloud", "cloud_url", help="Address of the cloud; without it the edge works alone.")
+@click.option(
+    "--policy", type=click.Choice([p.value for p in PolicyName]), help="Forwarding policy."
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="Folder for what must survive a restart (run/edge).",
+)
+@_MODELS
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="NAME=URL",
+    help="A camera; may be given several times.",
+)
+def run(
+    config: Path | None,
+    host: str | None,
+    port: int | None,
+    cloud_url: str | None,
+    policy: str | None,
+    state: Path | None,
+    models: Path | None,
+    sources: tuple[str, ...],
+) -> None:
+    """Run the edge service until Ctrl-C."""
+    with explained():
+        flags = {
+            "server": {"host": host, "port": port},
+            "cloud": {"url": cloud_url},
+            "policy": {"name": policy},
+            "cameras": {name: {"source": url} for name, url in map(_named_source, sources)},
+            "state": state,
+            "models": models,
+        }
+        settings = load_settings(EdgeSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags)
+        configure_logs(level=settings.log.level)
+        for warning in settings.warnings():
+            get_logger().warning("setting_looks_wrong", detail=warning)
+        service = EdgeService(settings)
+        service.start()
+    wait_for_stop()
+    service.stop()
+
+
+@main.command()
+@_CONFIG
+def check(config: Path | None) -> None:
+    """Check configuration, model and cameras' addresses; exit 2 when something is wrong."""
+    with explained():
+        settings = load_settings(EdgeSettings, prefix=ENV_PREFIX, toml_path=config)
+        click.echo("ok    configuration")
+        for warning in settings.warnings():
+            click.echo(f"warn  {warning}")
+        refuse_two_runtimes()
+        classifier = _classifier(settings.models, settings.model.variant)
+        click.echo(
+            f"ok    model {classifier.identity.name} {classifier.identity.version} ({classifier.identity.sha256_12})"
+        )
+        for name, camera in settings.cameras.items():
+            _check_camera(name, camera, settings)
+        if not settings.cameras:
+            click.echo("ok    no camera: frames come over HTTP")
+        click.echo(
+            f"ok    cloud {redact(settings.cloud.url)}"
+            if settings.cloud.url
+            else "ok    no cloud: the edge works alone"
+        )
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON line a picture.")
+@click.option("--save", type=click.Path(path_type=Path), help="Folder for annotated pictures.")
+@click.option(
+    "--video-fps", default=2.0, show_default=True, help="Frames a second taken from videos."
+)
+@click.option("--variant", type=click.Choice(["int8", "fp32"]), help="Which file of the model.")
+@_MODELS
+def classify(
+    files: tuple[Path, ...],
+    as_json: bool,
+    save: Path | None,
+    video_fps: float,
+    variant: str | None,
+    models: Path | None,
+) -> None:
+    """Classify pictures, folders and videos; exit 1 when some could not be used."""
+    with explained():
+        limits = ImageLimits()
+        bound_opencv(limits.max_pixels)
+        classifier = _classifier(models, variant)
+        failed = for_each_picture(
+            files,
+            limits=limits,
+            video_fps=video_fps,
+            as_json=as_json,
+            save=save,
+            look=lambda found: _look(classifier, found),
+        )
+    sys.exit(1 if failed else 0)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--at",
+    "at_s",
+    default=40.0,
+    show_default=True,
+    help="Second of the scene; its fire starts at 8.",
+)
+@click.option(
+    "--source", default="sim:", show_default=True, help="Settings of the scene, as for a camera."
+)
+def sample(file: Path, at_s: float, source: str) -> None:
+    """Render one picture from the `sim:` camera, for machines without a photograph of a fire."""
+    with explained():
+        picture = jpeg_picture(Scene(sim_settings(source)).render(at_s).bgr_hwc_u8)
+        try:
+            file.write_bytes(picture.encoded)
+        except OSError as err:
+            raise ConfigError(ErrorCode.CONFIG_INVALID, f"{file}: {err.strerror}") from err
+    click.echo(
+        f"{file}: {picture.width_px} x {picture.height_px}, {len(picture.encoded)} bytes, second {at_s:g}"
+    )
+
+
+def _named_source(text: str) -> tuple[str, str]:
+    name, separator, url = text.partition("=")
+    if not separator or not url:
+        raise ConfigError(ErrorCode.CONFIG_INVALID, f"--source {redact(text)}: expected NAME=URL")
+    if redact(url) != url and ":" in url.partition("://")[2].rpartition("@")[0]:
+        detail = (
+            f"--source {name}: a password on the command line can be read by every user of this machine; "
+            f"set {ENV_PREFIX}__CAMERAS__{name.upper()}__PASSWORD, or password_file in the TOML file"
+        )
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
+    return name, url
+
+
+def _classifier(models: Path | None, variant: str | None) -> Classifier:
+    artifact = load_artifact(
+        models or shipped_models(),
+        "edge-classifier",
+        kind="classifier",
+        variant=variant or best_cpu_variant(),
+    )
+    return Classifier(artifact, at_once=1)
+
+
+def _check_camera(name: str, camera: CameraSection, settings: EdgeSettings) -> None:
+    address = camera_address(camera)
+    open_source(address, camera.fps, settings.limits.image_limits())
+    click.echo(f"ok    camera {name} at {redact(address.url)}")
+
+
+def _look(classifier: Classifier, found: Gathered) -> tuple[dict[str, Any], str, Any]:
+    picture = _picture(found)
+    now_at = SystemClock().now_at()
+    frame = Frame(frame_id=new_id(now_at), camera=None, picture=picture, captured_at=now_at)
+    started_s = time.perf_counter()
+    seen = classifier.classify(frame)
+    fields = {
+        "fire": round(seen.fire, 4),
+        "smoke": round(seen.smoke, 4),
+        "confidence": round(seen.confidence, 4),
+        "label": seen.label.value,
+        "latency_ms": round(1000 * (time.perf_counter() - started_s), 2),
+    }
+    text = f"{seen.label.value:5}  fire {seen.fire:.3f}  smoke {seen.smoke:.3f}"
+    headline = f"{seen.label.value}  fire {seen.fire:.2f}  smoke {seen.smoke:.2f}"
+    return fields, text, lambda: annotate(decode(picture).bgr_hwc_u8, headline, seen.label)
+
+
+def _picture(found: Gathered) -> Picture:
+    if isinstance(found.picture, FireError):
+        raise found.picture
+    return found.picture

@@ -1,0 +1,98 @@
+"""What the edge asks of a cloud, as an interface, with a pretended one for tests and demos. Ring: domain."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import parse_qs, urlsplit
+
+from shared.deadline import Deadline
+from shared.error_code import ErrorCode
+from shared.errors import LinkError
+from shared.types import Box, Detection, Label, Picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudAnswer:
+    """A usable answer: boxes in pixels of the picture that was sent; `model` names who gave it."""
+
+    label: Label
+    confidence: float
+    detections: tuple[Detection, ...]
+    model: dict[str, str]
+
+
+class CloudClient(Protocol):
+    """One cloud, own or commercial; safe for use by several threads."""
+
+    def infer(
+        self, picture: Picture, *, call_id: str, deadline: Deadline, traceparent: str | None
+    ) -> CloudAnswer:
+        """Ask once, with retries inside the deadline.
+
+        Args:
+            picture: as it is to be sent.
+            call_id: goes along as idempotency key; the same on every try.
+            deadline: nothing may take longer, whatever the peer does.
+            traceparent: W3C trace context to send on.
+
+        Raises:
+            LinkError: no usable answer; says whether the call certainly did not run.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of sockets."""
+        ...
+
+
+class MockCloudClient:
+    """A pretended cloud: waits, then says what it was told to say (`mock:?latency_s=0.3&label=fire&fail=0`)."""
+
+    def __init__(
+        self, *, latency_s: float = 0.3, label: Label = Label.FIRE, is_failing: bool = False
+    ) -> None:
+        """Keep what to pretend."""
+        self._latency_s = latency_s
+        self._label = label
+        self._is_failing = is_failing
+
+    @classmethod
+    def from_url(cls, url: str) -> MockCloudClient:
+        """Read the pretence from a `mock:` URL.
+
+        Raises:
+            ValueError: an unknown label or a latency that is not a number.
+        """
+        query = {key: values[-1] for key, values in parse_qs(urlsplit(url).query).items()}
+        return cls(
+            latency_s=float(query.get("latency_s", "0.3")),
+            label=Label(query.get("label", "fire")),
+            is_failing=query.get("fail", "0") == "1",
+        )
+
+    def infer(
+        self, picture: Picture, *, call_id: str, deadline: Deadline, traceparent: str | None
+    ) -> CloudAnswer:
+        """Pretend; a latency beyond the deadline is a timeout."""
+        time.sleep(min(self._latency_s, deadline.remaining_s()))
+        if deadline.has_passed():
+            raise LinkError(ErrorCode.CLOUD_TIMEOUT, "the pretended cloud was too slow")
+        if self._is_failing:
+            raise LinkError(
+                ErrorCode.CLOUD_UNREACHABLE, "the pretended cloud is down", certainly_not_run=True
+            )
+        box = Box(x1=0.0, y1=0.0, x2=picture.width_px / 2, y2=picture.height_px / 2)
+        found = (
+            () if self._label is Label.NONE else (Detection(label=self._label, score=0.9, box=box),)
+        )
+        return CloudAnswer(
+            label=self._label,
+            confidence=0.9,
+            detections=found,
+            model={"name": "mock", "version": "0.0.0", "sha256_12": "0" * 12},
+        )
+
+    def close(self) -> None:
+        """Nothing to let go of."""

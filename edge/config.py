@@ -1,0 +1,243 @@
+"""Settings of the edge service. Ring: rim."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import tzlocal
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from edge.policies import PolicyName
+from shared.breaker import BreakerSettings
+from shared.config import LimitsSection, LogSection, Port, Seconds, Section, ServerSection
+from shared.types import MICROS
+
+ENV_PREFIX = "EMBERLINK_EDGE"
+CAMERA_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")
+
+
+class EdgeServerSection(ServerSection):
+    """Where the edge listens."""
+
+    port: Port = Field(5000, description="TCP port; 0 lets the system choose.")
+
+
+class ModelSection(Section):
+    """Which classifier runs."""
+
+    name: str = Field(
+        "edge-classifier", pattern=r"^[a-z0-9-]+$", description="Name of the artifact."
+    )
+    variant: Literal["int8", "fp32"] | None = Field(
+        None,
+        description="int8 or fp32; unset takes int8 where the CPU has fast 8-bit instructions, else fp32.",
+    )
+    sessions: int = Field(
+        2, ge=1, le=64, description="Frames classified at once; keep at or below the cores."
+    )
+
+
+class RetryProfile(StrEnum):
+    """How often and how patiently the cloud is asked."""
+
+    DEFAULT = "default"
+    CLASSIC = "classic"
+
+
+class CloudSection(Section):
+    """The way to the cloud."""
+
+    url: str = Field(
+        "",
+        description="The cloud, http(s)://; `mock:` pretends one; empty runs the edge alone.",
+    )
+    profile: RetryProfile = Field(
+        RetryProfile.DEFAULT,
+        description="default: 2 tries of 1.0 s, pauses from 0.1 s; classic: 3 tries of 1.5 s, pauses of 1–10 s.",
+    )
+    tries: int | None = Field(
+        None, ge=1, le=10, description="Tries per frame; the profile's when unset."
+    )
+    timeout_s: Seconds | None = Field(
+        None, description="Longest single try; the profile's when unset."
+    )
+    backoff_s: Seconds | None = Field(
+        None, description="First pause between tries; the profile's when unset."
+    )
+    upload_long_side_px: int = Field(
+        1280,
+        ge=320,
+        le=8192,
+        description="A larger frame is scaled down to this before it is sent.",
+    )
+    upload_quality: int = Field(
+        75, ge=30, le=95, description="JPEG quality of a frame that was scaled down."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and parts.scheme not in ("http", "https", "mock"):
+            raise ValueError("must begin with http://, https:// or mock:")
+        if parts.scheme in ("http", "https") and not parts.hostname:
+            raise ValueError("has no host name")
+        if parts.password:
+            raise ValueError("must not hold a password")
+        return url.rstrip("/")
+
+
+class BreakerSection(Section):
+    """When to stop asking the cloud, and when to try again."""
+
+    failures_to_open: int = Field(
+        3, ge=1, le=100, description="Failed calls in a row that open the breaker."
+    )
+    probe_after_s: Seconds = Field(
+        5.0, description="First pause before one call is let through again; doubles."
+    )
+    probe_after_max_s: Seconds = Field(15.0, description="The longest such pause.")
+
+    def breaker_settings(self) -> BreakerSettings:
+        """Give the value that the breaker works from."""
+        return BreakerSettings(**self.model_dump())
+
+
+class PolicySection(Section):
+    """Which frames go to the cloud, and what that may cost."""
+
+    name: PolicyName = Field(
+        PolicyName.FIXED, description="fixed, sliding_window, always or edge_only."
+    )
+    threshold: float = Field(
+        0.7, gt=0.5, le=1.0, description="fixed: frames of lower confidence are forwarded."
+    )
+    daily_limit: Decimal = Field(
+        Decimal("10.00"),
+        ge=0,
+        le=1_000_000,
+        decimal_places=6,
+        description="Money a day; 0 keeps everything at the edge.",
+    )
+    cost_per_call: Decimal = Field(
+        Decimal("0.02"), ge=0, le=1_000, decimal_places=6, description="What one call is charged."
+    )
+    timezone: str = Field(
+        "local", description="Zone whose midnight starts a new budget; `local` is this machine's."
+    )
+    deadline_ms: int = Field(
+        2500,
+        ge=50,
+        le=600_000,
+        description="How long a caller of /joint_predict waits when it sends no X-Request-Deadline-Ms.",
+    )
+    max_in_flight: int = Field(
+        8,
+        ge=1,
+        le=128,
+        description="Calls to the cloud at once; the next frame is answered by the edge at once.",
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(tzlocal.get_localzone_name() if name == "local" else name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as err:
+            raise ValueError("is not a known time zone, for instance Europe/Berlin") from err
+        return name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Give the zone itself."""
+        return ZoneInfo(tzlocal.get_localzone_name() if self.timezone == "local" else self.timezone)
+
+    @property
+    def daily_limit_micros(self) -> int:
+        """Give the limit in millionths."""
+        return int(self.daily_limit * MICROS)
+
+    @property
+    def cost_micros(self) -> int:
+        """Give the cost of a call in millionths."""
+        return int(self.cost_per_call * MICROS)
+
+
+class CameraSection(Section):
+    """One camera."""
+
+    source: str = Field(
+        description="rtsp://…, /dev/videoN, a video file, a folder of pictures, or sim:"
+    )
+    password: SecretStr | None = Field(
+        None, description="Password of the camera; from the environment or a secret file."
+    )
+    password_file: Path | None = Field(None, description="File that holds the password.")
+    fps: float = Field(
+        2.0,
+        gt=0,
+        le=30,
+        description="Frames a second given to the classifier; the rest is skipped.",
+    )
+
+    @model_validator(mode="after")
+    def _one_password(self) -> CameraSection:
+        if self.password and self.password_file:
+            raise ValueError("password and password_file exclude each other")
+        return self
+
+
+CameraName = Annotated[str, Field(pattern=CAMERA_NAME.pattern.replace(r"\Z", "$"))]
+
+
+class EdgeLogSection(LogSection):
+    """What the edge writes to stderr."""
+
+    decisions: bool = Field(
+        False,
+        description="One line for every camera frame, also those kept at the edge; forwarded ones always have one.",
+    )
+
+
+class EdgeSettings(Section):
+    """Everything the edge service can be told."""
+
+    server: EdgeServerSection = EdgeServerSection()
+    limits: LimitsSection = LimitsSection()
+    model: ModelSection = ModelSection()
+    cloud: CloudSection = CloudSection()
+    breaker: BreakerSection = BreakerSection()
+    policy: PolicySection = PolicySection()
+    cameras: dict[CameraName, CameraSection] = Field(
+        {}, description="Cameras by name, each a table of its own."
+    )
+    log: EdgeLogSection = EdgeLogSection()
+    state: Path = Field(Path("run/edge"), description="Folder for what must survive a restart.")
+    models: Path | None = Field(
+        None, description="Folder of model artifacts; the shipped ones when unset."
+    )
+
+    def warnings(self) -> list[str]:
+        """Name legal settings that probably are not meant."""
+        found = []
+        if self.server.threads <= self.policy.max_in_flight + 2:
+            found.append(
+                "server.threads leaves no thread free while max_in_flight callers wait for the cloud"
+            )
+        if self.server.host not in ("127.0.0.1", "localhost", "::1"):
+            found.append("the service listens beyond this machine without authentication")
+        if self.cloud.url.startswith("http://") and urlsplit(self.cloud.url).hostname not in (
+            "127.0.0.1",
+            "localhost",
+            "::1",
+        ):
+            found.append("cloud.url is not https: frames cross the network in the clear")
+        if self.policy.cost_micros > self.policy.daily_limit_micros > 0:
+            found.append("policy.cost_per_call is above daily_limit: the cloud will never be asked")
+        return found

@@ -1,0 +1,220 @@
+"""Forward a frame to the cloud and settle what it cost. Ring: adapter (threads).
+
+Sockets belong to forwarder threads; whoever asked waits on a future until its deadline, so that name look-ups,
+connects and dripping reads are bounded for it too. There are as many threads as places: when all are taken, the next
+frame is answered by the edge at once instead of waiting in a queue.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from edge.cloud_client import CloudAnswer, CloudClient
+from edge.decide import Decision
+from edge.outcome import Outcome
+from edge.reasons import Reason
+from shared.breaker import Breaker
+from shared.deadline import Deadline
+from shared.error_code import ErrorCode
+from shared.errors import FireError, LinkError, StoreError
+from shared.imaging import upload_form
+from shared.logs import get_logger
+from shared.types import Box, Detection, Frame, Picture
+
+_ANSWER_MARGIN_S = (
+    0.01  # left for fusing and writing the answer, so that the caller's deadline holds
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSettings:
+    """How large a frame goes up."""
+
+    long_side_px: int = 1280
+    quality: int = 75
+
+
+class Refunds(Protocol):
+    """What settling needs of the budget."""
+
+    def refund(self, call_id: str) -> bool:
+        """Give back the charge of a call that certainly did not run."""
+        ...
+
+
+class Forwarder:
+    """Owns the forwarder threads, the places and the breaker; safe for use by many threads."""
+
+    def __init__(
+        self,
+        client: CloudClient,
+        *,
+        breaker: Breaker,
+        refunds: Refunds,
+        max_in_flight: int,
+        upload: UploadSettings,
+    ) -> None:
+        """Start with all places free."""
+        self._client = client
+        self._breaker = breaker
+        self._refunds = refunds
+        self._upload = upload
+        self._places = threading.BoundedSemaphore(max_in_flight)
+        self._threads = ThreadPoolExecutor(max_workers=max_in_flight, thread_name_prefix="forward")
+
+    @property
+    def breaker(self) -> Breaker:
+        """Give the breaker, for health and metrics."""
+        return self._breaker
+
+    def enter(self) -> Reason | None:
+        """Take a place for one call; FALLBACK_CLOUD_DOWN or FALLBACK_UPLINK_BUSY when there is none."""
+        if self._breaker.is_open():
+            return Reason.FALLBACK_CLOUD_DOWN
+        if not self._places.acquire(blocking=False):
+            return Reason.FALLBACK_UPLINK_BUSY
+        if not self._breaker.admit():
+            self._places.release()
+            return Reason.FALLBACK_CLOUD_DOWN
+        return None
+
+    def leave(self) -> None:
+        """Give back a place whose call was never sent."""
+        self._breaker.abandoned()
+        self._places.release()
+
+    def wait(self, future: Future[Outcome], decision: Decision, deadline: Deadline) -> Outcome:
+        """Wait for what `send` promised, at most until the deadline."""
+        try:
+            return future.result(timeout=max(0.0, deadline.remaining_s() - _ANSWER_MARGIN_S))
+        except concurrent.futures.TimeoutError:
+            # The thread goes on until its socket is shut at this same deadline; the call may have run, so it is paid.
+            return Outcome(
+                answer=None,
+                reason=Reason.FALLBACK_TIMEOUT,
+                charged_micros=decision.charged_micros,
+                detail="deadline",
+            )
+
+    def send(
+        self,
+        frame: Frame,
+        decision: Decision,
+        deadline: Deadline,
+        traceparent: str | None = None,
+        then: Callable[[Outcome], None] | None = None,
+    ) -> Future[Outcome]:
+        """Send a frame whose decision took a place; `then` is called from the forwarder thread with the outcome."""
+        return self._threads.submit(self._run, frame, decision, deadline, traceparent, then)
+
+    def stop(self) -> None:
+        """End the threads once their calls are over; deadlines bound that."""
+        self._threads.shutdown(wait=True, cancel_futures=False)
+        self._client.close()
+
+    def _run(
+        self,
+        frame: Frame,
+        decision: Decision,
+        deadline: Deadline,
+        traceparent: str | None,
+        then: Callable[[Outcome], None] | None,
+    ) -> Outcome:
+        try:
+            outcome = self._call(frame, decision, deadline, traceparent)
+        finally:
+            self._places.release()
+        if then is not None:
+            try:
+                then(outcome)
+            except Exception as err:  # sink call: a listener must not take the forwarder down
+                get_logger().error("amendment_failed", frame_id=frame.frame_id, exc_info=err)
+        return outcome
+
+    def _call(
+        self, frame: Frame, decision: Decision, deadline: Deadline, traceparent: str | None
+    ) -> Outcome:
+        try:
+            sent = upload_form(
+                frame.picture, long_side_px=self._upload.long_side_px, quality=self._upload.quality
+            )
+            answer = self._client.infer(
+                sent, call_id=decision.call_id, deadline=deadline, traceparent=traceparent
+            )
+        except LinkError as err:
+            self._report(err)
+            return self._failed(decision, err, _reason_of(err), is_refundable=err.certainly_not_run)
+        except FireError as err:  # the frame cannot be scaled: it was never sent
+            self._breaker.abandoned()
+            return self._failed(decision, err, Reason.FALLBACK_REFUSED, is_refundable=True)
+        except (
+            Exception
+        ) as err:  # thread top: whatever a client does, the caller gets the edge's answer
+            self._breaker.failed()
+            get_logger().error("forward_failed", frame_id=frame.frame_id, exc_info=err)
+            return self._failed(
+                decision,
+                FireError(ErrorCode.INTERNAL, str(err)),
+                Reason.FALLBACK_BAD_ANSWER,
+                is_refundable=False,
+            )
+        self._breaker.succeeded()
+        return Outcome(
+            answer=_in_source_pixels(answer, sent, frame.picture),
+            reason=decision.reason,
+            charged_micros=decision.charged_micros,
+        )
+
+    def _report(self, err: LinkError) -> None:
+        """A cloud that refuses a picture is alive; anything else counts against it."""
+        if err.code is ErrorCode.CLOUD_REFUSED:
+            self._breaker.succeeded()
+        else:
+            self._breaker.failed()
+
+    def _failed(
+        self, decision: Decision, err: FireError, reason: Reason, *, is_refundable: bool
+    ) -> Outcome:
+        charged_micros = decision.charged_micros
+        if is_refundable:
+            try:
+                if self._refunds.refund(decision.call_id):
+                    charged_micros = 0
+            except StoreError as store_error:
+                get_logger().error(
+                    "refund_failed", call_id=decision.call_id, detail=store_error.detail
+                )
+        return Outcome(answer=None, reason=reason, charged_micros=charged_micros, detail=err.detail)
+
+
+def _reason_of(err: LinkError) -> Reason:
+    match err.code:
+        case ErrorCode.CLOUD_TIMEOUT:
+            return Reason.FALLBACK_TIMEOUT
+        case ErrorCode.CLOUD_OVERLOADED:
+            return Reason.FALLBACK_BUSY
+        case ErrorCode.CLOUD_REFUSED:
+            return Reason.FALLBACK_REFUSED
+        case ErrorCode.CLOUD_UNREACHABLE if err.certainly_not_run:
+            return Reason.FALLBACK_REFUSED
+        case _:
+            return Reason.FALLBACK_BAD_ANSWER
+
+
+def _in_source_pixels(answer: CloudAnswer, sent: Picture, source: Picture) -> CloudAnswer:
+    """Scale boxes from the picture that was sent to the frame's own pixels, clipped to it."""
+    x, y = source.width_px / sent.width_px, source.height_px / sent.height_px
+    width, height = float(source.width_px), float(source.height_px)
+
+    def place(detection: Detection) -> Detection:
+        box = detection.box
+        x1, x2 = sorted((min(max(box.x1 * x, 0.0), width), min(max(box.x2 * x, 0.0), width)))
+        y1, y2 = sorted((min(max(box.y1 * y, 0.0), height), min(max(box.y2 * y, 0.0), height)))
+        return replace(detection, box=Box(x1=x1, y1=y1, x2=x2, y2=y2))
+
+    return replace(answer, detections=tuple(place(d) for d in answer.detections))

@@ -1,0 +1,88 @@
+"""Fuse what the edge thinks and what the cloud found into one verdict. Ring: domain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from edge.decide import Decision
+from edge.outcome import Outcome
+from shared.types import Classification, Detection, Frame, Label, ModelIdentity, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the pair says of a frame.
+
+    `confidence` is the edge's max(p, 1 − p), or the cloud's top score of `label`. `decision` carries the reason that
+    ruled in the end, which is not the first one when a forwarded frame came back without an answer.
+    """
+
+    frame_id: str
+    camera: str | None
+    source: Source
+    label: Label
+    confidence: float
+    edge: Classification
+    detections: tuple[Detection, ...]
+    decision: Decision
+    model: dict[str, str]
+    detail: str
+    stages_s: Mapping[str, float]
+
+
+def fuse(
+    frame: Frame,
+    classification: Classification,
+    decision: Decision,
+    outcome: Outcome | None,
+    edge_model: ModelIdentity,
+    stages_s: Mapping[str, float],
+) -> Verdict:
+    """Let the cloud's answer rule where there is one, and the edge's everywhere else.
+
+    Args:
+        frame: the frame.
+        classification: of the edge.
+        decision: as decided.
+        outcome: of the forwarding; None when the frame was not sent.
+        edge_model: who classified.
+        stages_s: seconds by stage so far.
+    """
+    if outcome is not None and outcome.answer is not None:
+        answer = outcome.answer
+        return Verdict(
+            frame_id=frame.frame_id,
+            camera=frame.camera,
+            source=Source.CLOUD,
+            label=answer.label,
+            confidence=answer.confidence,
+            edge=classification,
+            detections=answer.detections,
+            decision=decision,
+            model=answer.model,
+            detail="",
+            stages_s=stages_s,
+        )
+    final = decision
+    if outcome is not None:
+        refunded_micros = decision.charged_micros - outcome.charged_micros
+        final = replace(
+            decision,
+            reason=outcome.reason,
+            charged_micros=outcome.charged_micros,
+            budget_remaining_micros=decision.budget_remaining_micros + refunded_micros,
+        )
+    return Verdict(
+        frame_id=frame.frame_id,
+        camera=frame.camera,
+        source=Source.EDGE_FALLBACK if final.reason.is_fallback else Source.EDGE,
+        label=classification.label,
+        confidence=classification.confidence,
+        edge=classification,
+        detections=(),
+        decision=final,
+        model=edge_model.as_dict(),
+        detail=outcome.detail if outcome else "",
+        stages_s=stages_s,
+    )

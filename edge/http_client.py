@@ -1,0 +1,297 @@
+"""The cloud over HTTP: requests for the connection pool, tenacity for the retries. Ring: adapter (network).
+
+The cloud's answer is hostile until it was parsed: bounded bytes, no redirects, no compression, strict values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import requests
+import tenacity
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tenacity.stop import stop_base
+from urllib3.exceptions import ConnectTimeoutError as Urllib3ConnectTimeout
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
+
+from edge.cloud_client import CloudAnswer
+from edge.socket_deadline import DeadlineAdapter, SocketDeadlines
+from shared.deadline import Deadline
+from shared.error_code import ErrorCode
+from shared.errors import LinkError
+from shared.ids import continue_trace
+from shared.types import Box, Detection, Label, Picture
+
+_MAX_ANSWER_BYTES = 1_000_000  # 100 boxes are 10 kB; more than this is not an answer
+_ABOUT_THE_PICTURE = frozenset(
+    {400, 413, 415, 422}
+)  # the cloud is well; other 4xx mean that we talk to it wrongly
+_LEAST_TRY_S = 0.05  # a try with less time left than this is not started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrySettings:
+    """How often and how patiently to ask; everything stays inside the caller's deadline."""
+
+    tries: int
+    timeout_s: float
+    """Longest single try. Too small: a slow but healthy cloud looks dead; too large: no time for the second try."""
+    first_pause_s: float
+    longest_pause_s: float
+
+
+DEFAULT_RETRY = RetrySettings(tries=2, timeout_s=1.0, first_pause_s=0.1, longest_pause_s=1.0)
+CLASSIC_RETRY = RetrySettings(tries=3, timeout_s=1.5, first_pause_s=1.0, longest_pause_s=10.0)
+"""tenacity's tutorial values: stop_after_attempt(3), wait_exponential(multiplier=1, min=1, max=10)."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+_Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
+
+
+class _WireDetection(_Strict):
+    label: Literal["fire", "smoke"]
+    score: float = Field(ge=0, le=1)
+    box_xyxy: tuple[_Coordinate, _Coordinate, _Coordinate, _Coordinate]
+
+
+class _WireModel(_Strict):
+    name: str = Field(max_length=64)
+    version: str = Field(max_length=64)
+    sha256_12: str = Field(max_length=12)
+
+
+class _WireResult(_Strict):
+    label: Label
+    confidence: float = Field(ge=0, le=1)
+    detections: tuple[_WireDetection, ...] = Field(max_length=300)
+    model: _WireModel
+
+
+class _WireAnswer(_Strict):
+    err_no: Literal[0]
+    result: _WireResult
+
+
+class HttpCloudClient:
+    """Speaks to one Emberlink cloud; safe for use by as many threads as `pool_size`."""
+
+    def __init__(
+        self,
+        url: str,
+        retry: RetrySettings,
+        *,
+        pool_size: int,
+        on_try: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare a pooled session; nothing is sent yet."""
+        self._url = f"{url}/infer"
+        self._retry = retry
+        self._on_try = on_try
+        self._deadlines = SocketDeadlines()
+        self._session = requests.Session()
+        self._session.trust_env = (
+            False  # no proxy or netrc look-up on every call; halves the client's CPU
+        )
+        adapter = DeadlineAdapter(pool_connections=1, pool_maxsize=pool_size)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    def infer(
+        self, picture: Picture, *, call_id: str, deadline: Deadline, traceparent: str | None
+    ) -> CloudAnswer:
+        """Ask, see `CloudClient.infer`."""
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self._retry.tries) | _StopWhenLate(deadline),
+            wait=self._pause,
+            retry=tenacity.retry_if_exception(_is_worth_another_try),
+            reraise=True,
+        )
+        may_have_run = False
+        for attempt in retrying:
+            with attempt:
+                try:
+                    return self._ask_once(picture, call_id, deadline, traceparent)
+                except LinkError as err:
+                    may_have_run = may_have_run or not err.certainly_not_run
+                    err.certainly_not_run = (
+                        not may_have_run
+                    )  # one try that may have run decides for the call
+                    raise
+        raise AssertionError("tenacity either returns or raises")
+
+    def close(self) -> None:
+        """Close pooled sockets."""
+        self._session.close()
+        self._deadlines.stop()
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        exponential = tenacity.wait_exponential(
+            multiplier=self._retry.first_pause_s,
+            min=self._retry.first_pause_s,
+            max=self._retry.longest_pause_s,
+        )
+        error = state.outcome.exception() if state.outcome else None
+        asked_s = error.retry_after_s if isinstance(error, LinkError) else None
+        jitter = tenacity.wait_random(0.8, 1.2)(state)
+        return max(exponential(state) * jitter, (asked_s or 0.0) * max(1.0, jitter))
+
+    def _ask_once(
+        self, picture: Picture, call_id: str, deadline: Deadline, traceparent: str | None
+    ) -> CloudAnswer:
+        self._on_try()
+        seconds = min(self._retry.timeout_s, deadline.remaining_s())
+        headers = {
+            "Content-Type": picture.media_type.value,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "X-Request-ID": call_id,
+            "Idempotency-Key": call_id,
+            "X-Request-Deadline-Ms": str(max(1, int(seconds * 1000))),
+            "traceparent": continue_trace(traceparent),
+        }
+        with self._deadlines.call(seconds) as call:
+            try:
+                with self._session.post(
+                    self._url,
+                    data=picture.encoded,
+                    headers=headers,
+                    timeout=(seconds, seconds),
+                    stream=True,
+                    allow_redirects=False,
+                ) as response:
+                    body = _read_bounded(response)
+            except (requests.RequestException, HTTPError, OSError) as err:
+                raise _as_link_error(err, is_late=call.is_over) from err
+        return _parse(response, body)
+
+
+class _StopWhenLate(stop_base):
+    """Do not start a pause and a try that cannot finish before the deadline."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+
+    def __call__(self, state: tenacity.RetryCallState) -> bool:
+        return self._deadline.remaining_s() < state.upcoming_sleep + _LEAST_TRY_S
+
+
+def _is_worth_another_try(error: BaseException) -> bool:
+    return isinstance(error, LinkError) and error.code.row.retryable
+
+
+def _read_bounded(response: requests.Response) -> bytes:
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise LinkError(
+            ErrorCode.CLOUD_BAD_ANSWER, "the answer is compressed though that was not asked for"
+        )
+    body = bytearray()
+    while chunk := response.raw.read1(65_536):
+        body += chunk
+        if len(body) > _MAX_ANSWER_BYTES:
+            raise LinkError(
+                ErrorCode.CLOUD_BAD_ANSWER, f"the answer is longer than {_MAX_ANSWER_BYTES} bytes"
+            )
+    return bytes(body)
+
+
+def _as_link_error(err: Exception, *, is_late: bool) -> LinkError:
+    causes = _causes(err)
+    never_connected = any(isinstance(c, NewConnectionError | Urllib3ConnectTimeout) for c in causes)
+    if (
+        is_late
+        or isinstance(err, requests.Timeout)
+        or any(isinstance(c, TimeoutError) for c in causes)
+    ):
+        return LinkError(
+            ErrorCode.CLOUD_TIMEOUT, "no whole answer in time", certainly_not_run=never_connected
+        )
+    if isinstance(
+        err, requests.exceptions.InvalidHeader | requests.exceptions.ContentDecodingError
+    ):
+        return LinkError(ErrorCode.CLOUD_BAD_ANSWER, type(err).__name__)
+    detail = str(causes[-1])[:200] or type(causes[-1]).__name__
+    if any(isinstance(c, ProtocolError) for c in causes) and not never_connected:
+        detail = f"connection broke: {detail}"
+    return LinkError(ErrorCode.CLOUD_UNREACHABLE, detail, certainly_not_run=never_connected)
+
+
+def _causes(err: BaseException) -> list[BaseException]:
+    found: list[BaseException] = [err]
+    while len(found) < 10:
+        inner = found[-1].__cause__ or found[-1].__context__ or getattr(found[-1], "reason", None)
+        if not isinstance(inner, BaseException):
+            nested = [a for a in found[-1].args if isinstance(a, BaseException)]
+            if not nested:
+                break
+            inner = nested[0]
+        found.append(inner)
+    return found
+
+
+def _parse(response: requests.Response, body: bytes) -> CloudAnswer:
+    if response.status_code != 200:
+        raise _refusal(response, body)
+    try:
+        wire = _WireAnswer.model_validate(json.loads(body))
+    except (ValueError, ValidationError, RecursionError) as err:
+        raise LinkError(
+            ErrorCode.CLOUD_BAD_ANSWER, f"{type(err).__name__}: {str(err)[:200]}"
+        ) from err
+    result = wire.result
+    return CloudAnswer(
+        label=result.label,
+        confidence=result.confidence,
+        detections=tuple(
+            Detection(
+                label=Label(d.label),
+                score=d.score,
+                box=Box(**dict(zip(("x1", "y1", "x2", "y2"), d.box_xyxy, strict=True))),
+            )
+            for d in result.detections
+        ),
+        model=result.model.model_dump(),
+    )
+
+
+def _refusal(response: requests.Response, body: bytes) -> LinkError:
+    """Tell what a status other than 200 means; 4xx and 503 say that nothing was run."""
+    status, err_no, detail = response.status_code, _err_no(body), f"HTTP {response.status_code}"
+    if err_no is not None:
+        detail += f", err_no {err_no}"
+    if status in (429, 503):
+        return LinkError(
+            ErrorCode.CLOUD_OVERLOADED,
+            detail,
+            retry_after_s=_retry_after_s(response),
+            certainly_not_run=True,
+        )
+    if status == 504 and err_no == ErrorCode.DEADLINE_MISSED.row.number:
+        return LinkError(ErrorCode.CLOUD_REFUSED, detail, certainly_not_run=True)
+    if status in _ABOUT_THE_PICTURE:
+        return LinkError(ErrorCode.CLOUD_REFUSED, detail, certainly_not_run=True)
+    if 400 <= status < 500:
+        return LinkError(ErrorCode.CLOUD_BAD_ANSWER, detail, certainly_not_run=True)
+    if status >= 500:
+        return LinkError(ErrorCode.CLOUD_UNREACHABLE, detail)
+    return LinkError(ErrorCode.CLOUD_BAD_ANSWER, detail)
+
+
+def _err_no(body: bytes) -> int | None:
+    try:
+        value: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    number = value.get("err_no") if isinstance(value, dict) else None
+    return number if isinstance(number, int) else None
+
+
+def _retry_after_s(response: requests.Response) -> float | None:
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else None

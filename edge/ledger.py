@@ -1,0 +1,73 @@
+"""Charges on disk, one row a call. Ring: adapter (SQLite)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.budget import Charge
+from shared.store import Store
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE charge(
+        call_id TEXT PRIMARY KEY, day TEXT NOT NULL, cost_micros INTEGER NOT NULL, camera TEXT, tier TEXT NOT NULL,
+        is_open INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX charge_by_day ON charge(day)
+    """,
+)
+
+
+class Ledger:
+    """The store behind `BudgetManager`; every change is synced before it returns."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file.
+
+        Raises:
+            StoreError
+        """
+        self._store = Store(path, _MIGRATIONS)
+
+    def insert(self, charge: Charge) -> bool:
+        """Write a charge; False when an open one of that id is there. A refunded id pays again."""
+        with self._store.transaction() as db:
+            row = db.execute(
+                "SELECT is_open FROM charge WHERE call_id=?", (charge.call_id,)
+            ).fetchone()
+            if row and row[0]:
+                return False
+            db.execute(
+                "INSERT OR REPLACE INTO charge VALUES(?,?,?,?,?,1)",
+                (charge.call_id, charge.day, charge.cost_micros, charge.camera, charge.tier),
+            )
+        return True
+
+    def refund(self, call_id: str) -> Charge | None:
+        """Close an open charge and return it."""
+        with self._store.transaction() as db:
+            row = db.execute(
+                "UPDATE charge SET is_open=0 WHERE call_id=? AND is_open=1 RETURNING day, cost_micros, camera, tier",
+                (call_id,),
+            ).fetchone()
+        if row is None:
+            return None
+        return Charge(call_id=call_id, day=row[0], cost_micros=row[1], camera=row[2], tier=row[3])
+
+    def spent_micros(self, day: str) -> int:
+        """Sum the open charges of a day."""
+        with self._store.transaction() as db:
+            (total,) = db.execute(
+                "SELECT coalesce(sum(cost_micros), 0) FROM charge WHERE day=? AND is_open=1", (day,)
+            ).fetchone()
+        return int(total)
+
+    def last_day(self) -> str:
+        """Tell the latest day with a charge, empty without any."""
+        with self._store.transaction() as db:
+            (day,) = db.execute("SELECT max(day) FROM charge").fetchone()
+        return day or ""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._store.close()

@@ -1,0 +1,86 @@
+"""The edge's metrics, named as the wire contract says. Ring: adapter."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from edge.fuse import Verdict
+from shared.breaker import BreakerState
+from shared.metrics import SECONDS_BUCKETS
+from shared.types import MICROS, Source
+
+_POSTED = "http"  # a camera name that came with a post is free text; as a label it would grow without bound
+
+
+class EdgeMetrics:
+    """Counters and histograms of one service; `cameras` are the configured names, the only ones used as labels."""
+
+    def __init__(
+        self,
+        cameras: Iterable[str],
+        *,
+        budget_micros: Callable[[], int],
+        breaker_state: Callable[[], BreakerState | None],
+    ) -> None:
+        """Create them in a registry of their own; the callables are asked at each scrape."""
+        self.registry = CollectorRegistry()
+        self._cameras = frozenset(cameras)
+        frames = Counter(
+            "fire_edge_frames", "Frames by outcome.", ["camera", "outcome"], registry=self.registry
+        )
+        stages = Histogram(
+            "fire_edge_stage_seconds",
+            "Time by stage.",
+            ["stage"],
+            buckets=SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        outcomes = [source.value for source in Source] + ["failed"]
+        self._frames = {
+            (camera, outcome): frames.labels(camera, outcome)
+            for camera in (*self._cameras, _POSTED)
+            for outcome in outcomes
+        }
+        self._stages = {stage: stages.labels(stage) for stage in ("classify", "decide", "forward")}
+        self._decisions = Counter(
+            "fire_edge_decisions", "Decisions by reason.", ["reason"], registry=self.registry
+        )
+        self._add_gauges(budget_micros, breaker_state)
+
+    def observe(self, verdict: Verdict) -> None:
+        """Count one verdict and its stages."""
+        self._frames[self._camera(verdict.camera), verdict.source.value].inc()
+        self._decisions.labels(verdict.decision.reason.value).inc()
+        for stage, seconds in verdict.stages_s.items():
+            self._stages[stage].observe(seconds)
+
+    def count_failed(self, camera: str | None) -> None:
+        """Count a frame that got no verdict."""
+        self._frames[self._camera(camera), "failed"].inc()
+
+    def _camera(self, camera: str | None) -> str:
+        return camera if camera in self._cameras else _POSTED
+
+    def _add_gauges(
+        self, budget_micros: Callable[[], int], breaker_state: Callable[[], BreakerState | None]
+    ) -> None:
+        budget = Gauge(
+            "fire_edge_budget_remaining", "What is left today.", ["kind"], registry=self.registry
+        )
+        budget.labels("money").set_function(lambda: budget_micros() / MICROS)
+        breaker = Gauge(
+            "fire_edge_breaker_state",
+            "1 for the state that holds.",
+            ["state"],
+            registry=self.registry,
+        )
+        for state in BreakerState:
+            is_state = functools.partial(_is_state, breaker_state, state)
+            breaker.labels(state.value).set_function(is_state)
+
+
+def _is_state(now: Callable[[], BreakerState | None], state: BreakerState) -> float:
+    return float(now() is state)

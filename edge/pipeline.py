@@ -1,0 +1,163 @@
+"""The line for one frame: frame → classify → decide → (forward → detect) → fuse. Ring: domain.
+
+One direction; each step takes a value and returns a new one. Who waits gets the better verdict (`joint`); a camera
+never waits: it gets the edge's verdict at once and the cloud's as an amendment to the same frame (`stream`).
+Events, records and alerts continue this line after `fuse`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge.decide import Decision
+from edge.fuse import Verdict, fuse
+from edge.outcome import Outcome
+from shared.clock import Clock, Stopwatch
+from shared.deadline import Deadline
+from shared.types import Classification, Frame, ModelIdentity
+
+
+class Classifies(Protocol):
+    """The edge's model."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Name the model."""
+        ...
+
+    def classify(self, frame: Frame) -> Classification:
+        """Give calibrated probabilities; raises ImageError or ModelError."""
+        ...
+
+
+class Decides(Protocol):
+    """Policy and gates."""
+
+    def decide(self, frame: Frame, classification: Classification, deadline: Deadline) -> Decision:
+        """Keep or forward."""
+        ...
+
+
+class Forwards(Protocol):
+    """The way to the cloud."""
+
+    def send(
+        self,
+        frame: Frame,
+        decision: Decision,
+        deadline: Deadline,
+        traceparent: str | None = None,
+        then: Callable[[Outcome], None] | None = None,
+    ) -> Future[Outcome]:
+        """Send a frame; `then` is told what became of it."""
+        ...
+
+    def wait(self, future: Future[Outcome], decision: Decision, deadline: Deadline) -> Outcome:
+        """Wait, at most until the deadline."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A frame halfway down the line: the edge has spoken, the cloud may still."""
+
+    frame: Frame
+    classification: Classification
+    decision: Decision
+    promised: Future[Outcome] | None
+    watch: Stopwatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """The steps of the line; without a forwarder every frame stays at the edge."""
+
+    classifier: Classifies
+    decider: Decides
+    forwarder: Forwards | None
+    clock: Clock
+
+    def joint(
+        self,
+        frame: Frame,
+        deadline: Deadline,
+        *,
+        decider: Decides | None = None,
+        traceparent: str | None = None,
+    ) -> Verdict:
+        """Run the whole line and wait for the cloud where it was asked.
+
+        Args:
+            frame: the frame.
+            deadline: of whoever waits; the verdict is there before it passes.
+            decider: another policy than the configured one, for this frame.
+            traceparent: the caller's trace context.
+        """
+        return self.finish(
+            self.begin(frame, deadline, decider=decider, traceparent=traceparent), deadline
+        )
+
+    def begin(
+        self,
+        frame: Frame,
+        deadline: Deadline,
+        *,
+        decider: Decides | None = None,
+        traceparent: str | None = None,
+        then: Callable[[Pending, Outcome], None] | None = None,
+    ) -> Pending:
+        """Run the line up to the cloud: classify, decide, send; `then` is told the cloud's outcome."""
+        watch = Stopwatch(self.clock)
+        classification = self.classifier.classify(frame)
+        watch.lap("classify")
+        decision = (decider or self.decider).decide(frame, classification, deadline)
+        watch.lap("decide")
+        kept = Pending(
+            frame=frame,
+            classification=classification,
+            decision=decision,
+            promised=None,
+            watch=watch,
+        )
+        if not decision.forward or self.forwarder is None:
+            return kept
+        tell = None if then is None else lambda outcome: then(kept, outcome)
+        promised = self.forwarder.send(frame, decision, deadline, traceparent, tell)
+        return Pending(
+            frame=frame,
+            classification=classification,
+            decision=decision,
+            promised=promised,
+            watch=watch,
+        )
+
+    def finish(self, pending: Pending, deadline: Deadline) -> Verdict:
+        """Wait for the cloud where it was asked, and fuse."""
+        if pending.promised is None or self.forwarder is None:
+            return self._fuse(pending, None)
+        return self._fuse(
+            pending, self.forwarder.wait(pending.promised, pending.decision, deadline)
+        )
+
+    def stream(self, frame: Frame, deadline: Deadline, publish: Callable[[Verdict], None]) -> None:
+        """Run the line for a camera: publish the edge's verdict at once, the cloud's when it comes."""
+
+        def amend(pending: Pending, outcome: Outcome) -> None:
+            publish(self._fuse(pending, outcome))
+
+        publish(self._fuse(self.begin(frame, deadline, then=amend), None))
+
+    def _fuse(self, pending: Pending, outcome: Outcome | None) -> Verdict:
+        if outcome is not None:
+            pending.watch.lap("forward")
+        return fuse(
+            pending.frame,
+            pending.classification,
+            pending.decision,
+            outcome,
+            self.classifier.identity,
+            dict(pending.watch.stages_s),
+        )

@@ -1,0 +1,122 @@
+"""Which frames a policy wants to forward. Ring: domain; money, breaker and links are asked elsewhere.
+
+The rules act on the edge's confidence, max(p, 1 − p).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from edge.reasons import Reason
+from edge.threshold import SlidingWindowThreshold
+from shared.types import Classification
+
+
+class PolicyName(StrEnum):
+    """Forwarding policies, by the name in the configuration."""
+
+    FIXED = "fixed"
+    SLIDING_WINDOW = "sliding_window"
+    ALWAYS = "always"
+    EDGE_ONLY = "edge_only"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a policy wants for one frame, before anybody asks whether it can be had."""
+
+    forward: bool
+    reason: Reason
+    tier: str = "routine"
+    threshold: float | None = None
+    value: float | None = None
+    price: float | None = None
+
+
+class Policy(Protocol):
+    """A forwarding rule; safe for use by many threads."""
+
+    @property
+    def name(self) -> PolicyName:
+        """Tell the rule's name."""
+        ...
+
+    def wish(self, camera: str | None, classification: Classification) -> Wish:
+        """Judge one frame; `camera` is None for a frame without history."""
+        ...
+
+
+class FixedPolicy:
+    """Forward what the edge is less sure of than a fixed threshold."""
+
+    name = PolicyName.FIXED
+
+    def __init__(self, threshold: float = 0.7) -> None:
+        """Keep the threshold, 0.5…1."""
+        self._threshold = threshold
+
+    def wish(self, camera: str | None, classification: Classification) -> Wish:
+        """Judge one frame."""
+        return _by_threshold(classification, self._threshold)
+
+
+class SlidingWindowPolicy:
+    """Forward what the edge is less sure of than 0.9 × the mean of its last 100 confidences.
+
+    One window for the whole box, as the rule was published; decision before update.
+    """
+
+    name = PolicyName.SLIDING_WINDOW
+
+    def __init__(self, threshold: SlidingWindowThreshold | None = None) -> None:
+        """Start with an empty window."""
+        self._threshold = threshold or SlidingWindowThreshold()
+        self._lock = threading.Lock()
+
+    def wish(self, camera: str | None, classification: Classification) -> Wish:
+        """Judge one frame, then take it into the window."""
+        with self._lock:
+            wish = _by_threshold(classification, self._threshold.value)
+            self._threshold.update(classification.confidence)
+        return wish
+
+
+class AlwaysPolicy:
+    """Forward every frame."""
+
+    name = PolicyName.ALWAYS
+
+    def wish(self, camera: str | None, classification: Classification) -> Wish:
+        """Judge one frame."""
+        return Wish(forward=True, reason=Reason.CLOUD_ROUTINE)
+
+
+class EdgeOnlyPolicy:
+    """Forward nothing."""
+
+    name = PolicyName.EDGE_ONLY
+
+    def wish(self, camera: str | None, classification: Classification) -> Wish:
+        """Judge one frame."""
+        return Wish(forward=False, reason=Reason.EDGE_POLICY)
+
+
+def build_policy(name: PolicyName, *, threshold: float) -> Policy:
+    """Build the policy of that name."""
+    builders: Mapping[PolicyName, Callable[[], Policy]] = {
+        PolicyName.FIXED: lambda: FixedPolicy(threshold),
+        PolicyName.SLIDING_WINDOW: SlidingWindowPolicy,
+        PolicyName.ALWAYS: AlwaysPolicy,
+        PolicyName.EDGE_ONLY: EdgeOnlyPolicy,
+    }
+    return builders[name]()
+
+
+def _by_threshold(classification: Classification, threshold: float) -> Wish:
+    is_unsure = classification.confidence < threshold
+    reason = Reason.CLOUD_ROUTINE if is_unsure else Reason.EDGE_CONFIDENT
+    return Wish(forward=is_unsure, reason=reason, threshold=threshold)

@@ -1,0 +1,205 @@
+"""The edge's routes: parse, call, format. Ring: rim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from flask import Flask, Response, g, request
+
+from edge.config import EdgeSettings
+from edge.decide import Decision
+from edge.fuse import Verdict
+from edge.reasons import sentence
+from shared import arguments, web
+from shared.arguments import Posted
+from shared.deadline import Deadline
+from shared.errors import FireError
+from shared.imaging import read_picture
+from shared.types import MICROS, Classification, Detection, Frame, ModelIdentity, Picture, Source
+
+_A = TypeVar("_A")
+_T = TypeVar("_T")
+
+
+class Edge(Protocol):
+    """The service, as the routes see it. Every call may raise FireError."""
+
+    @property
+    def model(self) -> ModelIdentity:
+        """Name the classifier."""
+        ...
+
+    def frame(self, picture: Picture, camera: str | None) -> Frame:
+        """Make a posted picture a frame."""
+        ...
+
+    def deadline_in(self, milliseconds: int | None) -> Deadline:
+        """Set a deadline, the configured one for None."""
+        ...
+
+    def classify(self, frame: Frame) -> Classification:
+        """Ask the edge alone."""
+        ...
+
+    def joint(
+        self, frame: Frame, deadline: Deadline, traceparent: str | None, *, is_adaptive: bool
+    ) -> Verdict:
+        """Ask the pair."""
+        ...
+
+    def joint_many(self, frames: Sequence[Frame], deadline: Deadline) -> list[Verdict | FireError]:
+        """Ask the pair about several frames; one that fails does not take the others down."""
+        ...
+
+    def camera_states(self) -> list[dict[str, Any]]:
+        """Tell how the cameras are."""
+        ...
+
+
+def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
+    """Add the prediction routes and `/cameras`."""
+    limits = settings.limits
+    image_limits = limits.image_limits()
+
+    def posted_frame() -> Frame:
+        posted = web.read_posted(limits)
+        return _frames(posted)[0]
+
+    def _frames(posted: Posted) -> list[Frame]:
+        web.take_req_id(posted.fields)
+        camera = arguments.parse_fields(posted.fields).camera
+        return [
+            edge.frame(read_picture(encoded, image_limits), camera) for encoded in posted.pictures
+        ]
+
+    def deadline() -> Deadline:
+        return edge.deadline_in(
+            arguments.parse_deadline_ms(request.headers.get("X-Request-Deadline-Ms"))
+        )
+
+    def joint(*, is_adaptive: bool) -> Response:
+        until = deadline()
+        verdict = edge.joint(
+            posted_frame(), until, request.headers.get("traceparent"), is_adaptive=is_adaptive
+        )
+        return web.success(_joint_result(verdict), **_joint_flat(verdict))
+
+    @app.post("/joint_predict")
+    def joint_predict() -> Response:
+        return joint(is_adaptive=False)
+
+    @app.post("/adaptive_predict")
+    def adaptive_predict() -> Response:
+        return joint(is_adaptive=True)
+
+    @app.post("/predict")
+    def predict() -> Response:
+        classification = edge.classify(posted_frame())
+        return web.success(
+            _edge_result(classification),
+            source=Source.EDGE.value,
+            label=classification.label.value,
+            confidence=_rounded(classification.confidence),
+            model=edge.model.as_dict(),
+        )
+
+    @app.post("/batch_predict")
+    def batch_predict() -> Response:
+        until = deadline()
+        posted = web.read_posted(limits, several=True)
+        web.take_req_id(posted.fields)
+        camera = arguments.parse_fields(posted.fields).camera
+
+        def framed(encoded: bytes) -> Frame:
+            return edge.frame(read_picture(encoded, image_limits), camera)
+
+        frames = [_or_error(framed, encoded) for encoded in posted.pictures]
+        good = [frame for frame in frames if isinstance(frame, Frame)]
+        if request.args.get("joint") == "1":
+            answers = iter([_item(v, _joint_flat) for v in edge.joint_many(good, until)])
+        else:
+            answers = iter([_item(_or_error(edge.classify, f), _edge_result) for f in good])
+        items = [next(answers) if isinstance(f, Frame) else _item(f, _edge_result) for f in frames]
+        results = [{"index": index, **item} for index, item in enumerate(items)]
+        return web.success({"results": results, "failed": sum(r["err_no"] != 0 for r in results)})
+
+    @app.get("/cameras")
+    def cameras() -> Response:
+        return web.success({"cameras": edge.camera_states()})
+
+
+def _or_error(make: Callable[[_A], _T], argument: _A) -> _T | FireError:
+    try:
+        return make(argument)
+    except FireError as err:
+        return err
+
+
+def _item(value: Any, as_dict: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    if isinstance(value, FireError):
+        full = arguments.problem(
+            g.req_id, value, instance=request.path, is_chinese=web.is_chinese()
+        )
+        return {key: full[key] for key in ("err_no", "err_msg", "detail", "type", "retryable")}
+    return {"err_no": 0, **as_dict(value)}
+
+
+def _edge_result(classification: Classification) -> dict[str, Any]:
+    return {
+        "label": classification.label.value,
+        "confidence": _rounded(classification.confidence),
+        "fire": _rounded(classification.fire),
+        "smoke": _rounded(classification.smoke),
+    }
+
+
+def _joint_result(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "frame_id": verdict.frame_id,
+        "label": verdict.label.value,
+        "confidence": _rounded(verdict.confidence),
+        "detections": [_detection(d) for d in verdict.detections],
+    }
+
+
+def _joint_flat(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "source": verdict.source.value,
+        "label": verdict.label.value,
+        "confidence": _rounded(verdict.confidence),
+        "edge_confidence": _rounded(verdict.edge.confidence),
+        "edge": {"fire": _rounded(verdict.edge.fire), "smoke": _rounded(verdict.edge.smoke)},
+        "detections": [_detection(d) for d in verdict.detections],
+        "cost": verdict.decision.charged_micros / MICROS,
+        "decision": _decision(verdict.decision),
+        "message": sentence(verdict.decision.reason, is_chinese=web.is_chinese()),
+        "timing_ms": {stage: round(1000 * s, 2) for stage, s in verdict.stages_s.items()},
+        "model": verdict.model,
+    }
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    return {
+        "forward": decision.forward,
+        "reason": decision.reason.value,
+        "policy": decision.policy.value,
+        "tier": decision.tier,
+        "value": decision.value,
+        "threshold": None if decision.threshold is None else _rounded(decision.threshold),
+        "price": decision.price,
+        "charged": decision.charged_micros > 0,
+        "budget_remaining": decision.budget_remaining_micros / MICROS,
+    }
+
+
+def _detection(detection: Detection) -> dict[str, Any]:
+    return {
+        "label": detection.label.value,
+        "score": _rounded(detection.score),
+        "box_xyxy": detection.box.as_list(),
+    }
+
+
+def _rounded(value: float) -> float:
+    return round(value, 4)

@@ -1,0 +1,343 @@
+"""Wires the edge service together; the only place that builds adapters. Ring: rim."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flask import Flask, g
+
+from edge.budget import BudgetManager
+from edge.cameras import Camera
+from edge.capture import CameraAddress, open_source
+from edge.classify import Classifier
+from edge.cloud_client import CloudClient, MockCloudClient
+from edge.config import CameraSection, CloudSection, EdgeSettings, RetryProfile
+from edge.decide import Decider
+from edge.forward import Forwarder, UploadSettings
+from edge.fuse import Verdict
+from edge.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, RetrySettings
+from edge.ledger import Ledger
+from edge.metrics import EdgeMetrics
+from edge.pipeline import Pipeline
+from edge.policies import PolicyName, build_policy
+from edge.routes import add_routes
+from shared import web
+from shared.breaker import Breaker, BreakerState
+from shared.clock import Clock, SystemClock
+from shared.deadline import Deadline
+from shared.errors import FireError
+from shared.ids import new_id
+from shared.inference import best_cpu_variant, refuse_two_runtimes
+from shared.logs import get_logger, redact
+from shared.manifest import load_artifact, shipped_models
+from shared.metrics import set_build_info, set_model_info
+from shared.serve import WebServer
+from shared.startup import bound_opencv, hold_folder, keep_freed_memory
+from shared.types import MICROS, Classification, Frame, ModelIdentity, Picture, Source
+from shared.version import commit, version
+
+
+class EdgeService:
+    """The running service: `start` begins to answer and to watch, `stop` ends both cleanly."""
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        clock: Clock | None = None,
+        on_camera_end: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        """Build everything: state, model, link, cameras, port.
+
+        Raises:
+            ConfigError, ModelError, StoreError, CameraError: with cause and remedy.
+        """
+        refuse_two_runtimes()
+        keep_freed_memory()
+        bound_opencv(settings.limits.max_pixels)
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._state_lock = hold_folder(settings.state)
+        self._ledger = Ledger(settings.state / "ledger.sqlite3")
+        self._budget = BudgetManager(
+            limit_micros=settings.policy.daily_limit_micros,
+            zone=settings.policy.zone,
+            store=self._ledger,
+            now_at=self._clock.now_at,
+        )
+        artifact = load_artifact(
+            settings.models or shipped_models(),
+            settings.model.name,
+            kind="classifier",
+            variant=settings.model.variant or best_cpu_variant(),
+        )
+        self._classifier = Classifier(artifact, at_once=settings.model.sessions)
+        self._forwarder = self._build_forwarder()
+        self._pipeline = Pipeline(
+            classifier=self._classifier,
+            decider=self._build_decider(settings.policy.name),
+            forwarder=self._forwarder,
+            clock=self._clock,
+        )
+        self._adaptive = (
+            self._pipeline.decider
+            if settings.policy.name is PolicyName.SLIDING_WINDOW
+            else self._build_decider(PolicyName.SLIDING_WINDOW)
+        )
+        self._metrics = EdgeMetrics(
+            settings.cameras,
+            budget_micros=self._budget.remaining_micros,
+            breaker_state=self._breaker_state,
+        )
+        set_build_info(self._metrics.registry, "fire_edge", version(), commit())
+        set_model_info(self._metrics.registry, "fire_edge", self._classifier.identity)
+        self._cameras = [
+            self._build_camera(name, camera, on_camera_end)
+            for name, camera in settings.cameras.items()
+        ]
+        self.app = self._build_app()
+        self._server = WebServer(self.app, settings.server)
+
+    @property
+    def port(self) -> int:
+        """Tell the port that was bound."""
+        return self._server.port
+
+    @property
+    def model(self) -> ModelIdentity:
+        """Name the classifier."""
+        return self._classifier.identity
+
+    def start(self) -> None:
+        """Begin to answer and to watch."""
+        self._server.start()
+        for camera in self._cameras:
+            camera.start()
+        settings = self._settings
+        get_logger().info(
+            "edge_ready",
+            port=self.port,
+            cameras=sorted(settings.cameras),
+            policy=settings.policy.name.value,
+            cloud=redact(settings.cloud.url) or None,
+            model=self.model.as_dict(),
+        )
+
+    def stop(self) -> None:
+        """Stop in reverse order: cameras, port, forwarder, state."""
+        for camera in self._cameras:
+            camera.stop(timeout_s=2.0)
+        self._server.stop(self._settings.server.stop_timeout_s)
+        if self._forwarder:
+            self._forwarder.stop()
+        self._ledger.close()
+        self._state_lock.close()
+        get_logger().info("edge_stopped")
+
+    def frame(self, picture: Picture, camera: str | None) -> Frame:
+        """Make a posted picture a frame; its id is ours, so that no caller can make two calls share a charge."""
+        now_at = self._clock.now_at()
+        return Frame(frame_id=new_id(now_at), camera=camera, picture=picture, captured_at=now_at)
+
+    def deadline_in(self, milliseconds: int | None) -> Deadline:
+        """Set a deadline, the configured one for None."""
+        chosen_ms = self._settings.policy.deadline_ms if milliseconds is None else milliseconds
+        return Deadline.after(chosen_ms / 1000, self._clock)
+
+    def classify(self, frame: Frame) -> Classification:
+        """Ask the edge alone."""
+        try:
+            return self._classifier.classify(frame)
+        except FireError:
+            self._metrics.count_failed(frame.camera)
+            raise
+
+    def joint(
+        self, frame: Frame, deadline: Deadline, traceparent: str | None, *, is_adaptive: bool
+    ) -> Verdict:
+        """Ask the pair."""
+        decider = self._adaptive if is_adaptive else self._pipeline.decider
+        try:
+            verdict = self._pipeline.joint(
+                frame, deadline, decider=decider, traceparent=traceparent
+            )
+        except FireError:
+            self._metrics.count_failed(frame.camera)
+            raise
+        self._publish(verdict, g.req_id, is_request=True)
+        return verdict
+
+    def joint_many(self, frames: Sequence[Frame], deadline: Deadline) -> list[Verdict | FireError]:
+        """Ask the pair about several frames; all are sent before the first is waited for."""
+        begun = [self._begun_or_error(frame, deadline) for frame in frames]
+        answers: list[Verdict | FireError] = []
+        for pending in begun:
+            if isinstance(pending, FireError):
+                answers.append(pending)
+            else:
+                verdict = self._pipeline.finish(pending, deadline)
+                self._publish(verdict, g.req_id, is_request=True)
+                answers.append(verdict)
+        return answers
+
+    def camera_states(self) -> list[dict[str, Any]]:
+        """Tell how the cameras are."""
+        now_mono_s = self._clock.mono_s()
+        return [
+            {
+                "name": state.name,
+                "frame_age_s": None
+                if state.last_frame_mono_s is None
+                else round(now_mono_s - state.last_frame_mono_s, 2),
+                "trouble": state.trouble,
+                "skipped": state.skipped,
+                "ended": state.has_ended,
+            }
+            for state in (camera.state() for camera in self._cameras)
+        ]
+
+    def _begun_or_error(self, frame: Frame, deadline: Deadline) -> Any:
+        try:
+            return self._pipeline.begin(frame, deadline)
+        except FireError as err:
+            self._metrics.count_failed(frame.camera)
+            return err
+
+    def _watch(self, frame: Frame) -> None:
+        """Take a camera's frame down the line."""
+        try:
+            self._pipeline.stream(
+                frame,
+                self.deadline_in(None),
+                lambda verdict: self._publish(verdict, frame.frame_id, is_request=False),
+            )
+        except FireError:
+            self._metrics.count_failed(frame.camera)
+            raise
+
+    def _publish(self, verdict: Verdict, req_id: str, *, is_request: bool) -> None:
+        """Count a verdict and write its canonical line."""
+        self._metrics.observe(verdict)
+        is_worth_a_line = (
+            is_request or verdict.source is not Source.EDGE or self._settings.log.decisions
+        )
+        if not is_worth_a_line:
+            return
+        get_logger().info(
+            "verdict",
+            req_id=req_id,
+            camera=verdict.camera,
+            label=verdict.label.value,
+            confidence=round(verdict.confidence, 3),
+            source=verdict.source.value,
+            reason=verdict.decision.reason.value,
+            boxes=len(verdict.detections),
+            cost=verdict.decision.charged_micros / MICROS,
+            ms={stage: round(1000 * seconds, 1) for stage, seconds in verdict.stages_s.items()},
+            **({"detail": verdict.detail} if verdict.detail else {}),
+        )
+
+    def _build_forwarder(self) -> Forwarder | None:
+        settings = self._settings
+        if not settings.cloud.url:
+            return None
+        return Forwarder(
+            build_client(settings.cloud, pool_size=settings.policy.max_in_flight),
+            breaker=Breaker(settings.breaker.breaker_settings(), self._clock),
+            refunds=self._budget,
+            max_in_flight=settings.policy.max_in_flight,
+            upload=UploadSettings(
+                long_side_px=settings.cloud.upload_long_side_px,
+                quality=settings.cloud.upload_quality,
+            ),
+        )
+
+    def _build_decider(self, name: PolicyName) -> Decider:
+        policy = build_policy(name, threshold=self._settings.policy.threshold)
+        return Decider(
+            policy,
+            budget=self._budget,
+            link=self._forwarder,
+            cost_micros=self._settings.policy.cost_micros,
+        )
+
+    def _build_camera(
+        self, name: str, camera: CameraSection, on_end: Callable[[str], None]
+    ) -> Camera:
+        address = camera_address(camera)
+        limits = self._settings.limits.image_limits()
+        return Camera(
+            name,
+            open_source=functools.partial(open_source, address, camera.fps, limits),
+            work=self._watch,
+            clock=self._clock,
+            on_end=on_end,
+        )
+
+    def _build_app(self) -> Flask:
+        operations = web.Operations(
+            checks=self._checks, version=self._version, registry=self._metrics.registry
+        )
+        app = web.create_app(
+            "edge", server=self._settings.server, clock=self._clock, operations=operations
+        )
+        add_routes(app, self, self._settings)
+        return app
+
+    def _breaker_state(self) -> BreakerState | None:
+        return self._forwarder.breaker.state if self._forwarder else None
+
+    def _checks(self) -> Mapping[str, web.Check]:
+        ok, degraded = web.CheckState.OK, web.CheckState.DEGRADED
+        lost = [state for state in self.camera_states() if state["trouble"]]
+        state = self._breaker_state()
+        left = self._budget.remaining_micros() / MICROS
+        link = "no cloud is configured" if state is None else f"breaker is {state.value}"
+        return {
+            "model": web.Check(state=ok, text=f"{self.model.name} {self.model.version}"),
+            "cameras": web.Check(
+                state=degraded if lost else ok,
+                text="; ".join(f"{s['name']}: {s['trouble']}" for s in lost)
+                or f"{len(self._cameras)} watching",
+            ),
+            "cloud_link": web.Check(
+                state=degraded if state is BreakerState.OPEN else ok, text=link
+            ),
+            "budget": web.Check(state=ok if left > 0 else degraded, text=f"{left:.2f} left today"),
+        }
+
+    def _version(self) -> Mapping[str, Any]:
+        return {
+            "name": "emberlink-edge",
+            "version": version(),
+            "commit": commit(),
+            "model": self.model.as_dict(),
+            "policy": self._settings.policy.name.value,
+            "limits": {
+                **self._settings.limits.model_dump(),
+                "formats": ["image/jpeg", "image/png"],
+            },
+        }
+
+
+def build_client(cloud: CloudSection, *, pool_size: int) -> CloudClient:
+    """Build the client for a cloud's address: HTTP, or a pretended one for `mock:`."""
+    if cloud.url.startswith("mock:"):
+        return MockCloudClient.from_url(cloud.url)
+    base = CLASSIC_RETRY if cloud.profile is RetryProfile.CLASSIC else DEFAULT_RETRY
+    retry = RetrySettings(
+        tries=cloud.tries or base.tries,
+        timeout_s=cloud.timeout_s or base.timeout_s,
+        first_pause_s=cloud.backoff_s or base.first_pause_s,
+        longest_pause_s=max(cloud.backoff_s or 0.0, base.longest_pause_s),
+    )
+    return HttpCloudClient(cloud.url, retry, pool_size=pool_size)
+
+
+def camera_address(camera: CameraSection) -> CameraAddress:
+    """Bring a camera's address and password together, wherever the password stands."""
+    password = camera.password.get_secret_value() if camera.password else None
+    if camera.password_file:
+        password = camera.password_file.read_text(encoding="utf-8").strip()
+    return CameraAddress(url=camera.source, password=password)

@@ -1,0 +1,195 @@
+"""What callers send and what they get: request parsing and the response envelope. Ring: rim.
+
+Takes plain values (bytes, headers, form fields), so that it can be tested without a web server.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.error_code import ErrorCode
+from shared.errors import FireError, RequestError
+
+_IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/jpg", "application/octet-stream"})
+_MAX_DEADLINE_MS = 600_000
+_WHITESPACE = str.maketrans("", "", " \t\r\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """One parsed request body: pictures as encoded bytes and the fields that came with them."""
+
+    pictures: tuple[bytes, ...]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+class PictureFields(BaseModel):
+    """What may stand beside a picture, in JSON, a form or the query."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    req_id: str | None = None
+    camera: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+
+
+def envelope(req_id: str, result: Any, **flat: Any) -> dict[str, Any]:
+    """Build the body of a success; `flat` stands at the top level beside it."""
+    return {"req_id": req_id, "err_no": 0, "err_msg": "success", "result": result, **flat}
+
+
+def problem(
+    req_id: str, error: FireError, *, instance: str, is_chinese: bool = False
+) -> dict[str, Any]:
+    """Build the body of an error: our envelope and an RFC 9457 problem document in one object."""
+    row = error.code.row
+    text = row.text_zh if is_chinese else row.text_en
+    return {
+        "req_id": req_id,
+        "err_no": row.number,
+        "err_msg": text,
+        "result": None,
+        "type": f"/errors/{row.slug}",
+        "title": text,
+        "status": row.http_status,
+        "detail": error.detail,
+        "instance": instance,
+        "retryable": row.retryable,
+    }
+
+
+def media_type_of(content_type: str | None) -> str:
+    """Take the bare media type from a Content-Type header, lower case, parameters dropped."""
+    return (content_type or "").partition(";")[0].strip().lower()
+
+
+def is_picture_type(media_type: str) -> bool:
+    """Tell whether a body of this type is the picture itself."""
+    return media_type in _IMAGE_TYPES
+
+
+def parse_json_object(body: bytes) -> dict[str, Any]:
+    """Parse a JSON object strictly: UTF-8, no NaN or Infinity.
+
+    Raises:
+        RequestError(REQUEST_NOT_JSON)
+    """
+    try:
+        value = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as err:
+        raise RequestError(
+            ErrorCode.REQUEST_NOT_JSON, str(err)[:200] or "nested too deeply"
+        ) from err
+    if not isinstance(value, dict):
+        detail = f"the top is a {type(value).__name__}, expected an object"
+        raise RequestError(ErrorCode.REQUEST_NOT_JSON, detail)
+    return value
+
+
+def decode_base64(text: Any, name: str, max_bytes: int) -> bytes:
+    """Decode a base64 picture; a `data:` URL prefix and line breaks are allowed.
+
+    Raises:
+        RequestError(REQUEST_FIELD_INVALID): not a string.
+        RequestError(REQUEST_BASE64): empty or not base64.
+        RequestError(IMAGE_TOO_MANY_BYTES): longer than `max_bytes` once decoded; nothing is decoded then.
+    """
+    if not isinstance(text, str):
+        detail = f"{name} is a {type(text).__name__}, expected a base64 string"
+        raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, detail)
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    if len(text) // 4 * 3 > max_bytes * 1.1 + 16:
+        raise RequestError(
+            ErrorCode.IMAGE_TOO_MANY_BYTES, f"{name} has {len(text)} base64 characters"
+        )
+    try:
+        decoded = base64.b64decode(text.translate(_WHITESPACE), validate=True)
+    except (binascii.Error, ValueError) as err:
+        raise RequestError(ErrorCode.REQUEST_BASE64, f"{name}: {err}") from err
+    if not decoded:
+        raise RequestError(ErrorCode.REQUEST_BASE64, f"{name} is empty")
+    return decoded
+
+
+def take_pictures(
+    values: Mapping[str, Any], *, single: str, several: str, max_bytes: int, max_batch: int
+) -> tuple[bytes, ...]:
+    """Take base64 pictures from a JSON object: `single` holds one, `several` a list.
+
+    Raises:
+        RequestError(REQUEST_FIELD_MISSING): neither is there.
+        RequestError(BATCH_TOO_LARGE): more than `max_batch`.
+        and what `decode_base64` raises.
+    """
+    if several in values:
+        texts = values[several]
+        if not isinstance(texts, list) or not texts:
+            raise RequestError(
+                ErrorCode.REQUEST_FIELD_INVALID, f"{several} must be a list that is not empty"
+            )
+        check_batch(len(texts), max_batch)
+        return tuple(decode_base64(t, f"{several}[{i}]", max_bytes) for i, t in enumerate(texts))
+    if single in values:
+        return (decode_base64(values[single], single, max_bytes),)
+    raise RequestError(ErrorCode.REQUEST_FIELD_MISSING, f"{single} (base64) is missing")
+
+
+def check_batch(count: int, max_batch: int) -> None:
+    """Hold the number of pictures against the limit.
+
+    Raises:
+        RequestError(BATCH_TOO_LARGE)
+    """
+    if count > max_batch:
+        raise RequestError(ErrorCode.BATCH_TOO_LARGE, f"{count} pictures, at most {max_batch}")
+
+
+def parse_fields(values: Mapping[str, Any]) -> PictureFields:
+    """Validate what stands beside a picture.
+
+    Raises:
+        RequestError(REQUEST_FIELD_INVALID): every problem, by name.
+    """
+    try:
+        return PictureFields.model_validate(values)
+    except ValidationError as err:
+        raise RequestError(
+            ErrorCode.REQUEST_FIELD_INVALID, name_problems(err.errors(include_url=False))
+        ) from err
+
+
+def name_problems(problems: Sequence[Any]) -> str:
+    """Write a validation's problems in one line, each with its field; values are cut short."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in p['loc'])}: {p['msg']}, got {str(p['input'])[:40]!r}"
+        for p in problems
+    )
+
+
+def parse_deadline_ms(text: str | None) -> int | None:
+    """Read `X-Request-Deadline-Ms`; None when the caller did not send it.
+
+    Raises:
+        RequestError(REQUEST_DEADLINE_INVALID): not a whole number of 1…600,000.
+    """
+    if text is None:
+        return None
+    if not (
+        text.isascii()
+        and text.isdigit()
+        and 1 <= int(text[:9]) <= _MAX_DEADLINE_MS
+        and len(text) <= 9
+    ):
+        raise RequestError(ErrorCode.REQUEST_DEADLINE_INVALID, f"got {text[:40]!r}")
+    return int(text)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,222 @@
+"""Settings from defaults, one TOML file, secret files, the environment and flags, later wins. Ring: adapter.
+
+Every problem is reported at once, with where the value came from. Nothing reads the environment after this.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.error_code import ErrorCode
+from shared.errors import ConfigError
+from shared.imaging import ImageLimits
+
+_DEFAULT_SECRETS_DIR = "/run/secrets"
+_SECRET_HINT = ("password", "secret", "token", "key")
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Section(BaseModel):
+    """Base of every settings class: frozen, unknown keys are errors, no NaN."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
+    )
+
+
+class ServerSection(Section):
+    """Where the service listens, and for whom."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is every interface.")
+    port: Port = Field(5000, description="TCP port; 0 lets the system choose.")
+    threads: int = Field(
+        24,
+        ge=2,
+        le=256,
+        description="Request threads; keep above max_in_flight plus the cores, or callers that wait for the "
+        "cloud hold up the others.",
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (),
+        description="Web origins that may call from a browser, for instance https://console.example; none by default.",
+    )
+    max_body_bytes: int = Field(
+        32_000_000,
+        ge=10_000,
+        le=512_000_000,
+        description="Longest request body; refused before it is read.",
+    )
+    stop_timeout_s: Seconds = Field(
+        10.0, description="How long a stopping service finishes accepted work."
+    )
+
+
+class LimitsSection(Section):
+    """Bounds on pictures, checked before any pixel is decoded."""
+
+    max_bytes: int = Field(8_000_000, ge=1_000, le=100_000_000, description="Longest picture file.")
+    max_pixels: int = Field(
+        20_000_000, ge=10_000, le=200_000_000, description="Largest picture, width × height."
+    )
+    max_batch: int = Field(16, ge=1, le=256, description="Most pictures in one batch call.")
+
+    def image_limits(self) -> ImageLimits:
+        """Give the part that imaging needs."""
+        return ImageLimits(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+
+
+class LogSection(Section):
+    """What is written to stderr."""
+
+    level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="Least level that is written."
+    )
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def load_settings(
+    settings_class: type[S],
+    *,
+    prefix: str,
+    toml_path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> S:
+    """Merge all places settings come from and validate the result once.
+
+    Args:
+        settings_class: the service's settings.
+        prefix: of environment variables, for instance `EMBERLINK_EDGE`; `__` separates levels.
+        toml_path: the service's TOML file, if any.
+        environ: None is the process's environment.
+        flags: nested mapping of command-line values; None values are left out.
+
+    Raises:
+        ConfigError(CONFIG_INVALID): with every problem, one a line.
+    """
+    environment = os.environ if environ is None else environ
+    layers = [
+        (str(toml_path or "defaults"), _read_toml(toml_path)),
+        ("secret file", _from_secret_files(prefix, environment)),
+        ("environment", _from_environment(prefix, environment)),
+        ("command line", _without_none(flags or {})),
+    ]
+    merged: dict[str, Any] = {}
+    origins: dict[tuple[str, ...], str] = {}
+    for origin, layer in layers:
+        _merge(merged, layer, origin, origins)
+    try:
+        return settings_class.model_validate(merged)
+    except ValidationError as err:
+        problems = [_explain(problem, origins) for problem in err.errors(include_url=False)]
+        raise ConfigError(ErrorCode.CONFIG_INVALID, "\n".join(problems)) from err
+
+
+def describe_settings(
+    settings_class: type[BaseModel], path: str = ""
+) -> list[tuple[str, str, str]]:
+    """List every setting as (dotted name, default, description), for the reference page and its test."""
+    rows: list[tuple[str, str, str]] = []
+    for name, field in settings_class.model_fields.items():
+        dotted = f"{path}{name}"
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            rows += describe_settings(section, f"{dotted}.")
+        else:
+            default = field.get_default(call_default_factory=True)
+            rows.append((dotted, "" if default is None else str(default), field.description or ""))
+    return rows
+
+
+def _read_toml(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as err:
+        raise ConfigError(ErrorCode.CONFIG_INVALID, f"{path}: {err}") from err
+
+
+def _from_environment(prefix: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, text in environ.items():
+        if name.startswith(f"{prefix}__"):
+            _put(found, name[len(prefix) + 2 :].lower().split("__"), _parse(text))
+    return found
+
+
+def _from_secret_files(prefix: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    folder = Path(environ.get("CREDENTIALS_DIRECTORY", _DEFAULT_SECRETS_DIR))
+    found: dict[str, Any] = {}
+    for path in sorted(folder.glob("*")) if folder.is_dir() else []:
+        if path.name.lower().startswith(f"{prefix.lower()}__") and path.is_file():
+            keys = path.name.lower()[len(prefix) + 2 :].split("__")
+            _put(found, keys, path.read_text(encoding="utf-8").strip())
+    return found
+
+
+def _parse(text: str) -> Any:
+    """Lists and tables are JSON; everything else stays text, which the settings class converts."""
+    if text[:1] in "[{":
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _put(tree: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = tree.setdefault(key, {})
+        tree = inner if isinstance(inner, dict) else tree.update({key: {}}) or tree[key]
+    tree[keys[-1]] = value
+
+
+def _without_none(flags: Mapping[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, value in flags.items():
+        if isinstance(value, Mapping):
+            inner = _without_none(value)
+            if inner:
+                kept[key] = inner
+        elif value is not None:
+            kept[key] = value
+    return kept
+
+
+def _merge(
+    base: dict[str, Any],
+    layer: Mapping[str, Any],
+    origin: str,
+    origins: dict[tuple[str, ...], str],
+    path: tuple[str, ...] = (),
+) -> None:
+    for key, value in layer.items():
+        here = (*path, key)
+        if isinstance(value, Mapping) and isinstance(base.get(key, {}), dict):
+            _merge(base.setdefault(key, {}), value, origin, origins, here)
+        else:
+            base[key] = value
+            origins[here] = origin
+
+
+def _explain(problem: Any, origins: Mapping[tuple[str, ...], str]) -> str:
+    path = tuple(str(part) for part in problem["loc"])
+    origin = next((origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), None)
+    is_secret = any(hint in part.lower() for part in path for hint in _SECRET_HINT)
+    got = "" if is_secret or problem["type"] == "missing" else f", got {problem['input']!r}"
+    place = f" (from {origin})" if origin else ""
+    name = ".".join(path) or "settings"
+    text = "is not a known setting" if problem["type"] == "extra_forbidden" else problem["msg"]
+    return f"{name}: {text}{got}{place}"

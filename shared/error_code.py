@@ -1,0 +1,379 @@
+"""The one catalogue of errors. Ring: domain.
+
+Numbers never change meaning and are never used twice; a test pins the table. Ranges: 0 success, 100–599 plain
+HTTP, 1000 the request, 2000 model, 3000 the link edge–cloud, 4000 storage, 5000 cameras, 9000 our own mistakes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """One kind of error: what the caller sees, and what a person can do about it."""
+
+    number: int
+    slug: str
+    http_status: int
+    retryable: bool
+    text_en: str
+    text_zh: str
+    hint: str
+
+
+class ErrorCode(Enum):
+    """Every error either service can answer with."""
+
+    SUCCESS = ErrorRow(0, "success", 200, False, "success", "成功", "Nothing to do.")
+
+    HTTP_BAD_REQUEST = ErrorRow(
+        400,
+        "bad-request",
+        400,
+        False,
+        "bad request",
+        "请求无效",
+        "The HTTP request itself is malformed; check the client.",
+    )
+    HTTP_NOT_FOUND = ErrorRow(
+        404,
+        "not-found",
+        404,
+        False,
+        "no such route",
+        "路径不存在",
+        "Check the path; the README lists every route.",
+    )
+    HTTP_METHOD_NOT_ALLOWED = ErrorRow(
+        405,
+        "method-not-allowed",
+        405,
+        False,
+        "method not allowed",
+        "方法不被允许",
+        "The Allow header names the methods this route takes.",
+    )
+    HTTP_BODY_TOO_LARGE = ErrorRow(
+        413,
+        "body-too-large",
+        413,
+        False,
+        "body too large",
+        "请求体过大",
+        "GET /version tells the limit; send a smaller picture or fewer of them.",
+    )
+    HTTP_RATE_LIMITED = ErrorRow(
+        429,
+        "too-many-requests",
+        429,
+        True,
+        "too many requests",
+        "请求过于频繁",
+        "Wait as long as Retry-After says.",
+    )
+    HTTP_UNAVAILABLE = ErrorRow(
+        503,
+        "unavailable",
+        503,
+        True,
+        "service unavailable",
+        "服务暂不可用",
+        "The service is starting, stopping or overloaded; wait as long as Retry-After says.",
+    )
+
+    REQUEST_NOT_JSON = ErrorRow(
+        1001,
+        "not-json",
+        400,
+        False,
+        "body is not valid JSON",
+        "请求体不是合法的 JSON",
+        "Send UTF-8 JSON without NaN or Infinity, an object at the top.",
+    )
+    REQUEST_CONTENT_TYPE = ErrorRow(
+        1002,
+        "content-type",
+        415,
+        False,
+        "content type not supported",
+        "不支持的内容类型",
+        "Use image/jpeg, image/png, multipart/form-data (field image) or application/json (base64 in image).",
+    )
+    REQUEST_FIELD_MISSING = ErrorRow(
+        1003,
+        "field-missing",
+        400,
+        False,
+        "a required field is missing",
+        "缺少必填字段",
+        "The detail names the field.",
+    )
+    REQUEST_FIELD_INVALID = ErrorRow(
+        1004,
+        "field-invalid",
+        400,
+        False,
+        "a field has an invalid value",
+        "字段取值无效",
+        "The detail names the field, the value and what is allowed.",
+    )
+    REQUEST_BASE64 = ErrorRow(
+        1005,
+        "bad-base64",
+        400,
+        False,
+        "image is not valid base64",
+        "图片不是合法的 base64",
+        "Standard alphabet with padding; a data: URL prefix is allowed.",
+    )
+    IMAGE_NOT_A_PICTURE = ErrorRow(
+        1006,
+        "not-a-picture",
+        400,
+        False,
+        "bytes are not a JPEG or PNG picture",
+        "数据不是 JPEG 或 PNG 图片",
+        "Only JPEG and PNG are accepted; the first bytes decide, not the name.",
+    )
+    IMAGE_DAMAGED = ErrorRow(
+        1007,
+        "damaged-picture",
+        400,
+        False,
+        "picture is cut or damaged",
+        "图片不完整或已损坏",
+        "The file ends early or its data is corrupt; send it again from the source.",
+    )
+    IMAGE_TOO_MANY_PIXELS = ErrorRow(
+        1008,
+        "too-many-pixels",
+        413,
+        False,
+        "picture has too many pixels",
+        "图片像素过多",
+        "GET /version tells the limit; the header of the picture counts, before anything is decoded.",
+    )
+    IMAGE_TOO_SMALL = ErrorRow(
+        1009,
+        "picture-too-small",
+        400,
+        False,
+        "picture is too small",
+        "图片过小",
+        "Both sides must be at least 16 pixels.",
+    )
+    IMAGE_TOO_MANY_BYTES = ErrorRow(
+        1010,
+        "picture-too-large",
+        413,
+        False,
+        "picture has too many bytes",
+        "图片字节数过多",
+        "GET /version tells the limit; encode with a lower quality or size.",
+    )
+    BATCH_TOO_LARGE = ErrorRow(
+        1011,
+        "batch-too-large",
+        413,
+        False,
+        "too many pictures in one batch",
+        "批量图片过多",
+        "GET /version tells the limit; split the batch.",
+    )
+    IMAGE_PATH_DISABLED = ErrorRow(
+        1012,
+        "image-path-disabled",
+        403,
+        False,
+        "image_path is switched off",
+        "image_path 未启用",
+        "Send the picture itself, or configure image_roots on the cloud service.",
+    )
+    IMAGE_PATH_FORBIDDEN = ErrorRow(
+        1013,
+        "image-path-forbidden",
+        403,
+        False,
+        "image_path lies outside the allowed folders",
+        "image_path 不在允许的目录内",
+        "Only regular files inside the configured image_roots can be read.",
+    )
+    REQUEST_DEADLINE_INVALID = ErrorRow(
+        1014,
+        "deadline-invalid",
+        400,
+        False,
+        "X-Request-Deadline-Ms is not usable",
+        "截止时间头无效",
+        "Milliseconds that remain, a whole number from 1 to 600000.",
+    )
+
+    MODEL_NOT_READY = ErrorRow(
+        2001,
+        "model-not-ready",
+        503,
+        True,
+        "model is not loaded",
+        "模型尚未加载",
+        "The service is starting or its model was refused; GET /readyz tells which.",
+    )
+    MODEL_FAILED = ErrorRow(
+        2002,
+        "model-failed",
+        500,
+        True,
+        "inference failed",
+        "推理失败",
+        "The log names the cause under the same req_id; if it repeats, run `check`.",
+    )
+    MODEL_REFUSED = ErrorRow(
+        2003,
+        "model-refused",
+        500,
+        False,
+        "model artifact was refused",
+        "模型文件被拒绝",
+        "A hash, label or input shape differs from its manifest; fetch the artifact again.",
+    )
+    RUNTIME_CONFLICT = ErrorRow(
+        2004,
+        "runtime-conflict",
+        500,
+        False,
+        "two ONNX runtimes are installed",
+        "同时安装了两个 ONNX Runtime",
+        "onnxruntime and onnxruntime-gpu overwrite each other; uninstall both, then install one extra.",
+    )
+
+    CLOUD_UNREACHABLE = ErrorRow(
+        3001,
+        "cloud-unreachable",
+        502,
+        True,
+        "cloud cannot be reached",
+        "无法连接云端",
+        "Check the address, the firewall (port 5001) and the cloud's /readyz.",
+    )
+    CLOUD_TIMEOUT = ErrorRow(
+        3002,
+        "cloud-timeout",
+        504,
+        True,
+        "cloud did not answer in time",
+        "云端响应超时",
+        "The link or the cloud is slow; the edge's answer was used.",
+    )
+    CLOUD_BAD_ANSWER = ErrorRow(
+        3003,
+        "cloud-bad-answer",
+        502,
+        False,
+        "cloud's answer is not usable",
+        "云端响应无效",
+        "What answers there is not an Emberlink cloud, or another version; open its /version.",
+    )
+    CLOUD_OVERLOADED = ErrorRow(
+        3004,
+        "cloud-overloaded",
+        503,
+        True,
+        "cloud queue is full",
+        "云端队列已满",
+        "Wait as long as Retry-After says, or add a worker.",
+    )
+    DEADLINE_MISSED = ErrorRow(
+        3005,
+        "deadline-missed",
+        504,
+        True,
+        "deadline cannot be met",
+        "无法在截止时间前完成",
+        "Allow more time in X-Request-Deadline-Ms, or send fewer frames.",
+    )
+    CLOUD_REFUSED = ErrorRow(
+        3006,
+        "cloud-refused",
+        502,
+        False,
+        "cloud refused the request",
+        "云端拒绝了请求",
+        "The detail holds the cloud's own code; it is not tried again as it is.",
+    )
+
+    STORE_UNAVAILABLE = ErrorRow(
+        4001,
+        "store-unavailable",
+        503,
+        True,
+        "state cannot be read or written",
+        "状态存储不可读写",
+        "Check the state folder: its disk, owner and mode.",
+    )
+    STORE_SCHEMA = ErrorRow(
+        4002,
+        "store-schema",
+        500,
+        False,
+        "state was written by a newer version",
+        "状态由更新的版本写入",
+        "Install that version again, or start with another --state folder.",
+    )
+
+    CAMERA_UNAVAILABLE = ErrorRow(
+        5001,
+        "camera-unavailable",
+        503,
+        True,
+        "camera cannot be read",
+        "无法读取摄像头",
+        "Check its power, address and password; it is tried again with growing pauses.",
+    )
+    CAMERA_SOURCE_INVALID = ErrorRow(
+        5002,
+        "camera-source-invalid",
+        500,
+        False,
+        "camera source is not usable",
+        "摄像头来源无效",
+        "Use rtsp://, /dev/videoN, a video file, a folder of pictures, or sim:.",
+    )
+
+    CONFIG_INVALID = ErrorRow(
+        9001,
+        "config-invalid",
+        500,
+        False,
+        "configuration is not valid",
+        "配置无效",
+        "`emberlink-edge check` and `emberlink-cloud check` list every problem at once.",
+    )
+    INTERNAL = ErrorRow(
+        9002,
+        "internal",
+        500,
+        False,
+        "internal error",
+        "内部错误",
+        "Our mistake: the log holds the details under the same req_id.",
+    )
+
+    @property
+    def row(self) -> ErrorRow:
+        """Give the catalogue row."""
+        value: ErrorRow = self.value
+        return value
+
+
+def by_slug(slug: str) -> ErrorCode | None:
+    """Find a code by its slug, the last part of the `type` of a problem document."""
+    return next((code for code in ErrorCode if code.row.slug == slug), None)
+
+
+def by_http_status(status: int) -> ErrorCode:
+    """Choose the plain HTTP code for a status that the web framework raised."""
+    for code in ErrorCode:
+        if code.row.number == status:
+            return code
+    return ErrorCode.HTTP_BAD_REQUEST if status < 500 else ErrorCode.INTERNAL

@@ -1,0 +1,69 @@
+"""Structured logs: one JSON line an event on stderr, readable colours on a terminal. Ring: adapter.
+
+Secrets are cut out at the last step, whatever a caller passes: credentials in URLs, and fields named like secrets.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+_URL_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/@\s]+@", re.IGNORECASE)
+_SECRET_FIELDS = re.compile(r"password|secret|token|api_?key|authorization", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """Replace user and password in every URL of a text by `***`."""
+    return _URL_CREDENTIALS.sub(r"\g<scheme>***@", text) if "://" in text else text
+
+
+def configure_logs(
+    *, level: str = "info", pretty: bool | None = None, stream: TextIO | None = None
+) -> None:
+    """Set up logging for this process.
+
+    Args:
+        level: debug, info, warning or error.
+        pretty: colours and columns instead of JSON; None decides by whether the stream is a terminal.
+        stream: where to write; None is stderr.
+    """
+    out = stream or sys.stderr
+    is_pretty = out.isatty() if pretty is None else pretty
+    renderer = structlog.dev.ConsoleRenderer(colors=out.isatty()) if is_pretty else _render_json
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            structlog.processors.format_exc_info,
+            _redact_fields,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=True,
+    )
+
+
+def get_logger() -> Any:
+    """Give the process's logger; event names are snake_case constants, everything else is a field."""
+    return structlog.get_logger()
+
+
+def _render_json(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> str:
+    return json.dumps(fields, default=str, ensure_ascii=False, separators=(",", ":"))
+
+
+def _redact_fields(
+    _logger: object, _method: str, fields: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    for key, value in fields.items():
+        if _SECRET_FIELDS.search(key):
+            fields[key] = "***"
+        elif isinstance(value, str) and "://" in value:
+            fields[key] = redact(value)
+    return fields

@@ -1,0 +1,193 @@
+"""What a model artifact says of itself, verified before anything is built from it. Ring: adapter (disk).
+
+The bytes that were hashed are the bytes that the session is built from, so a file swapped between the two
+steps cannot pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.error_code import ErrorCode
+from shared.errors import ModelError
+from shared.preprocess import InputContract
+from shared.types import ModelIdentity
+
+MANIFEST_NAME = "manifest.json"
+_MAX_MODEL_BYTES = 512 * 1024 * 1024
+_LABELS = ("fire", "smoke")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelFile(_Strict):
+    """One file of an artifact."""
+
+    path: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(gt=0, le=_MAX_MODEL_BYTES)
+
+
+class InputSection(_Strict):
+    """The input contract as it stands in the manifest."""
+
+    name: str
+    sizes_px: tuple[tuple[int, int], ...] = Field(min_length=1)
+    colour: Literal["RGB", "BGR"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    pad_value: int = Field(ge=0, le=255)
+
+    def contract(self) -> InputContract:
+        """Give the value that preprocessing works from."""
+        return InputContract(**self.model_dump())
+
+
+class Platt(_Strict):
+    """Calibration of one class: p = 1 / (1 + exp(−(scale · logit + bias))) (Platt 1999)."""
+
+    scale: float = Field(gt=0)
+    bias: float
+
+
+class Manifest(_Strict):
+    """An artifact's manifest, schema 1."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: str = Field(pattern=r"^[a-z0-9-]+$")
+    version: str = Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")
+    kind: Literal["classifier", "detector"]
+    created_at: str
+    labels: tuple[str, ...]
+    files: dict[str, ModelFile] = Field(min_length=1)
+    default_variant: str
+    input: InputSection
+    outputs: tuple[str, ...]
+    calibration: dict[str, dict[str, Platt]]
+    thresholds: dict[str, float]
+    nms_iou: float | None = Field(ge=0, le=1)
+    training: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+class Artifact:
+    """A verified artifact: its manifest and the bytes of one variant."""
+
+    def __init__(self, manifest: Manifest, variant: str, model_bytes: bytes) -> None:
+        """Keep what `load_artifact` verified."""
+        self.manifest = manifest
+        self.variant = variant
+        self.model_bytes = model_bytes
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Name the model as answers do."""
+        sha256 = self.manifest.files[self.variant].sha256
+        return ModelIdentity(
+            name=self.manifest.name, version=self.manifest.version, sha256_12=sha256[:12]
+        )
+
+
+def shipped_models() -> Path:
+    """Find the folder of artifacts that came with the installation (a checkout or a wheel)."""
+    spec = importlib.util.find_spec("models")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        return Path(place) / "artifacts"
+    raise ModelError(
+        ErrorCode.MODEL_NOT_READY, "no models were installed; name a folder with --models"
+    )
+
+
+def load_artifact(
+    models_dir: Path,
+    name: str,
+    *,
+    kind: Literal["classifier", "detector"],
+    variant: str | None = None,
+) -> Artifact:
+    """Load and verify the newest version of an artifact.
+
+    Args:
+        models_dir: folder that holds `<name>/<version>/manifest.json`.
+        name: the artifact's name.
+        kind: what it must be.
+        variant: which file, for instance `int8` or `fp32`; None takes the manifest's default.
+
+    Raises:
+        ModelError(MODEL_NOT_READY): nothing of that name is there.
+        ModelError(MODEL_REFUSED): the manifest is not valid, or the file differs from it.
+    """
+    folder = _newest_version(models_dir / name)
+    manifest = read_manifest(folder / MANIFEST_NAME)
+    _check_claims(manifest, folder, name, kind)
+    chosen = variant or manifest.default_variant
+    entry = manifest.files.get(chosen)
+    if entry is None:
+        detail = f"{folder}: no variant {chosen!r}, there are {sorted(manifest.files)}"
+        raise ModelError(ErrorCode.MODEL_REFUSED, detail)
+    return Artifact(manifest, chosen, _verified_bytes(folder / entry.path, entry))
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and validate one manifest file.
+
+    Raises:
+        ModelError(MODEL_REFUSED): unreadable, not JSON, or not of schema 1.
+    """
+    try:
+        return Manifest.model_validate(json.loads(path.read_bytes()))
+    except (OSError, ValueError, ValidationError) as err:
+        raise ModelError(ErrorCode.MODEL_REFUSED, f"{path}: {err}") from err
+
+
+def _newest_version(folder: Path) -> Path:
+    versions = [p.parent for p in folder.glob(f"*/{MANIFEST_NAME}")]
+    if not versions:
+        raise ModelError(ErrorCode.MODEL_NOT_READY, f"no artifact below {folder}")
+    return max(
+        versions, key=lambda p: tuple(int(n) if n.isdigit() else -1 for n in p.name.split("."))
+    )
+
+
+def _check_claims(manifest: Manifest, folder: Path, name: str, kind: str) -> None:
+    claims = {
+        "name": (manifest.name, name),
+        "version": (manifest.version, folder.name),
+        "kind": (manifest.kind, kind),
+        "labels": (manifest.labels, _LABELS),
+        "thresholds": (tuple(sorted(manifest.thresholds)), _LABELS),
+    }
+    wrong = [
+        f"{key} is {is_!r}, expected {want!r}" for key, (is_, want) in claims.items() if is_ != want
+    ]
+    if kind == "classifier":
+        wrong += [
+            f"calibration of {variant} lacks a class"
+            for variant in manifest.files
+            if tuple(sorted(manifest.calibration.get(variant, {}))) != _LABELS
+        ]
+    if wrong:
+        raise ModelError(ErrorCode.MODEL_REFUSED, f"{folder / MANIFEST_NAME}: " + "; ".join(wrong))
+
+
+def _verified_bytes(path: Path, entry: ModelFile) -> bytes:
+    try:
+        if path.stat().st_size != entry.bytes:
+            detail = f"{path} has {path.stat().st_size} bytes, its manifest says {entry.bytes}"
+            raise ModelError(ErrorCode.MODEL_REFUSED, detail)
+        model_bytes = path.read_bytes()
+    except OSError as err:
+        raise ModelError(ErrorCode.MODEL_REFUSED, f"{path}: {err}") from err
+    sha256 = hashlib.sha256(model_bytes).hexdigest()
+    if sha256 != entry.sha256:
+        detail = f"{path} has sha256 {sha256[:12]}…, its manifest says {entry.sha256[:12]}…"
+        raise ModelError(ErrorCode.MODEL_REFUSED, detail)
+    return model_bytes

@@ -1,0 +1,67 @@
+"""What a process does before anything else: memory that stays, walls for OpenCV. Ring: adapter (the process)."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import platform
+from pathlib import Path
+from typing import IO
+
+from shared.error_code import ErrorCode
+from shared.errors import StoreError
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_KEEP_BELOW_BYTES = 1 << 30
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep freed memory instead of returning it to the kernel after every picture.
+
+    Decoding one 720p JPEG otherwise costs some 1,300 page faults: 5.3 ms instead of 2.4 ms. Both settings are
+    needed; the process keeps its high-water mark, which the picture limits bound.
+
+    Returns:
+        False where the C library is not glibc; nothing is changed then.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(_M_MMAP_THRESHOLD, _KEEP_BELOW_BYTES)) and bool(
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    )
+
+
+def bound_opencv(max_pixels: int) -> None:
+    """Set OpenCV's own pixel limit, the second wall behind the header check, and keep it single-threaded.
+
+    Must run before cv2 is first asked to decode: the limit is read from the environment once.
+    """
+    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(max_pixels)
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def hold_folder(folder: Path) -> IO[bytes]:
+    """Make a state folder ours for as long as the returned file is open: two processes would spend one budget twice.
+
+    Raises:
+        StoreError(STORE_UNAVAILABLE): it cannot be written, or another process holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = (folder / "lock").open("ab")
+    except OSError as err:
+        raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{folder}: {err}") from err
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as err:
+        held.close()
+        detail = (
+            f"{folder} is in use by another process; stop that one or choose another --state folder"
+        )
+        raise StoreError(ErrorCode.STORE_UNAVAILABLE, detail) from err
+    return held

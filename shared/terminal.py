@@ -1,0 +1,105 @@
+"""What both command lines share: options, error texts, waiting for a signal, a loop over files. Ring: rim."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import tqdm
+
+from shared.errors import FireError
+from shared.gather import Gathered, gather, list_files
+from shared.imaging import ImageLimits, encode_jpeg
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn our errors into a message with its remedy and exit status 2, without a stack trace."""
+    try:
+        yield
+    except FireError as err:
+        row = err.code.row
+        click.echo(f"error {row.number}: {row.text_en}", err=True)
+        for line in err.detail.splitlines():
+            click.echo(f"  {line}", err=True)
+        click.echo(f"  what to do: {row.hint}", err=True)
+        sys.exit(2)
+
+
+def wait_for_stop(also: threading.Event | None = None) -> None:
+    """Sleep until SIGINT, SIGTERM or `also`; a second signal kills at once."""
+    stop = also or threading.Event()
+
+    def on_signal(number: int, _frame: Any) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    stop.wait()
+
+
+def for_each_picture(
+    paths: Sequence[Path],
+    *,
+    limits: ImageLimits,
+    video_fps: float,
+    as_json: bool,
+    save: Path | None,
+    look: Callable[[Gathered], tuple[dict[str, Any], str, Callable[[], Any]]],
+) -> int:
+    """Print one line a picture, with a progress bar on a terminal.
+
+    Args:
+        paths: files, folders and videos.
+        limits: for pictures.
+        video_fps: frames a second taken from videos.
+        as_json: JSON lines instead of text.
+        save: folder for annotated pictures; created.
+        look: gives the JSON fields, the text, and a function that draws the annotated picture (BGR).
+
+    Returns:
+        how many pictures could not be used; they have a line too.
+    """
+    files = list_files(paths)
+    if save:
+        save.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    bar = tqdm.tqdm(
+        files, unit="file", disable=not sys.stderr.isatty() or len(files) < 2, file=sys.stderr
+    )
+    for file in bar:
+        for found in gather(file, limits, video_fps):
+            try:
+                if isinstance(found.picture, FireError):
+                    raise found.picture
+                fields, text, draw = look(found)
+            except FireError as err:
+                failed += 1
+                fields = {
+                    "err_no": err.code.row.number,
+                    "err_msg": err.code.row.text_en,
+                    "detail": err.detail,
+                }
+                text, draw = f"error {err.code.row.number}: {err.detail}", None
+            place = {"file": str(file)} | ({} if found.at_s is None else {"at_s": found.at_s})
+            name = str(file) if found.at_s is None else f"{file} @ {found.at_s:.2f} s"
+            with tqdm.tqdm.external_write_mode(file=sys.stdout):
+                click.echo(
+                    json.dumps(place | fields, ensure_ascii=False) if as_json else f"{name}: {text}"
+                )
+            if save and draw:
+                (save / _annotated_name(file, found.at_s)).write_bytes(encode_jpeg(draw()))
+    return failed
+
+
+def _annotated_name(file: Path, at_s: float | None) -> str:
+    moment = "" if at_s is None else f"_{at_s:08.2f}s"
+    return f"{file.stem}{moment}_{abs(hash(str(file.parent))) % 0xFFFF:04x}.jpg"

@@ -1,0 +1,128 @@
+"""The values that move along the line. Ring: domain; frozen, no behaviour beyond arithmetic on themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+MICROS = 1_000_000
+"""Money is counted in millionths of the operator's currency, as integers."""
+
+
+class Label(StrEnum):
+    """What a verdict says of a frame; the values are the wire words."""
+
+    FIRE = "fire"
+    SMOKE = "smoke"
+    NONE = "none"
+
+
+class Source(StrEnum):
+    """Who answered; the values are the wire words."""
+
+    EDGE = "edge"
+    CLOUD = "cloud"
+    EDGE_FALLBACK = "edge_fallback"
+
+
+class MediaType(StrEnum):
+    """Picture formats that are accepted."""
+
+    JPEG = "image/jpeg"
+    PNG = "image/png"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """Encoded picture bytes whose header was read and found within the limits.
+
+    The bytes are what is scored, stored, hashed and sent: they are never encoded again on the way.
+    """
+
+    encoded: bytes
+    media_type: MediaType
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One picture with its camera and time.
+
+    `camera` is None for a frame that was posted without one: it has no history.
+    """
+
+    frame_id: str
+    camera: str | None
+    picture: Picture
+    captured_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classification:
+    """Calibrated probabilities of the edge, 0…1 each; fire and smoke may both be high."""
+
+    fire: float
+    smoke: float
+
+    @property
+    def presence(self) -> float:
+        """P(fire or smoke): the larger of the two, a lower bound that holds however they depend."""
+        return max(self.fire, self.smoke)
+
+    @property
+    def label(self) -> Label:
+        """The likelier class, `none` below one half; fire wins a tie."""
+        if self.presence < 0.5:
+            return Label.NONE
+        return Label.FIRE if self.fire >= self.smoke else Label.SMOKE
+
+    @property
+    def confidence(self) -> float:
+        """Certainty of the verdict, max(p, 1 − p), 0.5…1."""
+        return max(self.presence, 1.0 - self.presence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A rectangle in source pixels: x1 ≤ x2, y1 ≤ y2, origin at the top left."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    def as_list(self) -> list[float]:
+        """Give `[x1, y1, x2, y2]`, rounded to a tenth of a pixel."""
+        return [round(self.x1, 1), round(self.y1, 1), round(self.x2, 1), round(self.y2, 1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """One box with class and score (0…1)."""
+
+    label: Label
+    score: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelIdentity:
+    """Which model gave an answer; `sha256_12` is the first 12 hex digits of its file's hash."""
+
+    name: str
+    version: str
+    sha256_12: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Give the wire form."""
+        return {"name": self.name, "version": self.version, "sha256_12": self.sha256_12}
+
+
+def label_of(detections: tuple[Detection, ...]) -> Label:
+    """Name a picture by its best box, fire before smoke whenever any fire box passed; `none` without boxes."""
+    labels = {d.label for d in detections}
+    if Label.FIRE in labels:
+        return Label.FIRE
+    return Label.SMOKE if Label.SMOKE in labels else Label.NONE

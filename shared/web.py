@@ -1,0 +1,324 @@
+"""What both Flask apps are made of: envelope, error answers, ids, limits, health routes. Ring: rim.
+
+The only place that turns errors into HTTP.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from flask import Flask, Response, g, request
+from flask_cors import CORS
+from prometheus_client import CollectorRegistry
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from shared import arguments
+from shared.arguments import Posted
+from shared.clock import Clock
+from shared.config import LimitsSection, ServerSection
+from shared.error_code import ErrorCode, by_http_status, by_slug
+from shared.errors import FireError, RequestError
+from shared.ids import is_req_id, new_id
+from shared.logs import get_logger
+from shared.metrics import EXPOSITION_TYPE, exposition
+
+_JSON = "application/json"
+_PROBLEM_JSON = "application/problem+json"
+_MAX_FORM_FIELDS = 64
+_ALWAYS_REAL = frozenset(
+    {404, 405, 413, 429, 503}
+)  # proxies and clients act on these, also on the reference route
+
+
+class CheckState(StrEnum):
+    """How one readiness check stands; `failed` makes the service not ready."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One line of `/readyz`."""
+
+    state: CheckState
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operations:
+    """What the health routes of a service tell; each callable must return at once."""
+
+    checks: Callable[[], Mapping[str, Check]]
+    version: Callable[[], Mapping[str, Any]]
+    registry: CollectorRegistry
+
+
+def create_app(
+    name: str,
+    *,
+    server: ServerSection,
+    clock: Clock,
+    operations: Operations,
+    reference_route: str | None = None,
+) -> Flask:
+    """Build a Flask app with everything that both services share.
+
+    Args:
+        name: import name of the service's package.
+        server: limits and CORS origins.
+        clock: for request ids.
+        operations: what the health routes tell.
+        reference_route: the one path that answers request and model errors (1000–2999) with HTTP 200 and `err_no`,
+            because its existing callers rely on that.
+    """
+    app = Flask(name, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = server.max_body_bytes
+    app.config["MAX_FORM_MEMORY_SIZE"] = server.max_body_bytes
+    app.config["MAX_FORM_PARTS"] = _MAX_FORM_FIELDS
+    app.url_map.strict_slashes = False
+    if server.cors_origins:
+        CORS(
+            app,
+            origins=list(server.cors_origins),
+            expose_headers=["X-Request-ID", "Retry-After", "Server-Timing"],
+        )
+
+    @app.before_request
+    def begin() -> None:
+        given = request.headers.get("X-Request-ID") or request.args.get("req_id")
+        g.req_id = given if given is not None and is_req_id(given) else new_id(clock.now_at())
+
+    @app.errorhandler(FireError)
+    def on_fire_error(error: FireError) -> Response:
+        return error_response(error, reference_route)
+
+    @app.errorhandler(HTTPException)
+    def on_http_error(error: HTTPException) -> Response:
+        return http_error_response(error)
+
+    @app.errorhandler(Exception)
+    def on_any_error(error: Exception) -> Response:
+        get_logger().error("request_failed", req_id=g.req_id, path=request.path, exc_info=error)
+        return error_response(
+            FireError(ErrorCode.INTERNAL, f"see the log under {g.req_id}"), reference_route
+        )
+
+    _add_health_routes(app, operations)
+    _add_error_pages(app)
+    return app
+
+
+def json_response(
+    body: Mapping[str, Any], status: int = 200, content_type: str = _JSON
+) -> Response:
+    """Write a JSON answer; NaN would be our own mistake and raises."""
+    encoded = json.dumps(body, ensure_ascii=False, allow_nan=False)
+    response = Response(encoded, status=status, content_type=content_type)
+    response.headers["X-Request-ID"] = g.req_id
+    return response
+
+
+def success(result: Any, **flat: Any) -> Response:
+    """Answer with the envelope of a success."""
+    return json_response(arguments.envelope(g.req_id, result, **flat))
+
+
+def error_response(error: FireError, reference_route: str | None = None) -> Response:
+    """Answer with the one body for both error worlds."""
+    row = error.code.row
+    body = arguments.problem(g.req_id, error, instance=request.path, is_chinese=is_chinese())
+    wants_problem = _PROBLEM_JSON in request.headers.get("Accept", "")
+    is_softened = request.path == reference_route and 1000 <= row.number < 3000
+    status = 200 if is_softened and row.http_status not in _ALWAYS_REAL else row.http_status
+    response = json_response(
+        {**body, "status": status}, status, _PROBLEM_JSON if wants_problem else _JSON
+    )
+    if row.http_status in (429, 503):
+        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s or 1)))
+    return response
+
+
+def http_error_response(error: HTTPException) -> Response:
+    """Answer an error that the web framework raised, keeping its status and headers such as Allow."""
+    status = error.code or 500
+    detail = str(error.description or error.name)
+    body = arguments.problem(
+        g.get("req_id", ""),
+        FireError(by_http_status(status), detail),
+        instance=request.path,
+        is_chinese=is_chinese(),
+    )
+    wants_problem = _PROBLEM_JSON in request.headers.get("Accept", "")
+    response = json_response(
+        {**body, "status": status}, status, _PROBLEM_JSON if wants_problem else _JSON
+    )
+    for key, value in error.get_headers():
+        if key.lower() in ("allow", "retry-after"):
+            response.headers[key] = value
+    return response
+
+
+def is_chinese() -> bool:
+    """Tell whether the caller prefers Chinese texts."""
+    return request.headers.get("Accept-Language", "").lower().startswith("zh")
+
+
+def take_req_id(values: Mapping[str, Any]) -> None:
+    """Echo the id that came inside a body, also when the rest of that body turns out to be wrong."""
+    given = values.get("req_id")
+    if is_req_id(given):
+        g.req_id = given
+
+
+def read_posted(limits: LimitsSection, *, several: bool = False) -> Posted:
+    """Read pictures and fields from the current request, whichever of the three bodies it has.
+
+    Args:
+        limits: bounds on bytes and on the number of pictures.
+        several: whether a list of pictures is expected (`images`).
+
+    Raises:
+        RequestError: what is wrong with it, see `shared.arguments`.
+    """
+    media_type = arguments.media_type_of(request.content_type)
+    query = request.args.to_dict()
+    query.pop("joint", None)
+    if arguments.is_picture_type(media_type):
+        body = request.get_data(cache=False)
+        if not body:
+            raise RequestError(
+                ErrorCode.REQUEST_FIELD_MISSING, "the body is empty, expected a picture"
+            )
+        return Posted(pictures=(body,), fields=query)
+    if media_type == "multipart/form-data":
+        return _read_multipart(limits, query, several=several)
+    if media_type == _JSON:
+        return _read_json(limits, query, several=several)
+    detail = f"got {media_type or 'none'}"
+    raise RequestError(ErrorCode.REQUEST_CONTENT_TYPE, detail)
+
+
+def _read_json(limits: LimitsSection, query: Mapping[str, str], *, several: bool) -> Posted:
+    values = arguments.parse_json_object(request.get_data(cache=False))
+    take_req_id(values)
+    pictures = arguments.take_pictures(
+        values,
+        single="image",
+        several="images" if several else "",
+        max_bytes=limits.max_bytes,
+        max_batch=limits.max_batch,
+    )
+    rest = {
+        key: value
+        for key, value in values.items()
+        if key not in ("image", "images" if several else "image")
+    }
+    return Posted(pictures=pictures, fields={**query, **rest})
+
+
+def _read_multipart(limits: LimitsSection, query: Mapping[str, str], *, several: bool) -> Posted:
+    try:
+        files, form = request.files, request.form.to_dict()
+    except RequestEntityTooLarge:
+        raise
+    except HTTPException as err:
+        raise RequestError(
+            ErrorCode.REQUEST_FIELD_INVALID, f"form data: {err.description}"
+        ) from err
+    take_req_id(form)
+    parts: Sequence[Any] = [*files.getlist("image"), *files.getlist("images")]
+    if not parts:
+        raise RequestError(ErrorCode.REQUEST_FIELD_MISSING, "the form has no file field `image`")
+    arguments.check_batch(len(parts), limits.max_batch if several else 1)
+    return Posted(pictures=tuple(part.read() for part in parts), fields={**query, **form})
+
+
+def _add_health_routes(app: Flask, operations: Operations) -> None:
+    @app.get("/health")
+    def health() -> Response:
+        return json_response({"status": "healthy"})
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return json_response({"status": "alive"})
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        checks = operations.checks()
+        states = {check.state for check in checks.values()}
+        worst = next(
+            s
+            for s in (CheckState.FAILED, CheckState.DEGRADED, CheckState.OK)
+            if s in states or s is CheckState.OK
+        )
+        body = {
+            "status": {"ok": "ready", "degraded": "degraded", "failed": "not_ready"}[worst],
+            "checks": {name: {"state": c.state, "text": c.text} for name, c in checks.items()},
+        }
+        response = json_response(body, 503 if worst is CheckState.FAILED else 200)
+        if worst is CheckState.FAILED:
+            response.headers["Retry-After"] = "2"
+        return response
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(exposition(operations.registry), content_type=EXPOSITION_TYPE)
+
+    @app.get("/version")
+    def version() -> Response:
+        return json_response(operations.version())
+
+
+def _add_error_pages(app: Flask) -> None:
+    @app.get("/errors")
+    def errors() -> Response:
+        rows = "".join(_error_table_row(code) for code in ErrorCode)
+        head = "<tr><th>err_no</th><th>status</th><th>retry</th><th>meaning</th><th>what to do</th></tr>"
+        return Response(_page("Error codes", f"<table border=1 cellpadding=6>{head}{rows}</table>"))
+
+    @app.get("/errors/<slug>")
+    def error_page(slug: str) -> Response:
+        code = by_slug(slug)
+        if code is None:
+            raise FireError(ErrorCode.HTTP_NOT_FOUND, f"no error is called {slug[:40]!r}")
+        row = code.row
+        body = (
+            f"<p>{html.escape(row.text_en)} · <span lang=zh>{html.escape(row.text_zh)}</span></p>"
+            f"<p><b>What to do:</b> {html.escape(row.hint)}</p>"
+            f"<p>HTTP {row.http_status}, {'worth another try' if row.retryable else 'not worth another try as it is'}"
+            f" · <a href=/errors>all codes</a></p>"
+        )
+        return Response(_page(f"{row.number} {row.slug}", body))
+
+
+def _error_table_row(code: ErrorCode) -> str:
+    row = code.row
+    cells = (
+        row.number,
+        row.http_status,
+        "yes" if row.retryable else "no",
+        f"{row.text_en} · {row.text_zh}",
+        row.hint,
+    )
+    return (
+        f"<tr id={row.slug}>"
+        + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells)
+        + "</tr>"
+    )
+
+
+def _page(title: str, body: str) -> str:
+    escaped = html.escape(title)
+    return (
+        f"<!doctype html><meta charset=utf-8><title>{escaped}</title>"
+        "<style>body{font:15px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+        "table{border-collapse:collapse}</style>"
+        f"<h1>{escaped}</h1>{body}"
+    )

@@ -1,0 +1,1 @@
+"""Builders that tests arrange their worlds with."""

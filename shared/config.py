@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -130,13 +130,25 @@ def describe_settings(
     rows: list[tuple[str, str, str]] = []
     for name, field in settings_class.model_fields.items():
         dotted = f"{path}{name}"
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            rows += describe_settings(section, f"{dotted}.")
-        else:
-            default = field.get_default(call_default_factory=True)
-            rows.append((dotted, "" if default is None else str(default), field.description or ""))
+        inner = _settings_inside(field.annotation)
+        if inner is not None:
+            is_table = field.annotation is not inner
+            rows += describe_settings(inner, f"{dotted}.<name>." if is_table else f"{dotted}.")
+            continue
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        shown = (
+            "" if default is None else str(list(default) if isinstance(default, tuple) else default)
+        )
+        rows.append((dotted, shown, field.description or ""))
     return rows
+
+
+def _settings_inside(annotation: Any) -> type[BaseModel] | None:
+    """Find the settings class that a field holds, itself or as the values of a table."""
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
 
 
 def _read_toml(path: Path | None) -> dict[str, Any]:

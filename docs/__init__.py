@@ -1,0 +1,1 @@
+"""The product's documentation; `generate` writes what comes from the code."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.boxes import nms
-from shared.preprocess import Letterbox
+from shared.letterbox import Letterbox
 from shared.types import Box, Detection, Label, label_of
 
 _LABELS = (Label.FIRE, Label.SMOKE)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from cloud.detect import DetectorSettings, Finding, RawOutput, find
 from shared.imaging import decode
 from shared.inference import Session, check_finite
+from shared.letterbox import Letterbox, letterbox_for
 from shared.manifest import Artifact
-from shared.preprocess import Letterbox, letterbox_for, preprocess
+from shared.preprocess import preprocess
 from shared.types import ModelIdentity, Picture
 
 

@@ -10,7 +10,7 @@ from edge.config import ENV_PREFIX as EDGE_PREFIX
 from edge.config import EdgeSettings
 from edge.reasons import Reason, sentence
 from shared.config import describe_settings
-from shared.error_code import ErrorCode
+from shared.error_code import ErrorCode, ErrorRow
 
 _HERE = Path(__file__).parent
 
@@ -35,11 +35,7 @@ systemd's `$CREDENTIALS_DIRECTORY`. Unknown keys are errors; all problems are re
 
 def errors_page() -> str:
     """Write the tables of error codes and of reasons."""
-    codes = [
-        [row.number, f"`{row.slug}`", row.http_status, "yes" if row.retryable else "no"]
-        + [row.text_en, row.text_zh, row.hint]
-        for row in (code.row for code in ErrorCode)
-    ]
+    codes = [_code_cells(code.row) for code in ErrorCode]
     reasons = [[f"`{r.value}`", sentence(r), sentence(r, is_chinese=True)] for r in Reason]
     return "\n".join(
         [
@@ -70,9 +66,15 @@ def main() -> None:
     (_HERE / "settings.md").write_text(settings_page(), encoding="utf-8")
 
 
-def _table(head: list[str], rows: list[list[object]]) -> str:
+def _code_cells(row: ErrorRow) -> list[str]:
+    again = "yes" if row.retryable else "no"
+    meaning = [row.text_en, row.text_zh, row.hint]
+    return [str(row.number), f"`{row.slug}`", str(row.http_status), again, *meaning]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Classify a frame: decode small, prepare, run, calibrate. Ring: adapter (model session).
+"""Classify a frame: decode small, prepare, run, calibrate, locate. Ring: adapter (model session).
 
 Runs in the calling thread; ONNX Runtime's `run` is safe for several threads, and a hand-over to a thread of its own
 would cost more than the frame's own overhead may. The number of frames at once is bounded instead.
@@ -9,17 +9,20 @@ from __future__ import annotations
 import math
 import queue
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.locate import locate
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
 from shared.imaging import decode
 from shared.inference import Session
+from shared.letterbox import Letterbox, letterbox_for
 from shared.manifest import Artifact, Platt
-from shared.preprocess import letterbox_for, preprocess
-from shared.types import Classification, Frame, ModelIdentity
+from shared.preprocess import preprocess
+from shared.types import Classification, Frame, Label, ModelIdentity, Picture
 
 _Buffers = dict[tuple[int, int], NDArray[np.float32]]
 
@@ -43,28 +46,34 @@ class Classifier:
         self.identity: ModelIdentity = artifact.identity
 
     def classify(self, frame: Frame) -> Classification:
-        """Give the calibrated probabilities of a frame.
+        """Give the calibrated probabilities of a frame, and coarsely where.
 
         Raises:
             ImageError(IMAGE_DAMAGED): the picture cannot be decoded.
             ModelError(MODEL_FAILED): the runtime failed or gave a number that is not finite.
         """
+        picture = frame.picture
+        letterbox = letterbox_for(self._contract, picture.width_px, picture.height_px)
         buffers = self._free.get()
         try:
-            logits = self._run(frame, buffers)
+            outputs = self._run(frame.picture, letterbox, buffers)
         finally:
             self._free.put(buffers)
-        fire, smoke = (float(v) for v in logits[0])
+        fire, smoke = (float(v) for v in outputs["logits"][0])
         if not (math.isfinite(fire) and math.isfinite(smoke)):
             raise ModelError(ErrorCode.MODEL_FAILED, f"logits are {fire}, {smoke}")
-        return Classification(
+        seen = Classification(
             fire=_probability(fire, self._calibration["fire"]),
             smoke=_probability(smoke, self._calibration["smoke"]),
         )
+        if seen.label is Label.NONE or "cells" not in outputs:
+            return seen
+        cells = outputs["cells"][0, 0 if seen.label is Label.FIRE else 1]
+        return replace(seen, where=locate(cells, letterbox, seen.label))
 
-    def _run(self, frame: Frame, buffers: _Buffers) -> NDArray[np.float32]:
-        picture = frame.picture
-        letterbox = letterbox_for(self._contract, picture.width_px, picture.height_px)
+    def _run(
+        self, picture: Picture, letterbox: Letterbox, buffers: _Buffers
+    ) -> dict[str, NDArray[np.float32]]:
         pixels = decode(picture, at_least_px=letterbox.inner_size_px)
         canvas_px = (letterbox.canvas_width_px, letterbox.canvas_height_px)
         prepared = preprocess(
@@ -74,7 +83,7 @@ class Classifier:
             out=buffers.get(canvas_px),
         )
         buffers[canvas_px] = prepared.tensor
-        return self._session.run(prepared.tensor)["logits"]
+        return self._session.run(prepared.tensor)
 
 
 def _probability(logit: float, calibration: Platt) -> float:

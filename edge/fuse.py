@@ -15,7 +15,8 @@ class Verdict:
     """What the pair says of a frame.
 
     `confidence` is the edge's max(p, 1 − p), or the cloud's top score of `label`. `decision` carries the reason that
-    ruled in the end, which is not the first one when a forwarded frame came back without an answer.
+    ruled in the end, which is not the first one when a forwarded frame came back without an answer. `detections` are
+    the cloud's boxes, or the coarse ones of the edge.
     """
 
     frame_id: str
@@ -80,7 +81,7 @@ def fuse(
         label=classification.label,
         confidence=classification.confidence,
         edge=classification,
-        detections=(),
+        detections=classification.where,
         decision=final,
         model=edge_model.as_dict(),
         detail=outcome.detail if outcome else "",

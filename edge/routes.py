@@ -151,6 +151,7 @@ def _edge_result(classification: Classification) -> dict[str, Any]:
         "confidence": _rounded(classification.confidence),
         "fire": _rounded(classification.fire),
         "smoke": _rounded(classification.smoke),
+        "detections": [_detection(d) for d in classification.where],
     }
 
 

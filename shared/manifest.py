@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
-from shared.preprocess import InputContract
+from shared.letterbox import InputContract
 from shared.types import ModelIdentity
 
 MANIFEST_NAME = "manifest.json"

@@ -1,77 +1,25 @@
-"""The one resize and normalisation, used in training and in serving. Ring: domain (NumPy and OpenCV arithmetic only).
+"""The one resize and normalisation, used in training and in serving. Ring: adapter (OpenCV).
 
-frame → **preprocess** → classify / detect. Both services and the training pipeline call this, so that a model never sees
-a picture prepared in another way than the ones it learned from.
+frame → **preprocess** → classify / detect. Both services and the training pipeline call this, so that a model never
+sees a picture prepared in another way than the ones it learned from.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# Above this shrink factor linear interpolation skips source pixels: it reads 2 × 2 of them, and a small flame that falls
-# between vanishes. Area averaging reads them all, at about twice the cost, which is why it is not used below.
+from shared.letterbox import InputContract as InputContract
+from shared.letterbox import Letterbox as Letterbox
+from shared.letterbox import canvas_size as canvas_size
+from shared.letterbox import letterbox_for as letterbox_for
+
+# Above this shrink factor linear interpolation skips source pixels: it reads 2 × 2 of them, and a small flame that
+# falls between vanishes. Area averaging reads them all, at about twice the cost, which is why it is not used below.
 _AREA_ABOVE_SHRINK = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputContract:
-    """What a model wants to be fed with; part of its manifest.
-
-    `sizes_px` are (width, height) canvases, multiples of 32; `mean` and `std` are in units of 0…255, in the order
-    of `colour`.
-    """
-
-    name: str
-    sizes_px: tuple[tuple[int, int], ...]
-    colour: Literal["RGB", "BGR"]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    pad_value: int = 114
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letterbox:
-    """Where a picture lies on its canvas: canvas = source · scale + (left, top)."""
-
-    canvas_width_px: int
-    canvas_height_px: int
-    source_width_px: int
-    source_height_px: int
-    scale: float
-    left_px: int
-    top_px: int
-
-    @property
-    def inner_size_px(self) -> tuple[int, int]:
-        """Give width and height of the picture on the canvas."""
-        width = max(1, min(self.canvas_width_px, round(self.source_width_px * self.scale)))
-        height = max(1, min(self.canvas_height_px, round(self.source_height_px * self.scale)))
-        return width, height
-
-    def to_source(self, boxes_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map boxes from canvas pixels to source pixels, clipped to the source.
-
-        Args:
-            boxes_xyxy: shape (N, 4), float32, xyxy canvas pixels.
-
-        Returns:
-            a new array of the same shape, xyxy source pixels.
-        """
-        shift = np.array([self.left_px, self.top_px] * 2, np.float32)
-        limit = np.array([self.source_width_px, self.source_height_px] * 2, np.float32)
-        mapped = (boxes_xyxy - shift) / np.float32(self.scale)
-        return np.asarray(np.clip(mapped, 0.0, limit), dtype=np.float32)
-
-    def to_canvas(self, boxes_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map boxes, shape (N, 4), float32, from source pixels to canvas pixels (for training labels)."""
-        shift = np.array([self.left_px, self.top_px] * 2, np.float32)
-        return np.asarray(boxes_xyxy * np.float32(self.scale) + shift, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,33 +28,6 @@ class Prepared:
 
     tensor: NDArray[np.float32]
     letterbox: Letterbox
-
-
-def canvas_size(contract: InputContract, width_px: int, height_px: int) -> tuple[int, int]:
-    """Choose the canvas whose aspect is nearest to the picture's, by the ratio of the two.
-
-    Returns:
-        (width, height) in pixels, one of `contract.sizes_px`; the earlier one on a tie.
-    """
-    wanted = math.log(width_px / height_px)
-    return min(contract.sizes_px, key=lambda size: abs(math.log(size[0] / size[1]) - wanted))
-
-
-def letterbox_for(contract: InputContract, width_px: int, height_px: int) -> Letterbox:
-    """Plan how a picture of this size (pixels, ≥ 1) is fitted, centred and with its aspect kept."""
-    canvas_width, canvas_height = canvas_size(contract, width_px, height_px)
-    scale = min(canvas_width / width_px, canvas_height / height_px)
-    inner_width = max(1, min(canvas_width, round(width_px * scale)))
-    inner_height = max(1, min(canvas_height, round(height_px * scale)))
-    return Letterbox(
-        canvas_width_px=canvas_width,
-        canvas_height_px=canvas_height,
-        source_width_px=width_px,
-        source_height_px=height_px,
-        scale=scale,
-        left_px=(canvas_width - inner_width) // 2,
-        top_px=(canvas_height - inner_height) // 2,
-    )
 
 
 def preprocess(

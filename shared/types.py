@@ -60,31 +60,6 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Classification:
-    """Calibrated probabilities of the edge, 0…1 each; fire and smoke may both be high."""
-
-    fire: float
-    smoke: float
-
-    @property
-    def presence(self) -> float:
-        """P(fire or smoke): the larger of the two, a lower bound that holds however they depend."""
-        return max(self.fire, self.smoke)
-
-    @property
-    def label(self) -> Label:
-        """The likelier class, `none` below one half; fire wins a tie."""
-        if self.presence < 0.5:
-            return Label.NONE
-        return Label.FIRE if self.fire >= self.smoke else Label.SMOKE
-
-    @property
-    def confidence(self) -> float:
-        """Certainty of the verdict, max(p, 1 − p), 0.5…1."""
-        return max(self.presence, 1.0 - self.presence)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
     """A rectangle in source pixels: x1 ≤ x2, y1 ≤ y2, origin at the top left."""
 
@@ -105,6 +80,35 @@ class Detection:
     label: Label
     score: float
     box: Box
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classification:
+    """Calibrated probabilities of the edge, 0…1 each; fire and smoke may both be high.
+
+    `where`: coarse boxes of what was seen, in source pixels; empty when nothing was.
+    """
+
+    fire: float
+    smoke: float
+    where: tuple[Detection, ...] = ()
+
+    @property
+    def presence(self) -> float:
+        """P(fire or smoke): the larger of the two, a lower bound that holds however they depend."""
+        return max(self.fire, self.smoke)
+
+    @property
+    def label(self) -> Label:
+        """The likelier class, `none` below one half; fire wins a tie."""
+        if self.presence < 0.5:
+            return Label.NONE
+        return Label.FIRE if self.fire >= self.smoke else Label.SMOKE
+
+    @property
+    def confidence(self) -> float:
+        """Certainty of the verdict, max(p, 1 − p), 0.5…1."""
+        return max(self.presence, 1.0 - self.presence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 # Starts the cloud (on the CPU), then the edge with one camera, and stops both on Ctrl-C. Called by `make run`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bin=.venv/bin
+bin=${BIN:-.venv/bin}
 source_url=${SOURCE:-sim:}
 cloud_port=${CLOUD_PORT:-5001}
 edge_port=${EDGE_PORT:-5000}

@@ -224,7 +224,11 @@ def _look(classifier: Classifier, found: Gathered) -> tuple[dict[str, Any], str,
     }
     text = f"{seen.label.value:5}  fire {seen.fire:.3f}  smoke {seen.smoke:.3f}"
     headline = f"{seen.label.value}  fire {seen.fire:.2f}  smoke {seen.smoke:.2f}"
-    return fields, text, lambda: annotate(decode(picture).bgr_hwc_u8, headline, seen.label)
+    return (
+        fields,
+        text,
+        lambda: annotate(decode(picture).bgr_hwc_u8, headline, seen.label, seen.where),
+    )
 
 
 def _picture(found: Gathered) -> Picture:

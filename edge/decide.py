@@ -51,11 +51,11 @@ class Budget(Protocol):
 class Link(Protocol):
     """What the decision needs of the way to the cloud."""
 
-    def enter(self) -> Reason | None:
+    def enter(self, call_id: str) -> Reason | None:
         """Take a place for one call; a reason when there is none."""
         ...
 
-    def leave(self) -> None:
+    def leave(self, call_id: str) -> None:
         """Give back a place whose call was never sent."""
         ...
 
@@ -96,7 +96,7 @@ class Decider:
     ) -> Reason | None:
         if deadline.remaining_s() < _LEAST_USEFUL_S:
             return Reason.FALLBACK_TOO_LATE
-        refusal = link.enter()
+        refusal = link.enter(frame.frame_id)
         if refusal is not None:
             return refusal
         is_paid = False
@@ -108,7 +108,7 @@ class Decider:
             pass  # money that cannot be booked is money we do not have; the store's trouble is shown by /readyz
         finally:
             if not is_paid:
-                link.leave()
+                link.leave(frame.frame_id)
         return None if is_paid else Reason.FALLBACK_BUDGET_EMPTY
 
     def _decision(self, frame: Frame, wish: Wish, reason: Reason, *, forward: bool) -> Decision:

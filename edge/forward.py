@@ -72,20 +72,20 @@ class Forwarder:
         """Give the breaker, for health and metrics."""
         return self._breaker
 
-    def enter(self) -> Reason | None:
+    def enter(self, call_id: str) -> Reason | None:
         """Take a place for one call; FALLBACK_CLOUD_DOWN or FALLBACK_UPLINK_BUSY when there is none."""
         if self._breaker.is_open():
             return Reason.FALLBACK_CLOUD_DOWN
         if not self._places.acquire(blocking=False):
             return Reason.FALLBACK_UPLINK_BUSY
-        if not self._breaker.admit():
+        if not self._breaker.admit(call_id):
             self._places.release()
             return Reason.FALLBACK_CLOUD_DOWN
         return None
 
-    def leave(self) -> None:
+    def leave(self, call_id: str) -> None:
         """Give back a place whose call was never sent."""
-        self._breaker.abandoned()
+        self._breaker.abandoned(call_id)
         self._places.release()
 
     def wait(self, future: Future[Outcome], decision: Decision, deadline: Deadline) -> Outcome:
@@ -147,15 +147,15 @@ class Forwarder:
                 sent, call_id=decision.call_id, deadline=deadline, traceparent=traceparent
             )
         except LinkError as err:
-            self._report(err)
+            self._report(err, decision.call_id)
             return self._failed(decision, err, _reason_of(err), is_refundable=err.certainly_not_run)
         except FireError as err:  # the frame cannot be scaled: it was never sent
-            self._breaker.abandoned()
+            self._breaker.abandoned(decision.call_id)
             return self._failed(decision, err, Reason.FALLBACK_REFUSED, is_refundable=True)
         except (
             Exception
         ) as err:  # thread top: whatever a client does, the caller gets the edge's answer
-            self._breaker.failed()
+            self._breaker.failed(decision.call_id)
             get_logger().error("forward_failed", frame_id=frame.frame_id, exc_info=err)
             return self._failed(
                 decision,
@@ -170,12 +170,12 @@ class Forwarder:
             charged_micros=decision.charged_micros,
         )
 
-    def _report(self, err: LinkError) -> None:
+    def _report(self, err: LinkError, call_id: str) -> None:
         """A cloud that refuses a picture is alive; anything else counts against it."""
         if err.code is ErrorCode.CLOUD_REFUSED:
             self._breaker.succeeded()
         else:
-            self._breaker.failed()
+            self._breaker.failed(call_id)
 
     def _failed(
         self, decision: Decision, err: FireError, reason: Reason, *, is_refundable: bool

@@ -37,7 +37,8 @@ class BreakerSettings:
 class Breaker:
     """Counts failures in a row; safe for use by many threads.
 
-    `admit` is asked before a call; each admitted call must report `succeeded`, `failed` or `abandoned` once.
+    `admit` is asked before a call; each admitted call must report `succeeded`, `failed` or `abandoned` once, under the
+    id it was admitted with: a straggler from before the breaker opened must not end or give back another's probe.
     """
 
     def __init__(self, settings: BreakerSettings, clock: Clock) -> None:
@@ -48,7 +49,8 @@ class Breaker:
         self._failures = 0
         self._opened_mono_s: float | None = None
         self._wait_s = settings.probe_after_s
-        self._probe_since_mono_s: float | None = None
+        self._probe_id: str | None = None
+        self._probe_since_mono_s = 0.0
 
     @property
     def state(self) -> BreakerState:
@@ -61,39 +63,40 @@ class Breaker:
         with self._lock:
             return not self._would_admit()
 
-    def admit(self) -> bool:
+    def admit(self, call_id: str) -> bool:
         """Ask for permission to call; in the half-open state exactly one caller gets it, on lease."""
         with self._lock:
             if not self._would_admit():
                 return False
             if self._opened_mono_s is not None:
-                self._probe_since_mono_s = self._clock.mono_s()
+                self._probe_id, self._probe_since_mono_s = call_id, self._clock.mono_s()
             return True
 
     def succeeded(self) -> None:
         """Report a call that got a usable answer: closes the breaker."""
         with self._lock:
             self._failures = 0
-            self._opened_mono_s = self._probe_since_mono_s = None
+            self._opened_mono_s = self._probe_id = None
             self._wait_s = self._settings.probe_after_s
 
-    def failed(self) -> None:
+    def failed(self, call_id: str) -> None:
         """Report a call that failed: opens the breaker at the limit, or again after a failed probe."""
         with self._lock:
             self._failures += 1
-            if self._opened_mono_s is not None and self._probe_since_mono_s is None:
+            if self._opened_mono_s is not None and call_id != self._probe_id:
                 return  # a straggler admitted before the breaker opened tells nothing new
             if self._opened_mono_s is not None:
                 self._wait_s = min(self._wait_s * 2, self._settings.probe_after_max_s)
             elif self._failures < self._settings.failures_to_open:
                 return
             self._opened_mono_s = self._clock.mono_s()
-            self._probe_since_mono_s = None
+            self._probe_id = None
 
-    def abandoned(self) -> None:
-        """Report a call that was admitted but never sent: gives the lease back, changes nothing else."""
+    def abandoned(self, call_id: str) -> None:
+        """Report a call that was admitted but never sent: gives its lease back, changes nothing else."""
         with self._lock:
-            self._probe_since_mono_s = None
+            if call_id == self._probe_id:
+                self._probe_id = None
 
     def _state(self) -> BreakerState:
         if self._opened_mono_s is None:
@@ -108,5 +111,5 @@ class Breaker:
             case BreakerState.OPEN:
                 return False
             case BreakerState.HALF_OPEN:
-                since = self._probe_since_mono_s
-                return since is None or self._clock.mono_s() - since >= self._settings.lease_s
+                leased_s = self._clock.mono_s() - self._probe_since_mono_s
+                return self._probe_id is None or leased_s >= self._settings.lease_s

@@ -100,10 +100,10 @@ class Classification:
 
     @property
     def label(self) -> Label:
-        """The likelier class, `none` below one half; fire wins a tie."""
-        if self.presence < 0.5:
-            return Label.NONE
-        return Label.FIRE if self.fire >= self.smoke else Label.SMOKE
+        """Fire from one half on, else smoke from one half on, else none: what burns comes before what drifts."""
+        if self.fire >= 0.5:
+            return Label.FIRE
+        return Label.SMOKE if self.smoke >= 0.5 else Label.NONE
 
     @property
     def confidence(self) -> float:

@@ -32,6 +32,10 @@ class ChargeStore(Protocol):
         """Write a charge; False when an open charge of that id is there already."""
         ...
 
+    def is_open(self, call_id: str) -> bool:
+        """Tell whether an open charge of that id is there."""
+        ...
+
     def refund(self, call_id: str) -> Charge | None:
         """Close an open charge and give it back; None when there is none."""
         ...
@@ -104,9 +108,11 @@ class BudgetManager:
         with self._lock:
             self._turn_day()
             day = self._day
-            if self._limit_micros <= 0 or self._spent_micros + cost_micros > self._limit_micros:
-                return False
-            self._spent_micros += cost_micros
+            is_affordable = 0 < self._limit_micros >= self._spent_micros + cost_micros
+            if is_affordable:
+                self._spent_micros += cost_micros
+        if not is_affordable:
+            return self._store.is_open(call_id)  # the last call of the day may be tried again, too
         is_new = False
         try:
             is_new = self._store.insert(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def run(
             "models": models,
         }
         settings = load_settings(EdgeSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags)
-        configure_logs(level=settings.log.level)
+        configure_logs(level=settings.log.level, lines={"verdict": _verdict_line})
         for warning in settings.warnings():
             get_logger().warning("setting_looks_wrong", detail=warning)
         service = EdgeService(settings)
@@ -178,6 +179,16 @@ def sample(file: Path, at_s: float, source: str) -> None:
     click.echo(
         f"{file}: {picture.width_px} x {picture.height_px}, {len(picture.encoded)} bytes, second {at_s:g}"
     )
+
+
+def _verdict_line(fields: MutableMapping[str, Any]) -> str:
+    """Write a decision for a person: which camera, what, how sure, who said so and why, how long it took."""
+    label = str(fields["label"])
+    colour = {"fire": "red", "smoke": "yellow"}.get(label, "green")
+    seen = click.style(f"{label:5} {fields['confidence']:.2f}", fg=colour, bold=label == "fire")
+    stages = "  ".join(f"{stage} {ms:.0f} ms" for stage, ms in fields["ms"].items())
+    who = f"{fields['source']:13} {fields['reason']:24}"
+    return f"{fields['camera'] or 'post':12} {seen}  {who} {fields['boxes']} boxes  {stages}"
 
 
 def _named_source(text: str) -> tuple[str, str]:

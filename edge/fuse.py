@@ -16,7 +16,8 @@ class Verdict:
 
     `confidence` is the edge's max(p, 1 − p), or the cloud's top score of `label`. `decision` carries the reason that
     ruled in the end, which is not the first one when a forwarded frame came back without an answer. `detections` are
-    the cloud's boxes, or the coarse ones of the edge.
+    the cloud's boxes, or the coarse ones of the edge. `is_pending`: the cloud was asked too, and its verdict for the
+    same frame follows.
     """
 
     frame_id: str
@@ -30,6 +31,7 @@ class Verdict:
     model: dict[str, str]
     detail: str
     stages_s: Mapping[str, float]
+    is_pending: bool = False
 
 
 def fuse(

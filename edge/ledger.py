@@ -43,6 +43,14 @@ class Ledger:
             )
         return True
 
+    def is_open(self, call_id: str) -> bool:
+        """Tell whether an open charge of that id is there."""
+        with self._store.transaction() as db:
+            row = db.execute(
+                "SELECT 1 FROM charge WHERE call_id=? AND is_open=1", (call_id,)
+            ).fetchone()
+        return row is not None
+
     def refund(self, call_id: str) -> Charge | None:
         """Close an open charge and return it."""
         with self._store.transaction() as db:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from edge.decide import Decision
@@ -148,7 +148,8 @@ class Pipeline:
         def amend(pending: Pending, outcome: Outcome) -> None:
             publish(self._fuse(pending, outcome))
 
-        publish(self._fuse(self.begin(frame, deadline, then=amend), None))
+        begun = self.begin(frame, deadline, then=amend)
+        publish(replace(self._fuse(begun, None), is_pending=begun.promised is not None))
 
     def _fuse(self, pending: Pending, outcome: Outcome | None) -> Verdict:
         if outcome is not None:

@@ -217,7 +217,9 @@ class EdgeService:
             raise
 
     def _publish(self, verdict: Verdict, req_id: str, *, is_request: bool) -> None:
-        """Count a verdict and write its canonical line."""
+        """Count a verdict and write its canonical line, once a frame: when the last word is spoken."""
+        if verdict.is_pending:
+            return
         self._metrics.observe(verdict)
         is_worth_a_line = (
             is_request or verdict.source is not Source.EDGE or self._settings.log.decisions

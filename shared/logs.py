@@ -1,16 +1,19 @@
-"""Structured logs: one JSON line an event on stderr, readable colours on a terminal. Ring: adapter.
+"""Structured logs: one JSON line an event on stderr, a short line for a person on a terminal. Ring: adapter.
 
 Secrets are cut out at the last step, whatever a caller passes: credentials in URLs, and fields named like secrets.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import datetime
 from typing import Any, TextIO
 
+import click
 import structlog
 
 _URL_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/@\s]+@", re.IGNORECASE)
@@ -22,19 +25,28 @@ def redact(text: str) -> str:
     return _URL_CREDENTIALS.sub(r"\g<scheme>***@", text) if "://" in text else text
 
 
+Line = Callable[[MutableMapping[str, Any]], str]
+"""Writes the fields of one event as a line for a person."""
+
+
 def configure_logs(
-    *, level: str = "info", pretty: bool | None = None, stream: TextIO | None = None
+    *,
+    level: str = "info",
+    pretty: bool | None = None,
+    stream: TextIO | None = None,
+    lines: Mapping[str, Line] | None = None,
 ) -> None:
     """Set up logging for this process.
 
     Args:
         level: debug, info, warning or error.
-        pretty: colours and columns instead of JSON; None decides by whether the stream is a terminal.
+        pretty: lines for a person instead of JSON; None decides by whether the stream is a terminal.
         stream: where to write; None is stderr.
+        lines: how some events are written for a person, by event name.
     """
     out = stream or sys.stderr
     is_pretty = out.isatty() if pretty is None else pretty
-    renderer = structlog.dev.ConsoleRenderer(colors=out.isatty()) if is_pretty else _render_json
+    renderer = functools.partial(_render_line, lines or {}) if is_pretty else _render_json
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -56,6 +68,19 @@ def get_logger() -> Any:
 
 def _render_json(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> str:
     return json.dumps(fields, default=str, ensure_ascii=False, separators=(",", ":"))
+
+
+def _render_line(
+    lines: Mapping[str, Line], _logger: object, _method: str, fields: MutableMapping[str, Any]
+) -> str:
+    at, event, level = (str(fields.pop(key, "")) for key in ("at", "event", "level"))
+    own = lines.get(event)
+    trace = fields.pop("exception", None)
+    rest = own(fields) if own else "  ".join(f"{key}={value}" for key, value in fields.items())
+    name = "" if own else f"{event}  "
+    warning = "" if level in ("info", "debug") else click.style(f"{level}  ", fg="yellow")
+    time_of_day = datetime.fromisoformat(at).astimezone().strftime("%H:%M:%S")
+    return f"{time_of_day}  {warning}{name}{rest}" + (f"\n{trace}" if trace else "")
 
 
 def _redact_fields(

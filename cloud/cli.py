@@ -21,7 +21,6 @@ from shared.imaging import ImageLimits, decode
 from shared.inference import refuse_two_runtimes
 from shared.logs import configure_logs, get_logger
 from shared.manifest import load_artifact, shipped_models
-from shared.startup import bound_opencv
 from shared.terminal import explained, for_each_picture, wait_for_stop
 from shared.version import version
 
@@ -85,7 +84,11 @@ def check(config: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a picture.")
 @click.option("--save", type=click.Path(path_type=Path), help="Folder for annotated pictures.")
 @click.option(
-    "--video-fps", default=2.0, show_default=True, help="Frames a second taken from videos."
+    "--video-fps",
+    type=click.FloatRange(0.01, 240.0),
+    default=2.0,
+    show_default=True,
+    help="Frames a second taken from videos.",
 )
 @click.option("--variant", help="Which file of the model, fp32 or int8.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
@@ -102,7 +105,6 @@ def detect(
     """Detect fire and smoke in pictures, folders and videos; exit 1 when some could not be used."""
     with explained():
         limits = ImageLimits()
-        bound_opencv(limits.max_pixels)
         detector = _detector(models, variant, device)
         failed = for_each_picture(
             files,

@@ -95,7 +95,7 @@ def add_routes(app: Flask, inspector: Inspector, settings: CloudSettings) -> Non
                 raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, "image_path must be a string")
             return read_inside(path, settings.image_roots, settings.limits.max_bytes)
         return arguments.take_pictures(
-            values, single="image", several="", max_bytes=settings.limits.max_bytes, max_batch=1
+            values, single="image", several=None, max_bytes=settings.limits.max_bytes, max_batch=1
         )[0]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 from flask import Flask, Response, request
 
 from cloud.admission import Admission
@@ -27,7 +28,7 @@ from shared.logs import get_logger
 from shared.manifest import load_artifact, shipped_models
 from shared.metrics import set_build_info, set_model_info
 from shared.serve import WebServer
-from shared.startup import bound_opencv, keep_freed_memory
+from shared.startup import keep_freed_memory
 from shared.types import ModelIdentity, Picture
 from shared.version import commit, version
 
@@ -53,7 +54,7 @@ class CloudService:
         """
         refuse_two_runtimes()
         keep_freed_memory()
-        bound_opencv(settings.limits.max_pixels)
+        cv2.setNumThreads(1)  # parallelism comes from frames, not from inside one
         self._settings = settings
         self._clock = clock or SystemClock()
         self._admission = Admission(settings.engine.places, self._clock)
@@ -128,7 +129,9 @@ class CloudService:
         """Run one picture through the house: place, decode, queue, model, boxes.
 
         Raises:
-            ModelError(MODEL_NOT_READY), FireError(CLOUD_OVERLOADED), FireError(DEADLINE_MISSED), ImageError
+            ModelError(MODEL_NOT_READY), FireError(CLOUD_OVERLOADED), ImageError
+            FireError(DEADLINE_MISSED): too late, and it was not run.
+            FireError(CLOUD_TIMEOUT): too late, while the model was at work.
         """
         detector, engine = self._detector, self._engine
         if detector is None or engine is None:
@@ -141,10 +144,12 @@ class CloudService:
             try:
                 raw = future.result(timeout=deadline.remaining_s())
             except concurrent.futures.TimeoutError as err:
-                future.cancel()
-                raise FireError(
-                    ErrorCode.DEADLINE_MISSED, "the model did not answer in time"
-                ) from err
+                # Two codes, for whoever pays: what was taken back certainly did not run, the rest may have.
+                if future.cancel():
+                    detail = "the picture waited past its deadline and was not run"
+                    raise FireError(ErrorCode.DEADLINE_MISSED, detail) from err
+                detail = "the model was still at work at the deadline"
+                raise FireError(ErrorCode.CLOUD_TIMEOUT, detail) from err
             ran_s = time.perf_counter()
             finding = detector.finding(raw, prepared.letterbox)
             stages_s = {

@@ -6,14 +6,13 @@ A source is opened, read until it ends or fails, and closed; who reads it, recon
 
 from __future__ import annotations
 
-import os
 import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
 
 import cv2
 import numpy as np
@@ -55,11 +54,11 @@ class CameraAddress:
 
     def with_password(self) -> str:
         """Give the URL as the camera wants it. Never log the result."""
-        if not self.password:
+        if not self.password or "://" not in self.url:
             return self.url
         parts = urlsplit(self.url)
         host = parts.netloc.rpartition("@")[2]
-        user = quote(parts.username or "admin", safe="")
+        user = quote(unquote(parts.username or "admin"), safe="")
         netloc = f"{user}:{quote(self.password, safe='')}@{host}"
         return urlunsplit(parts._replace(netloc=netloc))
 
@@ -157,6 +156,8 @@ class FolderSource:
         """Read one file after the other."""
         for path in list_pictures(self._folder):
             try:
+                if path.stat().st_size > self._limits.max_bytes:
+                    continue
                 yield read_picture(path.read_bytes(), self._limits)
             except (OSError, ImageError):
                 continue
@@ -181,7 +182,6 @@ class VideoSource:
             capture.release()
 
     def _open(self) -> cv2.VideoCapture:
-        os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
         params = [
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
             _OPEN_TIMEOUT_MS,

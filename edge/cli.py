@@ -7,6 +7,7 @@ import time
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -27,7 +28,6 @@ from shared.inference import best_cpu_variant, refuse_two_runtimes
 from shared.logs import configure_logs, get_logger, redact
 from shared.manifest import load_artifact, shipped_models
 from shared.scene import Scene
-from shared.startup import bound_opencv
 from shared.terminal import explained, for_each_picture, wait_for_stop
 from shared.types import Frame, Picture
 from shared.version import version
@@ -128,7 +128,11 @@ def check(config: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a picture.")
 @click.option("--save", type=click.Path(path_type=Path), help="Folder for annotated pictures.")
 @click.option(
-    "--video-fps", default=2.0, show_default=True, help="Frames a second taken from videos."
+    "--video-fps",
+    type=click.FloatRange(0.01, 240.0),
+    default=2.0,
+    show_default=True,
+    help="Frames a second taken from videos.",
 )
 @click.option("--variant", type=click.Choice(["int8", "fp32"]), help="Which file of the model.")
 @_MODELS
@@ -143,7 +147,6 @@ def classify(
     """Classify pictures, folders and videos; exit 1 when some could not be used."""
     with explained():
         limits = ImageLimits()
-        bound_opencv(limits.max_pixels)
         classifier = _classifier(models, variant)
         failed = for_each_picture(
             files,
@@ -195,7 +198,7 @@ def _named_source(text: str) -> tuple[str, str]:
     name, separator, url = text.partition("=")
     if not separator or not url:
         raise ConfigError(ErrorCode.CONFIG_INVALID, f"--source {redact(text)}: expected NAME=URL")
-    if redact(url) != url and ":" in url.partition("://")[2].rpartition("@")[0]:
+    if urlsplit(url).password is not None or "=***" in redact(url):
         detail = (
             f"--source {name}: a password on the command line can be read by every user of this machine; "
             f"set {ENV_PREFIX}__CAMERAS__{name.upper()}__PASSWORD, or password_file in the TOML file"

@@ -63,11 +63,14 @@ class MockCloudClient:
         """Read the pretence from a `mock:` URL.
 
         Raises:
-            ValueError: an unknown label or a latency that is not a number.
+            ValueError: an unknown label or a latency that is not a number of seconds.
         """
         query = {key: values[-1] for key, values in parse_qs(urlsplit(url).query).items()}
+        latency_s = float(query.get("latency_s", "0.3"))
+        if not 0.0 <= latency_s <= 600.0:
+            raise ValueError("latency_s must be from 0 to 600")
         return cls(
-            latency_s=float(query.get("latency_s", "0.3")),
+            latency_s=latency_s,
             label=Label(query.get("label", "fire")),
             is_failing=query.get("fail", "0") == "1",
         )

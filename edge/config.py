@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import tzlocal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from edge.cloud_client import MockCloudClient
 from edge.policies import PolicyName
 from shared.breaker import BreakerSettings
 from shared.config import LimitsSection, LogSection, Port, Seconds, Section, ServerSection
@@ -90,6 +91,10 @@ class CloudSection(Section):
             raise ValueError("has no host name")
         if parts.password:
             raise ValueError("must not hold a password")
+        if parts.scheme == "mock":
+            MockCloudClient.from_url(url)
+        elif parts.port == 0:  # reading the port raises ValueError when it is none
+            raise ValueError("has port 0")
         return url.rstrip("/")
 
 

@@ -278,6 +278,8 @@ def _refusal(response: requests.Response, body: bytes) -> LinkError:
         return LinkError(ErrorCode.CLOUD_REFUSED, detail, certainly_not_run=True)
     if 400 <= status < 500:
         return LinkError(ErrorCode.CLOUD_BAD_ANSWER, detail, certainly_not_run=True)
+    if status == 504:
+        return LinkError(ErrorCode.CLOUD_TIMEOUT, detail)
     if status >= 500:
         return LinkError(ErrorCode.CLOUD_UNREACHABLE, detail)
     return LinkError(ErrorCode.CLOUD_BAD_ANSWER, detail)

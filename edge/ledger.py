@@ -76,6 +76,11 @@ class Ledger:
             (day,) = db.execute("SELECT max(day) FROM charge").fetchone()
         return day or ""
 
+    @property
+    def trouble(self) -> str | None:
+        """Tell why the last access failed; None when it did not."""
+        return self._store.trouble
+
     def close(self) -> None:
         """Close the file."""
         self._store.close()

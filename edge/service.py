@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import cv2
 from flask import Flask, g
 
 from edge.budget import BudgetManager
@@ -26,6 +27,7 @@ from edge.routes import add_routes
 from shared import web
 from shared.breaker import Breaker, BreakerState
 from shared.clock import Clock, SystemClock
+from shared.config import read_secret
 from shared.deadline import Deadline
 from shared.errors import FireError
 from shared.ids import new_id
@@ -34,7 +36,7 @@ from shared.logs import get_logger, redact
 from shared.manifest import load_artifact, shipped_models
 from shared.metrics import set_build_info, set_model_info
 from shared.serve import WebServer
-from shared.startup import bound_opencv, hold_folder, keep_freed_memory
+from shared.startup import hold_folder, keep_freed_memory
 from shared.types import MICROS, Classification, Frame, ModelIdentity, Picture, Source
 from shared.version import commit, version
 
@@ -55,7 +57,7 @@ class EdgeService:
         """
         refuse_two_runtimes()
         keep_freed_memory()
-        bound_opencv(settings.limits.max_pixels)
+        cv2.setNumThreads(1)  # parallelism comes from frames, not from inside one
         self._settings = settings
         self._clock = clock or SystemClock()
         self._state_lock = hold_folder(settings.state)
@@ -304,7 +306,11 @@ class EdgeService:
                 or f"{len(self._cameras)} watching",
             ),
             "cloud_link": web.Check(
-                state=degraded if state is BreakerState.OPEN else ok, text=link
+                state=ok if state in (None, BreakerState.CLOSED) else degraded, text=link
+            ),
+            "disk": web.Check(
+                state=degraded if self._ledger.trouble else ok,
+                text=self._ledger.trouble or "state is written",
             ),
             "budget": web.Check(state=ok if left > 0 else degraded, text=f"{left:.2f} left today"),
         }
@@ -341,5 +347,5 @@ def camera_address(camera: CameraSection) -> CameraAddress:
     """Bring a camera's address and password together, wherever the password stands."""
     password = camera.password.get_secret_value() if camera.password else None
     if camera.password_file:
-        password = camera.password_file.read_text(encoding="utf-8").strip()
+        password = read_secret(camera.password_file)
     return CameraAddress(url=camera.source, password=password)

@@ -19,6 +19,7 @@ from shared.errors import FireError, RequestError
 
 _IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/jpg", "application/octet-stream"})
 _MAX_DEADLINE_MS = 600_000
+_MAX_PROBLEMS = 10  # a body of a thousand wrong fields must not make an answer of a megabyte
 _WHITESPACE = str.maketrans("", "", " \t\r\n")
 
 
@@ -81,7 +82,7 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
         RequestError(REQUEST_NOT_JSON)
     """
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as err:
         raise RequestError(
             ErrorCode.REQUEST_NOT_JSON, str(err)[:200] or "nested too deeply"
@@ -119,16 +120,16 @@ def decode_base64(text: Any, name: str, max_bytes: int) -> bytes:
 
 
 def take_pictures(
-    values: Mapping[str, Any], *, single: str, several: str, max_bytes: int, max_batch: int
+    values: Mapping[str, Any], *, single: str, several: str | None, max_bytes: int, max_batch: int
 ) -> tuple[bytes, ...]:
-    """Take base64 pictures from a JSON object: `single` holds one, `several` a list.
+    """Take base64 pictures from a JSON object: `single` holds one, `several` a list (None: no list is allowed).
 
     Raises:
         RequestError(REQUEST_FIELD_MISSING): neither is there.
         RequestError(BATCH_TOO_LARGE): more than `max_batch`.
         and what `decode_base64` raises.
     """
-    if several in values:
+    if several is not None and several in values:
         texts = values[several]
         if not isinstance(texts, list) or not texts:
             raise RequestError(
@@ -166,11 +167,14 @@ def parse_fields(values: Mapping[str, Any]) -> PictureFields:
 
 
 def name_problems(problems: Sequence[Any]) -> str:
-    """Write a validation's problems in one line, each with its field; values are cut short."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in p['loc'])}: {p['msg']}, got {str(p['input'])[:40]!r}"
-        for p in problems
-    )
+    """Write a validation's problems in one line, each with its field; names, values and their number are cut short."""
+    named = [
+        f"{'.'.join(str(part) for part in p['loc'])[:40]}: {p['msg']}, got {str(p['input'])[:40]!r}"
+        for p in problems[:_MAX_PROBLEMS]
+    ]
+    if len(problems) > _MAX_PROBLEMS:
+        named.append(f"and {len(problems) - _MAX_PROBLEMS} more")
+    return "; ".join(named)
 
 
 def parse_deadline_ms(text: str | None) -> int | None:

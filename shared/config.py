@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError
 from shared.imaging import ImageLimits
+from shared.logs import redact
 
 _DEFAULT_SECRETS_DIR = "/run/secrets"
 _SECRET_HINT = ("password", "secret", "token", "key")
@@ -174,8 +175,21 @@ def _from_secret_files(prefix: str, environ: Mapping[str, str]) -> dict[str, Any
     for path in sorted(folder.glob("*")) if folder.is_dir() else []:
         if path.name.lower().startswith(f"{prefix.lower()}__") and path.is_file():
             keys = path.name.lower()[len(prefix) + 2 :].split("__")
-            _put(found, keys, path.read_text(encoding="utf-8").strip())
+            _put(found, keys, read_secret(path))
     return found
+
+
+def read_secret(path: Path) -> str:
+    """Read a secret from its file, white space around it dropped.
+
+    Raises:
+        ConfigError(CONFIG_INVALID): unreadable, or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as err:
+        reason = err.strerror if isinstance(err, OSError) else "not UTF-8"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, f"secret file {path}: {reason}") from err
 
 
 def _parse(text: str) -> Any:
@@ -226,9 +240,15 @@ def _merge(
 def _explain(problem: Any, origins: Mapping[tuple[str, ...], str]) -> str:
     path = tuple(str(part) for part in problem["loc"])
     origin = next((origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), None)
-    is_secret = any(hint in part.lower() for part in path for hint in _SECRET_HINT)
-    got = "" if is_secret or problem["type"] == "missing" else f", got {problem['input']!r}"
     place = f" (from {origin})" if origin else ""
     name = ".".join(path) or "settings"
     text = "is not a known setting" if problem["type"] == "extra_forbidden" else problem["msg"]
-    return f"{name}: {text}{got}{place}"
+    return f"{name}: {text}{_shown_input(problem, path)}{place}"
+
+
+def _shown_input(problem: Any, path: tuple[str, ...]) -> str:
+    """Show a wrong value, but nothing that may hold a secret: tables, unknown settings, credentials in a URL."""
+    value = problem["input"]
+    is_secret = any(hint in part.lower() for part in path for hint in _SECRET_HINT)
+    is_opaque = problem["type"] in ("missing", "extra_forbidden") or isinstance(value, Mapping)
+    return "" if is_secret or is_opaque else f", got {redact(repr(value))}"

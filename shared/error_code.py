@@ -376,4 +376,7 @@ def by_http_status(status: int) -> ErrorCode:
     for code in ErrorCode:
         if code.row.number == status:
             return code
-    return ErrorCode.HTTP_BAD_REQUEST if status < 500 else ErrorCode.INTERNAL
+    # 501 and 505 tell of what the caller's HTTP wants, not of a mistake of ours.
+    return (
+        ErrorCode.HTTP_BAD_REQUEST if status < 500 or status in (501, 505) else ErrorCode.INTERNAL
+    )

@@ -16,13 +16,19 @@ from typing import Any, TextIO
 import click
 import structlog
 
-_URL_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/@\s]+@", re.IGNORECASE)
+# Up to the last @ of the word: a password with an @ or a / in it must not leave its second half behind.
+_URL_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s'\"]+@", re.IGNORECASE)
+_URL_SECRETS = re.compile(
+    r"(?P<name>\b(?:password|passwd|pwd|pass|secret|token|api_?key)=)[^&#\s'\"]+", re.IGNORECASE
+)
 _SECRET_FIELDS = re.compile(r"password|secret|token|api_?key|authorization", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
-    """Replace user and password in every URL of a text by `***`."""
-    return _URL_CREDENTIALS.sub(r"\g<scheme>***@", text) if "://" in text else text
+    """Replace user and password, and secrets in the query, in every URL of a text by `***`."""
+    if "://" not in text:
+        return text
+    return _URL_SECRETS.sub(r"\g<name>***", _URL_CREDENTIALS.sub(r"\g<scheme>***@", text))
 
 
 Line = Callable[[MutableMapping[str, Any]], str]
@@ -87,8 +93,16 @@ def _redact_fields(
     _logger: object, _method: str, fields: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     for key, value in fields.items():
-        if _SECRET_FIELDS.search(key):
-            fields[key] = "***"
-        elif isinstance(value, str) and "://" in value:
-            fields[key] = redact(value)
+        fields[key] = "***" if _SECRET_FIELDS.search(key) else _redact_value(value)
     return fields
+
+
+def _redact_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {
+            key: "***" if _SECRET_FIELDS.search(str(key)) else _redact_value(inner)
+            for key, inner in value.items()
+        }
+    return [_redact_value(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -15,6 +15,7 @@ from shared.errors import StoreError
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _KEEP_BELOW_BYTES = 1 << 30
+_MOST_PIXELS = 200_000_000
 
 
 def keep_freed_memory() -> bool:
@@ -34,15 +35,16 @@ def keep_freed_memory() -> bool:
     )
 
 
-def bound_opencv(max_pixels: int) -> None:
-    """Set OpenCV's own pixel limit, the second wall behind the header check, and keep it single-threaded.
+def prepare_libraries() -> None:
+    """Set what OpenCV and FFmpeg read from the environment once, when they are loaded; call it before importing cv2.
 
-    Must run before cv2 is first asked to decode: the limit is read from the environment once.
+    The pixel limit is the second wall behind the header check, at the largest value that `limits.max_pixels` may
+    have. FFmpeg's own messages would repeat every failed read of a camera, which we report once ourselves.
     """
-    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(max_pixels)
-    import cv2
-
-    cv2.setNumThreads(1)
+    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(_MOST_PIXELS)
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # AV_LOG_FATAL
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
 
 
 def hold_folder(folder: Path) -> IO[bytes]:

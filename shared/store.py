@@ -33,6 +33,7 @@ class Store:
         """
         self._path = path
         self._lock = threading.Lock()
+        self._trouble: str | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(
@@ -56,12 +57,20 @@ class Store:
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._connection
-                except BaseException:
-                    self._connection.execute("ROLLBACK")
-                    raise
-                self._connection.execute("COMMIT")
+                    self._connection.execute("COMMIT")
+                finally:
+                    # SQLite undoes some failures itself, a failed commit for one it may not.
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
             except sqlite3.Error as err:
-                raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{self._path}: {err}") from err
+                self._trouble = f"{self._path}: {err}"
+                raise StoreError(ErrorCode.STORE_UNAVAILABLE, self._trouble) from err
+            self._trouble = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Tell why the last transaction failed; None when it did not."""
+        return self._trouble
 
     def close(self) -> None:
         """Close the file."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,5 +103,6 @@ def for_each_picture(
 
 
 def _annotated_name(file: Path, at_s: float | None) -> str:
+    """Name the picture after its file; a checksum of its path keeps files of one name apart."""
     moment = "" if at_s is None else f"_{at_s:08.2f}s"
-    return f"{file.stem}{moment}_{abs(hash(str(file.parent))) % 0xFFFF:04x}.jpg"
+    return f"{file.stem}{moment}_{zlib.crc32(os.fsencode(file)):08x}.jpg"

@@ -83,6 +83,8 @@ def create_app(
     app.config["MAX_FORM_MEMORY_SIZE"] = server.max_body_bytes
     app.config["MAX_FORM_PARTS"] = _MAX_FORM_FIELDS
     app.url_map.strict_slashes = False
+    # Else `//predict` is answered by a redirect with an HTML page.
+    app.url_map.merge_slashes = False
     if server.cors_origins:
         CORS(
             app,
@@ -119,7 +121,8 @@ def json_response(
     body: Mapping[str, Any], status: int = 200, content_type: str = _JSON
 ) -> Response:
     """Write a JSON answer; NaN would be our own mistake and raises."""
-    encoded = json.dumps(body, ensure_ascii=False, allow_nan=False)
+    # A lone surrogate in a caller's text cannot be written as UTF-8; it must not turn an answer into a 500.
+    encoded = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     response = Response(encoded, status=status, content_type=content_type)
     response.headers["X-Request-ID"] = g.req_id
     return response
@@ -211,7 +214,7 @@ def _read_json(limits: LimitsSection, query: Mapping[str, str], *, several: bool
     pictures = arguments.take_pictures(
         values,
         single="image",
-        several="images" if several else "",
+        several="images" if several else None,
         max_bytes=limits.max_bytes,
         max_batch=limits.max_batch,
     )

@@ -1,0 +1,17 @@
+"""Starts the command line of the cloud; libraries are told their limits before they are loaded. Ring: rim."""
+
+from __future__ import annotations
+
+from shared.startup import prepare_libraries
+
+
+def main() -> None:
+    """Run `emberlink-cloud`."""
+    prepare_libraries()
+    from cloud.cli import main as command_line
+
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

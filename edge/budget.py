@@ -6,10 +6,11 @@ loses a call, never money twice. Refunds are for calls that certainly did not ru
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,17 @@ class Charge:
     cost_micros: int
     camera: str | None
     tier: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Today:
+    """The local day as it stands; `elapsed` is its share that has passed, 0…1."""
+
+    day: str
+    limit_micros: int
+    spent_micros: int
+    camera_micros: int
+    elapsed: float
 
 
 class ChargeStore(Protocol):
@@ -42,6 +54,10 @@ class ChargeStore(Protocol):
 
     def spent_micros(self, day: str) -> int:
         """Sum the open charges of a day."""
+        ...
+
+    def spent_by_camera(self, day: str) -> dict[str | None, int]:
+        """Sum the open charges of a day by camera."""
         ...
 
     def last_day(self) -> str:
@@ -73,6 +89,7 @@ class BudgetManager:
         self._lock = threading.Lock()
         self._day = max(store.last_day(), self._today())
         self._spent_micros = store.spent_micros(self._day)
+        self._by_camera: dict[str | None, int] = store.spent_by_camera(self._day)
 
     @property
     def limit_micros(self) -> int:
@@ -85,8 +102,26 @@ class BudgetManager:
             self._turn_day()
             return self._limit_micros - self._spent_micros
 
+    def today(self, camera: str | None) -> Today:
+        """Tell the day as it stands, for one camera."""
+        with self._lock:
+            self._turn_day()
+            return Today(
+                day=self._day,
+                limit_micros=self._limit_micros,
+                spent_micros=self._spent_micros,
+                camera_micros=self._by_camera.get(camera, 0),
+                elapsed=self._elapsed(),
+            )
+
     def check_and_deduct(
-        self, cost_micros: int, *, call_id: str, camera: str | None = None, tier: str = "routine"
+        self,
+        cost_micros: int,
+        *,
+        call_id: str,
+        camera: str | None = None,
+        tier: str = "routine",
+        keep_micros: int = 0,
     ) -> bool:
         """Pay for one call, or say that it cannot be paid.
 
@@ -95,6 +130,7 @@ class BudgetManager:
             call_id: a call that is tried again keeps its id and pays once.
             camera: for the books.
             tier: for the books.
+            keep_micros: what this call must leave untouched.
 
         Returns:
             True when the charge is on disk, or was already.
@@ -108,9 +144,10 @@ class BudgetManager:
         with self._lock:
             self._turn_day()
             day = self._day
-            is_affordable = 0 < self._limit_micros >= self._spent_micros + cost_micros
+            open_micros = self._limit_micros - self._spent_micros - keep_micros
+            is_affordable = self._limit_micros > 0 and cost_micros <= open_micros
             if is_affordable:
-                self._spent_micros += cost_micros
+                self._book(camera, cost_micros)
         if not is_affordable:
             return self._store.is_open(call_id)  # the last call of the day may be tried again, too
         is_new = False
@@ -120,7 +157,7 @@ class BudgetManager:
             )
         finally:
             if not is_new:
-                self._credit(day, cost_micros)
+                self._credit(day, camera, cost_micros)
         return True
 
     def refund(self, call_id: str) -> bool:
@@ -132,18 +169,38 @@ class BudgetManager:
         charge = self._store.refund(call_id)
         if charge is None:
             return False
-        self._credit(charge.day, charge.cost_micros)
+        self._credit(charge.day, charge.camera, charge.cost_micros)
         return True
 
-    def _credit(self, day: str, micros: int) -> None:
+    def _book(self, camera: str | None, micros: int) -> None:
+        self._spent_micros += micros
+        self._by_camera[camera] = self._by_camera.get(camera, 0) + micros
+
+    def _credit(self, day: str, camera: str | None, micros: int) -> None:
         with self._lock:
             if day == self._day:
-                self._spent_micros -= micros
+                self._book(camera, -micros)
 
     def _turn_day(self) -> None:
         today = self._today()
         if today > self._day:
-            self._day, self._spent_micros = today, 0
+            self._day, self._spent_micros, self._by_camera = today, 0, {}
 
     def _today(self) -> str:
         return self._now_at().astimezone(self._zone).date().isoformat()
+
+    def _elapsed(self) -> float:
+        """Share of the local day that has passed; 0 when the clock was set back into a finished day."""
+        now_at = self._now_at().astimezone(self._zone)
+        if now_at.date().isoformat() < self._day:
+            return 0.0
+        began_s, ends_s = _day_bounds_s(now_at.date(), self._zone)
+        return min(1.0, max(0.0, (now_at.timestamp() - began_s) / (ends_s - began_s)))
+
+
+@functools.lru_cache(maxsize=4)
+def _day_bounds_s(day: date, zone: ZoneInfo) -> tuple[float, float]:
+    """Give the epoch seconds of a local day's two midnights; 23 or 25 hours apart on some days."""
+    began_at = datetime.combine(day, time(), zone)
+    ends_at = datetime.combine(day + timedelta(days=1), time(), zone)
+    return began_at.timestamp(), ends_at.timestamp()

@@ -6,6 +6,7 @@ A source is opened, read until it ends or fails, and closed; who reads it, recon
 
 from __future__ import annotations
 
+import math
 import stat
 import time
 from collections.abc import Iterator
@@ -80,9 +81,9 @@ def open_source(address: CameraAddress, fps: float, limits: ImageLimits) -> Fram
     if url.startswith(("rtsp://", "rtsps://")):
         return VideoSource(address, fps, is_live=True)
     path = Path(url)
-    if path.is_dir():
+    if url and path.is_dir():
         return FolderSource(path, fps, limits)
-    if path.exists():
+    if url and path.exists():
         is_device = stat.S_ISCHR(path.stat().st_mode)
         return VideoSource(address, fps, is_live=is_device)
     raise CameraError(
@@ -136,6 +137,7 @@ def sim_settings(url: str) -> SceneSettings:
         64 <= settings.width_px <= 3840
         and 64 <= settings.height_px <= 2160
         and settings.growth_s > 0
+        and math.isfinite(settings.growth_s + settings.ignite_at_s)
     ):
         raise CameraError(
             ErrorCode.CAMERA_SOURCE_INVALID, f"{url[:80]}: size or growth out of range"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from datetime import time
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +20,6 @@ from shared.config import LimitsSection, LogSection, Port, Seconds, Section, Ser
 from shared.types import MICROS
 
 ENV_PREFIX = "EMBERLINK_EDGE"
-CAMERA_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")
 
 
 class EdgeServerSection(ServerSection):
@@ -81,6 +80,19 @@ class CloudSection(Section):
         75, ge=30, le=95, description="JPEG quality of a frame that was scaled down."
     )
 
+    uplink_bytes_per_s: int = Field(
+        0,
+        ge=0,
+        le=1_000_000_000,
+        description="What a thin link may carry; frames are scaled to fit. 0 is no limit.",
+    )
+    uplink_burst_bytes: int = Field(
+        1_000_000,
+        ge=10_000,
+        le=1_000_000_000,
+        description="Bytes that may go up at once after a pause.",
+    )
+
     @field_validator("url")
     @classmethod
     def _known_scheme(cls, url: str) -> str:
@@ -118,7 +130,7 @@ class PolicySection(Section):
     """Which frames go to the cloud, and what that may cost."""
 
     name: PolicyName = Field(
-        PolicyName.FIXED, description="fixed, sliding_window, always or edge_only."
+        PolicyName.FIXED, description="price, fixed, sliding_window, always or edge_only."
     )
     threshold: float = Field(
         0.7, gt=0.5, le=1.0, description="fixed: frames of lower confidence are forwarded."
@@ -149,6 +161,43 @@ class PolicySection(Section):
         description="Calls to the cloud at once; the next frame is answered by the edge at once.",
     )
 
+    c_miss: float = Field(100.0, gt=0, le=1e6, description="price: loss of a missed fire.")
+    c_false: float = Field(1.0, gt=0, le=1e6, description="price: loss of a false alarm.")
+    reserve: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="price: share of the rest of the day that routine questions leave.",
+    )
+    verify_reserve: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="price: share that checks before an alarm leave; they pay no price.",
+    )
+    audit: float = Field(
+        0.02,
+        ge=0,
+        le=0.5,
+        description="price: share of the budget for random checks of quiet frames.",
+    )
+    price_min: float = Field(0.0005, gt=0, le=1, description="price: never below this.")
+    veto_max_s: float = Field(
+        60.0, ge=10, le=60, description="Longest time that the cloud's no holds an alarm back."
+    )
+    battery_soft: float = Field(
+        0.3, ge=0, le=1, description="price: below this charge the price rises, up to tenfold."
+    )
+    battery_hard: float = Field(
+        0.1, ge=0, le=1, description="price: below this charge only alarms are checked."
+    )
+
+    def price_settings(self) -> dict[str, float]:
+        """Give what the price policy takes, by name."""
+        names = ("c_miss", "c_false", "reserve", "verify_reserve", "audit", "price_min")
+        more = ("veto_max_s", "battery_soft", "battery_hard")
+        return {name: getattr(self, name) for name in (*names, *more)}
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
@@ -174,16 +223,30 @@ class PolicySection(Section):
         return int(self.cost_per_call * MICROS)
 
 
+class PriorityHours(Section):
+    """A span of the day in which a camera counts more or less; it may cross midnight."""
+
+    begin: time = Field(description="Local time, for instance 22:00.")
+    end: time = Field(description="Local time, for instance 06:00.")
+    priority: float = Field(gt=0, le=100, description="Priority in this span.")
+
+
 class CameraSection(Section):
     """One camera."""
 
     source: str = Field(
-        description="rtsp://…, /dev/videoN, a video file, a folder of pictures, or sim:"
+        description="rtsp://…, /dev/videoN, a video file, a folder of pictures, or sim:."
     )
     password: SecretStr | None = Field(
         None, description="Password of the camera; from the environment or a secret file."
     )
     password_file: Path | None = Field(None, description="File that holds the password.")
+    priority: float = Field(
+        1.0, gt=0, le=100, description="price: how much this camera counts against the others."
+    )
+    priority_hours: tuple[PriorityHours, ...] = Field(
+        (), description="price: other priorities by time of day, the first that fits holds."
+    )
     fps: float = Field(
         2.0,
         gt=0,
@@ -198,7 +261,7 @@ class CameraSection(Section):
         return self
 
 
-CameraName = Annotated[str, Field(pattern=CAMERA_NAME.pattern.replace(r"\Z", "$"))]
+CameraName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 
 
 class EdgeLogSection(LogSection):

@@ -38,7 +38,7 @@ class Budget(Protocol):
     """What the decision needs of the budget."""
 
     def check_and_deduct(
-        self, cost_micros: int, *, call_id: str, camera: str | None, tier: str
+        self, cost_micros: int, *, call_id: str, camera: str | None, tier: str, keep_micros: int
     ) -> bool:
         """Pay for one call, or say that it cannot be paid."""
         ...
@@ -51,8 +51,8 @@ class Budget(Protocol):
 class Link(Protocol):
     """What the decision needs of the way to the cloud."""
 
-    def enter(self, call_id: str) -> Reason | None:
-        """Take a place for one call; a reason when there is none."""
+    def enter(self, call_id: str, keep_places: int) -> Reason | None:
+        """Take a place for one call and leave some free; a reason when there is none."""
         ...
 
     def leave(self, call_id: str) -> None:
@@ -83,7 +83,7 @@ class Decider:
         Returns:
             with `forward`, the caller must pass it to the forwarder; otherwise nothing is held.
         """
-        wish = self._policy.wish(frame.camera, classification)
+        wish = self._policy.wish(frame.camera, classification, deadline)
         if not wish.forward:
             return self._decision(frame, wish, wish.reason, forward=False)
         if self._link is None:
@@ -96,20 +96,28 @@ class Decider:
     ) -> Reason | None:
         if deadline.remaining_s() < _LEAST_USEFUL_S:
             return Reason.FALLBACK_TOO_LATE
-        refusal = link.enter(frame.frame_id)
+        refusal = link.enter(frame.frame_id, wish.keep_places)
         if refusal is not None:
             return refusal
         is_paid = False
         try:
             is_paid = self._budget.check_and_deduct(
-                self._cost_micros, call_id=frame.frame_id, camera=frame.camera, tier=wish.tier
+                self._cost_micros,
+                call_id=frame.frame_id,
+                camera=frame.camera,
+                tier=wish.tier,
+                keep_micros=wish.keep_micros,
             )
         except StoreError:
             pass  # money that cannot be booked is money we do not have; the store's trouble is shown by /readyz
         finally:
             if not is_paid:
                 link.leave(frame.frame_id)
-        return None if is_paid else Reason.FALLBACK_BUDGET_EMPTY
+        if is_paid:
+            return None
+        could_pay = self._budget.remaining_micros() >= self._cost_micros
+        is_reserve = wish.keep_micros > 0 and could_pay
+        return Reason.FALLBACK_RESERVE_KEPT if is_reserve else Reason.FALLBACK_BUDGET_EMPTY
 
     def _decision(self, frame: Frame, wish: Wish, reason: Reason, *, forward: bool) -> Decision:
         return Decision(

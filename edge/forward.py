@@ -11,13 +11,15 @@ import concurrent.futures
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from edge.cloud_client import CloudAnswer, CloudClient
 from edge.decide import Decision
+from edge.latency import Latency
 from edge.outcome import Outcome
 from edge.reasons import Reason
+from edge.uplink import Uplink
 from shared.breaker import Breaker
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
@@ -31,20 +33,16 @@ _ANSWER_MARGIN_S = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadSettings:
-    """How large a frame goes up."""
-
-    long_side_px: int = 1280
-    quality: int = 75
-
-
 class Refunds(Protocol):
     """What settling needs of the budget."""
 
     def refund(self, call_id: str) -> bool:
         """Give back the charge of a call that certainly did not run."""
         ...
+
+
+class _LinkTooThinError(FireError):
+    """The token bucket of the link cannot pay for any form of the frame."""
 
 
 class Forwarder:
@@ -56,15 +54,18 @@ class Forwarder:
         *,
         breaker: Breaker,
         refunds: Refunds,
+        latency: Latency,
         max_in_flight: int,
-        upload: UploadSettings,
+        uplink: Uplink,
     ) -> None:
         """Start with all places free."""
         self._client = client
         self._breaker = breaker
         self._refunds = refunds
-        self._upload = upload
-        self._places = threading.BoundedSemaphore(max_in_flight)
+        self._latency = latency
+        self._uplink = uplink
+        self._lock = threading.Lock()
+        self._free_places = self._most_places = max_in_flight
         self._threads = ThreadPoolExecutor(max_workers=max_in_flight, thread_name_prefix="forward")
 
     @property
@@ -72,21 +73,27 @@ class Forwarder:
         """Give the breaker, for health and metrics."""
         return self._breaker
 
-    def enter(self, call_id: str) -> Reason | None:
-        """Take a place for one call; FALLBACK_CLOUD_DOWN or FALLBACK_UPLINK_BUSY when there is none."""
+    def enter(self, call_id: str, keep_places: int = 0) -> Reason | None:
+        """Take a place for one call and leave `keep_places` free for more urgent ones.
+
+        Returns:
+            FALLBACK_CLOUD_DOWN or FALLBACK_UPLINK_BUSY when there is none.
+        """
         if self._breaker.is_open():
             return Reason.FALLBACK_CLOUD_DOWN
-        if not self._places.acquire(blocking=False):
-            return Reason.FALLBACK_UPLINK_BUSY
+        with self._lock:
+            if self._free_places <= min(keep_places, self._most_places - 1):
+                return Reason.FALLBACK_UPLINK_BUSY
+            self._free_places -= 1
         if not self._breaker.admit(call_id):
-            self._places.release()
+            self._release()
             return Reason.FALLBACK_CLOUD_DOWN
         return None
 
     def leave(self, call_id: str) -> None:
         """Give back a place whose call was never sent."""
         self._breaker.abandoned(call_id)
-        self._places.release()
+        self._release()
 
     def wait(self, future: Future[Outcome], decision: Decision, deadline: Deadline) -> Outcome:
         """Wait for what `send` promised, at most until the deadline."""
@@ -117,6 +124,10 @@ class Forwarder:
         self._threads.shutdown(wait=True, cancel_futures=False)
         self._client.close()
 
+    def _release(self) -> None:
+        with self._lock:
+            self._free_places += 1
+
     def _run(
         self,
         frame: Frame,
@@ -128,7 +139,7 @@ class Forwarder:
         try:
             outcome = self._call(frame, decision, deadline, traceparent)
         finally:
-            self._places.release()
+            self._release()
         if then is not None:
             try:
                 then(outcome)
@@ -140,21 +151,23 @@ class Forwarder:
         self, frame: Frame, decision: Decision, deadline: Deadline, traceparent: str | None
     ) -> Outcome:
         try:
-            sent = upload_form(
-                frame.picture, long_side_px=self._upload.long_side_px, quality=self._upload.quality
-            )
+            sent = self._fit(frame.picture, deadline)
+            asked_mono_s = deadline.clock.mono_s()
             answer = self._client.infer(
                 sent, call_id=decision.call_id, deadline=deadline, traceparent=traceparent
             )
+            self._latency.note(deadline.clock.mono_s() - asked_mono_s)
         except LinkError as err:
             self._report(err, decision.call_id)
             return self._failed(decision, err, _reason_of(err), is_refundable=err.certainly_not_run)
+        except _LinkTooThinError as err:
+            self._breaker.abandoned(decision.call_id)
+            return self._failed(decision, err, Reason.FALLBACK_UPLINK_BUSY, is_refundable=True)
         except FireError as err:  # the frame cannot be scaled: it was never sent
             self._breaker.abandoned(decision.call_id)
             return self._failed(decision, err, Reason.FALLBACK_REFUSED, is_refundable=True)
-        except (
-            Exception
-        ) as err:  # thread top: whatever a client does, the caller gets the edge's answer
+        # Thread top: whatever a client does, the caller gets the edge's answer.
+        except Exception as err:
             self._breaker.failed(decision.call_id)
             get_logger().error("forward_failed", frame_id=frame.frame_id, exc_info=err)
             return self._failed(
@@ -169,6 +182,17 @@ class Forwarder:
             reason=decision.reason,
             charged_micros=decision.charged_micros,
         )
+
+    def _fit(self, picture: Picture, deadline: Deadline) -> Picture:
+        """Bring a frame into the best form that the link can carry now, and book its bytes."""
+        longest_px = max(picture.width_px, picture.height_px)
+        form = self._uplink.choose(len(picture.encoded), longest_px, deadline.remaining_s())
+        if form is None:
+            detail = f"{len(picture.encoded)} bytes are more than the link can carry now"
+            raise _LinkTooThinError(ErrorCode.DEADLINE_MISSED, detail)
+        sent = upload_form(picture, long_side_px=form.long_side_px, quality=form.quality)
+        self._uplink.spend(len(sent.encoded))
+        return sent
 
     def _report(self, err: LinkError, call_id: str) -> None:
         """A cloud that refuses a picture is alive; anything else counts against it."""

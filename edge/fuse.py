@@ -17,7 +17,7 @@ class Verdict:
     `confidence` is the edge's max(p, 1 − p), or the cloud's top score of `label`. `decision` carries the reason that
     ruled in the end, which is not the first one when a forwarded frame came back without an answer. `detections` are
     the cloud's boxes, or the coarse ones of the edge. `is_pending`: the cloud was asked too, and its verdict for the
-    same frame follows.
+    same frame follows, marked `is_amendment`.
     """
 
     frame_id: str
@@ -32,6 +32,7 @@ class Verdict:
     detail: str
     stages_s: Mapping[str, float]
     is_pending: bool = False
+    is_amendment: bool = False
 
 
 def fuse(

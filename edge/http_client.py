@@ -18,11 +18,11 @@ from urllib3.exceptions import ConnectTimeoutError as Urllib3ConnectTimeout
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
 from edge.cloud_client import CloudAnswer
-from edge.socket_deadline import DeadlineAdapter, SocketDeadlines
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import LinkError
 from shared.ids import continue_trace
+from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
 from shared.types import Box, Detection, Label, Picture
 
 _MAX_ANSWER_BYTES = 1_000_000  # 100 boxes are 10 kB; more than this is not an answer

@@ -15,6 +15,9 @@ _MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX charge_by_day ON charge(day)
     """,
+    """
+    CREATE TABLE first_price(id INTEGER PRIMARY KEY CHECK (id = 1), day TEXT NOT NULL, price REAL NOT NULL)
+    """,
 )
 
 
@@ -70,6 +73,16 @@ class Ledger:
             ).fetchone()
         return int(total)
 
+    def spent_by_camera(self, day: str) -> dict[str | None, int]:
+        """Sum the open charges of a day by camera; None stands for frames without one."""
+        with self._store.transaction() as db:
+            rows = db.execute(
+                "SELECT camera, sum(cost_micros) FROM charge WHERE day=? AND is_open=1"
+                " GROUP BY camera",
+                (day,),
+            ).fetchall()
+        return dict(rows)
+
     def last_day(self) -> str:
         """Tell the latest day with a charge, empty without any."""
         with self._store.transaction() as db:
@@ -80,6 +93,17 @@ class Ledger:
     def trouble(self) -> str | None:
         """Tell why the last access failed; None when it did not."""
         return self._store.trouble
+
+    def load(self) -> tuple[str, float] | None:
+        """Give the first price that was saved last, with its day."""
+        with self._store.transaction() as db:
+            row = db.execute("SELECT day, price FROM first_price").fetchone()
+        return (str(row[0]), float(row[1])) if row else None
+
+    def save(self, day: str, first_price: float) -> None:
+        """Keep the first price of a day."""
+        with self._store.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO first_price VALUES(1, ?, ?)", (day, first_price))
 
     def close(self) -> None:
         """Close the file."""

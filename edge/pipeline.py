@@ -146,7 +146,7 @@ class Pipeline:
         """Run the line for a camera: publish the edge's verdict at once, the cloud's when it comes."""
 
         def amend(pending: Pending, outcome: Outcome) -> None:
-            publish(self._fuse(pending, outcome))
+            publish(replace(self._fuse(pending, outcome), is_amendment=True))
 
         begun = self.begin(frame, deadline, then=amend)
         publish(replace(self._fuse(begun, None), is_pending=begun.promised is not None))

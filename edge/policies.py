@@ -13,12 +13,14 @@ from typing import Protocol
 
 from edge.reasons import Reason
 from edge.threshold import SlidingWindowThreshold
+from shared.deadline import Deadline
 from shared.types import Classification
 
 
 class PolicyName(StrEnum):
     """Forwarding policies, by the name in the configuration."""
 
+    PRICE = "price"
     FIXED = "fixed"
     SLIDING_WINDOW = "sliding_window"
     ALWAYS = "always"
@@ -27,7 +29,10 @@ class PolicyName(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a policy wants for one frame, before anybody asks whether it can be had."""
+    """What a policy wants for one frame, before anybody asks whether it can be had.
+
+    `keep_micros`: money that the call must leave untouched. `keep_places`: places on the link that it must leave free.
+    """
 
     forward: bool
     reason: Reason
@@ -35,6 +40,8 @@ class Wish:
     threshold: float | None = None
     value: float | None = None
     price: float | None = None
+    keep_micros: int = 0
+    keep_places: int = 0
 
 
 class Policy(Protocol):
@@ -45,8 +52,14 @@ class Policy(Protocol):
         """Tell the rule's name."""
         ...
 
-    def wish(self, camera: str | None, classification: Classification) -> Wish:
-        """Judge one frame; `camera` is None for a frame without history."""
+    def wish(
+        self, camera: str | None, classification: Classification, deadline: Deadline | None = None
+    ) -> Wish:
+        """Judge one frame; `camera` is None for a frame without history, `deadline` when nobody waits."""
+        ...
+
+    def explain(self, camera: str | None, classification: Classification) -> Wish:
+        """Tell what would be wished for now, and change nothing."""
         ...
 
 
@@ -59,9 +72,15 @@ class FixedPolicy:
         """Keep the threshold, 0.5…1."""
         self._threshold = threshold
 
-    def wish(self, camera: str | None, classification: Classification) -> Wish:
+    def wish(
+        self, camera: str | None, classification: Classification, deadline: Deadline | None = None
+    ) -> Wish:
         """Judge one frame."""
         return _by_threshold(classification, self._threshold)
+
+    def explain(self, camera: str | None, classification: Classification) -> Wish:
+        """Judge one frame; nothing is remembered anyway."""
+        return self.wish(camera, classification)
 
 
 class SlidingWindowPolicy:
@@ -77,12 +96,19 @@ class SlidingWindowPolicy:
         self._threshold = threshold or SlidingWindowThreshold()
         self._lock = threading.Lock()
 
-    def wish(self, camera: str | None, classification: Classification) -> Wish:
+    def wish(
+        self, camera: str | None, classification: Classification, deadline: Deadline | None = None
+    ) -> Wish:
         """Judge one frame, then take it into the window."""
         with self._lock:
             wish = _by_threshold(classification, self._threshold.value)
             self._threshold.update(classification.confidence)
         return wish
+
+    def explain(self, camera: str | None, classification: Classification) -> Wish:
+        """Judge without taking the frame into the window."""
+        with self._lock:
+            return _by_threshold(classification, self._threshold.value)
 
 
 class AlwaysPolicy:
@@ -90,9 +116,15 @@ class AlwaysPolicy:
 
     name = PolicyName.ALWAYS
 
-    def wish(self, camera: str | None, classification: Classification) -> Wish:
+    def wish(
+        self, camera: str | None, classification: Classification, deadline: Deadline | None = None
+    ) -> Wish:
         """Judge one frame."""
         return Wish(forward=True, reason=Reason.CLOUD_ROUTINE)
+
+    def explain(self, camera: str | None, classification: Classification) -> Wish:
+        """Judge one frame; nothing is remembered anyway."""
+        return self.wish(camera, classification)
 
 
 class EdgeOnlyPolicy:
@@ -100,13 +132,19 @@ class EdgeOnlyPolicy:
 
     name = PolicyName.EDGE_ONLY
 
-    def wish(self, camera: str | None, classification: Classification) -> Wish:
+    def wish(
+        self, camera: str | None, classification: Classification, deadline: Deadline | None = None
+    ) -> Wish:
         """Judge one frame."""
         return Wish(forward=False, reason=Reason.EDGE_POLICY)
 
+    def explain(self, camera: str | None, classification: Classification) -> Wish:
+        """Judge one frame; nothing is remembered anyway."""
+        return self.wish(camera, classification)
 
-def build_policy(name: PolicyName, *, threshold: float) -> Policy:
-    """Build the policy of that name."""
+
+def build_simple_policy(name: PolicyName, *, threshold: float) -> Policy:
+    """Build one of the simple policies."""
     builders: Mapping[PolicyName, Callable[[], Policy]] = {
         PolicyName.FIXED: lambda: FixedPolicy(threshold),
         PolicyName.SLIDING_WINDOW: SlidingWindowPolicy,

@@ -14,8 +14,17 @@ class Reason(StrEnum):
 
     EDGE_CONFIDENT = "edge_confident"
     EDGE_POLICY = "edge_policy"
+    EDGE_BELOW_PRICE = "edge_below_price"
+    EDGE_ALREADY_ASKED = "edge_already_asked"
+    EDGE_ALREADY_ALARMED = "edge_already_alarmed"
+    EDGE_FAIR_SHARE = "edge_fair_share"
+    EDGE_BATTERY = "edge_battery"
     CLOUD_ROUTINE = "cloud_routine"
+    CLOUD_AUDIT = "cloud_audit"
+    CLOUD_VERIFY = "cloud_verify"
+    CLOUD_CONFIRM = "cloud_confirm"
     FALLBACK_BUDGET_EMPTY = "fallback_budget_empty"
+    FALLBACK_RESERVE_KEPT = "fallback_reserve_kept"
     FALLBACK_CLOUD_DOWN = "fallback_cloud_down"
     FALLBACK_UPLINK_BUSY = "fallback_uplink_busy"
     FALLBACK_TOO_LATE = "fallback_too_late"
@@ -33,7 +42,31 @@ class Reason(StrEnum):
 _SENTENCES: dict[Reason, tuple[str, str]] = {
     Reason.EDGE_CONFIDENT: ("the edge is sure", "边侧置信度足够"),
     Reason.EDGE_POLICY: ("the policy keeps this frame at the edge", "策略要求由边侧处理"),
+    Reason.EDGE_BELOW_PRICE: (
+        "a look is worth less than it costs now",
+        "询问云侧的价值低于当前价格",
+    ),
+    Reason.EDGE_ALREADY_ASKED: (
+        "the cloud was just asked about this camera",
+        "云侧刚刚回答过该摄像头",
+    ),
+    Reason.EDGE_ALREADY_ALARMED: ("the alarm stands and was checked", "告警已成立且已核实"),
+    Reason.EDGE_FAIR_SHARE: (
+        "this camera has had more than its share today",
+        "该摄像头今日已超出份额",
+    ),
+    Reason.EDGE_BATTERY: ("the battery is low", "电池电量不足"),
     Reason.CLOUD_ROUTINE: ("the edge was unsure, the cloud answered", "边侧不确定,由云侧回答"),
+    Reason.CLOUD_AUDIT: ("a random check of a quiet frame", "对安静画面的随机抽查"),
+    Reason.CLOUD_VERIFY: (
+        "the edge was about to alarm, the cloud checked",
+        "边侧即将告警,由云侧核实",
+    ),
+    Reason.CLOUD_CONFIRM: ("the cloud saw fire and looked once more", "云侧已见火情,再次确认"),
+    Reason.FALLBACK_RESERVE_KEPT: (
+        "the rest of the budget is kept for more urgent frames, edge result used",
+        "剩余预算留给更紧急的画面,使用边侧结果",
+    ),
     Reason.FALLBACK_BUDGET_EMPTY: ("budget exhausted, edge result used", "预算不足,使用边侧结果"),
     Reason.FALLBACK_CLOUD_DOWN: ("cloud is down, edge result used", "云服务不可用,使用边侧结果"),
     Reason.FALLBACK_UPLINK_BUSY: (

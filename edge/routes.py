@@ -6,15 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from flask import Flask, Response, g, request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.config import EdgeSettings
 from edge.decide import Decision
 from edge.fuse import Verdict
+from edge.policies import Wish
 from edge.reasons import sentence
 from shared import arguments, web
 from shared.arguments import Posted
 from shared.deadline import Deadline
-from shared.errors import FireError
+from shared.error_code import ErrorCode
+from shared.errors import FireError, RequestError
 from shared.imaging import read_picture
 from shared.types import MICROS, Classification, Detection, Frame, ModelIdentity, Picture, Source
 
@@ -50,6 +53,14 @@ class Edge(Protocol):
 
     def joint_many(self, frames: Sequence[Frame], deadline: Deadline) -> list[Verdict | FireError]:
         """Ask the pair about several frames; one that fails does not take the others down."""
+        ...
+
+    def policy_status(self) -> dict[str, Any]:
+        """Tell the day's money, the price, and what each camera was told."""
+        ...
+
+    def explain(self, camera: str | None, classification: Classification) -> Wish:
+        """Tell what would be decided now, without charging."""
         ...
 
     def camera_states(self) -> list[dict[str, Any]]:
@@ -124,9 +135,51 @@ def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
         results = [{"index": index, **item} for index, item in enumerate(items)]
         return web.success({"results": results, "failed": sum(r["err_no"] != 0 for r in results)})
 
+    @app.get("/policy")
+    def policy() -> Response:
+        return web.success(edge.policy_status())
+
+    @app.get("/policy/explain")
+    def explain() -> Response:
+        asked = _parse_question(request.args.to_dict())
+        seen = Classification(fire=asked.fire, smoke=asked.smoke)
+        wish = edge.explain(asked.camera, seen)
+        return web.success({"camera": asked.camera, **_edge_result(seen), "decision": _wish(wish)})
+
     @app.get("/cameras")
     def cameras() -> Response:
         return web.success({"cameras": edge.camera_states()})
+
+
+class Question(BaseModel):
+    """What `/policy/explain` is asked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    fire: float = Field(ge=0, le=1)
+    smoke: float = Field(default=0.0, ge=0, le=1)
+    camera: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    req_id: str | None = None
+
+
+def _parse_question(values: dict[str, str]) -> Question:
+    try:
+        return Question.model_validate(values)
+    except ValidationError as err:
+        detail = arguments.name_problems(err.errors(include_url=False))
+        raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, detail) from err
+
+
+def _wish(wish: Wish) -> dict[str, Any]:
+    return {
+        "forward": wish.forward,
+        "reason": wish.reason.value,
+        "message": sentence(wish.reason, is_chinese=web.is_chinese()),
+        "tier": wish.tier if wish.forward else None,
+        "value": wish.value,
+        "price": wish.price,
+        "threshold": wish.threshold,
+    }
 
 
 def _or_error(make: Callable[[_A], _T], argument: _A) -> _T | FireError:

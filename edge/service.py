@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,21 +10,23 @@ from typing import Any
 import cv2
 from flask import Flask, g
 
-from edge.budget import BudgetManager
 from edge.cameras import Camera
 from edge.capture import CameraAddress, open_source
 from edge.classify import Classifier
 from edge.cloud_client import CloudClient, MockCloudClient
 from edge.config import CameraSection, CloudSection, EdgeSettings, RetryProfile
-from edge.decide import Decider
-from edge.forward import Forwarder, UploadSettings
+from edge.evidence import Alarm, Grade
+from edge.forward import Forwarder
 from edge.fuse import Verdict
 from edge.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, RetrySettings
+from edge.latency import Latency
 from edge.ledger import Ledger
 from edge.metrics import EdgeMetrics
 from edge.pipeline import Pipeline
-from edge.policies import PolicyName, build_policy
+from edge.plane import DecisionPlane, value_model
+from edge.policies import PolicyName, Wish
 from edge.routes import add_routes
+from edge.uplink import Uplink, UploadForm
 from shared import web
 from shared.breaker import Breaker, BreakerState
 from shared.clock import Clock, SystemClock
@@ -60,14 +63,16 @@ class EdgeService:
         cv2.setNumThreads(1)  # parallelism comes from frames, not from inside one
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._state_lock = hold_folder(settings.state)
-        self._ledger = Ledger(settings.state / "ledger.sqlite3")
-        self._budget = BudgetManager(
-            limit_micros=settings.policy.daily_limit_micros,
-            zone=settings.policy.zone,
-            store=self._ledger,
-            now_at=self._clock.now_at,
-        )
+        with contextlib.ExitStack() as undo:
+            self._state_lock = undo.enter_context(hold_folder(settings.state))
+            self._ledger = Ledger(settings.state / "ledger.sqlite3")
+            undo.callback(self._ledger.close)
+            self._build(settings, on_camera_end)
+            undo.pop_all()  # a service that was built keeps them until `stop`
+
+    def _build(self, settings: EdgeSettings, on_camera_end: Callable[[str], None]) -> None:
+        self._latency = Latency()
+        self._alarmed: dict[str, Grade] = {}
         artifact = load_artifact(
             settings.models or shipped_models(),
             settings.model.name,
@@ -75,17 +80,25 @@ class EdgeService:
             variant=settings.model.variant or best_cpu_variant(),
         )
         self._classifier = Classifier(artifact, at_once=settings.model.sessions)
+        self._plane = DecisionPlane(
+            settings,
+            ledger=self._ledger,
+            model=value_model(artifact.manifest),
+            latency_p90_s=lambda: self._latency.percentile_s(0.9),
+            clock=self._clock,
+        )
+        self._budget = self._plane.budget
         self._forwarder = self._build_forwarder()
         self._pipeline = Pipeline(
             classifier=self._classifier,
-            decider=self._build_decider(settings.policy.name),
+            decider=self._plane.decider(settings.policy.name, self._forwarder),
             forwarder=self._forwarder,
             clock=self._clock,
         )
         self._adaptive = (
             self._pipeline.decider
             if settings.policy.name is PolicyName.SLIDING_WINDOW
-            else self._build_decider(PolicyName.SLIDING_WINDOW)
+            else self._plane.decider(PolicyName.SLIDING_WINDOW, self._forwarder)
         )
         self._metrics = EdgeMetrics(
             settings.cameras,
@@ -183,6 +196,15 @@ class EdgeService:
                 answers.append(verdict)
         return answers
 
+    def policy_status(self) -> dict[str, Any]:
+        """Tell what the decision plane knows of the day and the cameras."""
+        state = self._breaker_state()
+        return {**self._plane.status(), "breaker": state.value if state else None}
+
+    def explain(self, camera: str | None, classification: Classification) -> Wish:
+        """Tell what would be decided now, without charging."""
+        return self._plane.explain(camera, classification)
+
     def camera_states(self) -> list[dict[str, Any]]:
         """Tell how the cameras are."""
         now_mono_s = self._clock.mono_s()
@@ -219,7 +241,8 @@ class EdgeService:
             raise
 
     def _publish(self, verdict: Verdict, req_id: str, *, is_request: bool) -> None:
-        """Count a verdict and write its canonical line, once a frame: when the last word is spoken."""
+        """Weigh a verdict as evidence; count it and write its line when the last word is spoken."""
+        self._alarm(verdict.camera, self._plane.evidence.note(verdict))
         if verdict.is_pending:
             return
         self._metrics.observe(verdict)
@@ -242,6 +265,19 @@ class EdgeService:
             **({"detail": verdict.detail} if verdict.detail else {}),
         )
 
+    def _alarm(self, camera: str | None, alarm: Alarm | None) -> None:
+        """Write down when an alarm begins and ends; events and messages hang on this later."""
+        if camera is None:
+            return
+        if alarm is not None and camera not in self._alarmed:
+            self._alarmed[camera] = alarm.grade
+            get_logger().warning(
+                "alarm_began", camera=camera, frame_id=alarm.frame_id, grade=alarm.grade.value
+            )
+        elif alarm is None and camera in self._alarmed:
+            grade = self._alarmed.pop(camera, None)
+            get_logger().info("alarm_ended", camera=camera, grade=grade.value if grade else None)
+
     def _build_forwarder(self) -> Forwarder | None:
         settings = self._settings
         if not settings.cloud.url:
@@ -250,20 +286,17 @@ class EdgeService:
             build_client(settings.cloud, pool_size=settings.policy.max_in_flight),
             breaker=Breaker(settings.breaker.breaker_settings(), self._clock),
             refunds=self._budget,
+            latency=self._latency,
             max_in_flight=settings.policy.max_in_flight,
-            upload=UploadSettings(
-                long_side_px=settings.cloud.upload_long_side_px,
-                quality=settings.cloud.upload_quality,
+            uplink=Uplink(
+                best=UploadForm(
+                    long_side_px=settings.cloud.upload_long_side_px,
+                    quality=settings.cloud.upload_quality,
+                ),
+                bytes_per_s=settings.cloud.uplink_bytes_per_s,
+                burst_bytes=settings.cloud.uplink_burst_bytes,
+                clock=self._clock,
             ),
-        )
-
-    def _build_decider(self, name: PolicyName) -> Decider:
-        policy = build_policy(name, threshold=self._settings.policy.threshold)
-        return Decider(
-            policy,
-            budget=self._budget,
-            link=self._forwarder,
-            cost_micros=self._settings.policy.cost_micros,
         )
 
     def _build_camera(

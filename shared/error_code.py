@@ -209,6 +209,51 @@ class ErrorCode(Enum):
         "截止时间头无效",
         "Milliseconds that remain, a whole number from 1 to 600000.",
     )
+    IDEMPOTENCY_KEY_REUSED = ErrorRow(
+        1015,
+        "idempotency-key-reused",
+        422,
+        False,
+        "Idempotency-Key was used for another request",
+        "幂等键已用于另一个请求",
+        "Send a new key with every new request; a key belongs to one route and one body.",
+    )
+    IDEMPOTENCY_RUNNING = ErrorRow(
+        1016,
+        "idempotency-running",
+        409,
+        True,
+        "the request with this Idempotency-Key is still running",
+        "使用该幂等键的请求仍在处理中",
+        "Come back after Retry-After with the same key, or fetch GET /infer/result/<key>.",
+    )
+    RESULT_UNKNOWN = ErrorRow(
+        1017,
+        "result-unknown",
+        404,
+        False,
+        "no result has this id",
+        "没有该编号的结果",
+        "Check the id; results are shown to their creator only, and forgotten some time after they expired.",
+    )
+    RESULT_EXPIRED = ErrorRow(
+        1018,
+        "result-expired",
+        410,
+        False,
+        "the result has expired",
+        "结果已过期",
+        "Fetch results within jobs.ttl_s, or name a callback_url; send the picture again.",
+    )
+    CALLBACK_FORBIDDEN = ErrorRow(
+        1019,
+        "callback-forbidden",
+        403,
+        False,
+        "callback_url is not allowed",
+        "回调地址未被允许",
+        "The operator lists allowed addresses in callbacks.allowed; poll the result otherwise.",
+    )
 
     MODEL_NOT_READY = ErrorRow(
         2001,

@@ -58,6 +58,21 @@ class Platt(_Strict):
     bias: float
 
 
+class ValueSection(_Strict):
+    """Calibration of a score's logit into the chance that asking the cloud pays; fitted from the int8 file's scores.
+
+    z = a · x + b + d · max(0, x − resting x); `level_a`, `level_b` for frames without history. `prior`: the share of
+    frames in the field that are thought to show a fire worth asking about.
+    """
+
+    a: float = Field(gt=0)
+    b: float
+    d: float = Field(ge=0)
+    level_a: float = Field(gt=0)
+    level_b: float
+    prior: float = Field(gt=0, lt=1)
+
+
 class Manifest(_Strict):
     """An artifact's manifest, schema 1."""
 
@@ -74,6 +89,7 @@ class Manifest(_Strict):
     calibration: dict[str, dict[str, Platt]]
     thresholds: dict[str, float]
     nms_iou: float | None = Field(ge=0, le=1)
+    value: ValueSection | None = None
     training: dict[str, Any]
     metrics: dict[str, Any]
 

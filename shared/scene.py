@@ -1,4 +1,4 @@
-"""A rendered yard in which a fire starts, and the flame that is drawn into it. Ring: domain (NumPy and OpenCV arithmetic).
+"""A rendered yard in which a fire starts, and the flame that is drawn into it. Ring: domain (NumPy, OpenCV arithmetic).
 
 The `sim:` camera shows `Scene`, so that the pair can be tried on a machine with no camera and no data. The same flame,
 `add_fire`, is put over real pictures without fire as one source of the training set and as a test flame over a live

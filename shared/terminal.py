@@ -16,7 +16,8 @@ from typing import Any
 import click
 import tqdm
 
-from shared.errors import FireError
+from shared.error_code import ErrorCode
+from shared.errors import ConfigError, FireError
 from shared.gather import Gathered, gather, list_files
 from shared.imaging import ImageLimits, encode_jpeg
 
@@ -72,7 +73,8 @@ def for_each_picture(
     """
     files = list_files(paths)
     if save:
-        save.mkdir(parents=True, exist_ok=True)
+        with _saving_to(save):
+            save.mkdir(parents=True, exist_ok=True)
     failed = 0
     bar = tqdm.tqdm(
         files, unit="file", disable=not sys.stderr.isatty() or len(files) < 2, file=sys.stderr
@@ -98,8 +100,18 @@ def for_each_picture(
                     json.dumps(place | fields, ensure_ascii=False) if as_json else f"{name}: {text}"
                 )
             if save and draw:
-                (save / _annotated_name(file, found.at_s)).write_bytes(encode_jpeg(draw()))
+                with _saving_to(save):
+                    (save / _annotated_name(file, found.at_s)).write_bytes(encode_jpeg(draw()))
     return failed
+
+
+@contextmanager
+def _saving_to(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        detail = f"--save {folder}: {err.strerror}"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail) from err
 
 
 def _annotated_name(file: Path, at_s: float | None) -> str:

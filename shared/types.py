@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -92,6 +93,13 @@ class Classification:
     fire: float
     smoke: float
     where: tuple[Detection, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """The logit of `presence`, −30…30; 0 is even. NaN when a probability is not finite."""
+        if not math.isfinite(self.presence):
+            return math.nan
+        return math.log(max(self.presence, 1e-13) / max(1.0 - self.presence, 1e-13))
 
     @property
     def presence(self) -> float:

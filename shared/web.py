@@ -89,7 +89,13 @@ def create_app(
         CORS(
             app,
             origins=list(server.cors_origins),
-            expose_headers=["X-Request-ID", "Retry-After", "Server-Timing"],
+            expose_headers=[
+                "X-Request-ID",
+                "Retry-After",
+                "Server-Timing",
+                "Location",
+                "Idempotency-Replayed",
+            ],
         )
 
     @app.before_request
@@ -133,17 +139,20 @@ def success(result: Any, **flat: Any) -> Response:
     return json_response(arguments.envelope(g.req_id, result, **flat))
 
 
-def error_response(error: FireError, reference_route: str | None = None) -> Response:
-    """Answer with the one body for both error worlds."""
+def error_response(
+    error: FireError, reference_route: str | None = None, *, status: int | None = None
+) -> Response:
+    """Answer with the one body for both error worlds; `status` replaces the code's own."""
     row = error.code.row
     body = arguments.problem(g.req_id, error, instance=request.path, is_chinese=is_chinese())
     wants_problem = _PROBLEM_JSON in request.headers.get("Accept", "")
     is_softened = request.path == reference_route and 1000 <= row.number < 3000
-    status = 200 if is_softened and row.http_status not in _ALWAYS_REAL else row.http_status
+    if status is None:
+        status = 200 if is_softened and row.http_status not in _ALWAYS_REAL else row.http_status
     response = json_response(
         {**body, "status": status}, status, _PROBLEM_JSON if wants_problem else _JSON
     )
-    if row.http_status in (429, 503):
+    if row.http_status in (429, 503) or error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after_s or 1)))
     return response
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,3 +31,17 @@ def calm_jpeg(**size: int) -> bytes:
 def unsure_jpeg(**size: int) -> bytes:
     """Encode a picture that the edge is unsure of (p ≈ 0.5)."""
     return encode_jpeg(colour_bgr(red=152, blue=88, **size))
+
+
+def noise_bgr(width_px: int = 320, height_px: int = 160, seed: int = 0) -> NDArray[np.uint8]:
+    """Fill a picture with noise, so that its file is long; shape (H, W, 3), uint8, BGR."""
+    shape = (height_px, width_px, 3)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def png(bgr_hwc_u8: NDArray[np.uint8]) -> bytes:
+    """Encode a picture as PNG."""
+    ok, encoded = cv2.imencode(".png", bgr_hwc_u8)
+    if not ok:
+        raise ValueError("OpenCV cannot write this")
+    return encoded.tobytes()

@@ -16,13 +16,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 _GAIN = 12.0
+_FIRE_BIAS = -3.0
 _SMOKE_LOGIT = -6.0
 
 
-def write_classifier(models_dir: Path, *, version: str = "0.1.0") -> Path:
-    """Write the artifact `edge-classifier`; returns its folder."""
+def write_classifier(
+    models_dir: Path, *, version: str = "0.1.0", fire_bias: float = _FIRE_BIAS
+) -> Path:
+    """Write the artifact `edge-classifier`; returns its folder. A bias of NaN makes every run fail."""
     weights = np.array([[_GAIN, 0.0], [0.0, 0.0], [-_GAIN, 0.0]], np.float32)  # RGB in, scaled to 0…1
-    bias = np.array([-3.0, _SMOKE_LOGIT], np.float32)
+    bias = np.array([fire_bias, _SMOKE_LOGIT], np.float32)
     nodes = [
         helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["flat"]),
@@ -35,7 +38,7 @@ def write_classifier(models_dir: Path, *, version: str = "0.1.0") -> Path:
 def write_detector(models_dir: Path, *, version: str = "0.1.0") -> Path:
     """Write the artifact `cloud-detector`; returns its folder."""
     weights = np.array([[_GAIN, 0.0], [0.0, 0.0], [-_GAIN, 0.0]], np.float32)
-    bias = np.array([-3.0, _SMOKE_LOGIT], np.float32)
+    bias = np.array([_FIRE_BIAS, _SMOKE_LOGIT], np.float32)
     boxes = np.array([[[0.0, 0.0, 64.0, 64.0]]], np.float32)
     nodes = [
         helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),

@@ -1,0 +1,97 @@
+"""Gather evidence over time until it is enough for an alarm. Ring: domain.
+
+One lone frame alarms nobody: evidence grows while the edge sees fire or smoke, by more when the cloud agrees, fades
+when nothing is seen, and a cloud "no" holds it back for at most a minute.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edge.fuse import Verdict
+from edge.memory import CameraMemory, Memories
+from shared.clock import Clock
+from shared.types import Label, Source
+
+_CONFIRMED_WITHIN_S = 60.0  # a cloud "yes" at most this old makes an alarm a checked one
+
+
+class Grade(StrEnum):
+    """Whether somebody checked an alarm."""
+
+    CONFIRMED = "confirmed"
+    EDGE_ONLY = "edge_only"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """Evidence is enough: on this camera, at this frame, checked or not."""
+
+    camera: str
+    frame_id: str
+    grade: Grade
+
+
+class Evidence:
+    """Takes in verdicts and says when they add up to an alarm; safe for use by many threads."""
+
+    def __init__(
+        self, memories: Memories, *, score: Callable[[float, float], float], clock: Clock
+    ) -> None:
+        """Keep the memories.
+
+        Args:
+            memories: of all cameras.
+            score: calibrates (x, resting x) into z, on the scale of the vetoes.
+            clock: of the memories.
+        """
+        self._memories = memories
+        self._score = score
+        self._clock = clock
+
+    def note(self, verdict: Verdict) -> Alarm | None:
+        """Take in a verdict; frames without a camera have no history and never alarm."""
+        with self._memories.of(verdict.camera) as memory:
+            if memory is None or verdict.camera is None:
+                return None
+            if verdict.is_amendment:
+                is_enough = self._note_amendment(memory, verdict)
+            else:
+                is_enough = self._note_frame(memory, verdict)
+            if not is_enough:
+                return None
+            since_yes_s = self._clock.mono_s() - memory.last_yes_s
+            grade = Grade.CONFIRMED if since_yes_s <= _CONFIRMED_WITHIN_S else Grade.EDGE_ONLY
+        return Alarm(camera=verdict.camera, frame_id=verdict.frame_id, grade=grade)
+
+    def _note_frame(self, memory: CameraMemory, verdict: Verdict) -> bool:
+        now_s = self._clock.mono_s()
+        x = verdict.edge.score
+        is_broken = math.isnan(x)
+        z = 0.0 if is_broken else self._score(x, memory.slow_x)
+        if verdict.decision.forward:
+            memory.note_sent(z, now_s)
+        memory.is_in_flight = verdict.is_pending
+        return memory.note_frame(
+            None if is_broken else x,
+            z,
+            now_s,
+            answer=_answer(verdict),
+            is_in_flight=verdict.is_pending,
+        )
+
+    def _note_amendment(self, memory: CameraMemory, verdict: Verdict) -> bool:
+        memory.is_in_flight = False
+        answer = _answer(verdict)
+        if answer is None:
+            return False
+        now_s = self._clock.mono_s()
+        memory.note_answer(is_fire=answer, now_s=now_s)
+        return memory.is_enough(now_s)
+
+
+def _answer(verdict: Verdict) -> bool | None:
+    return verdict.label is not Label.NONE if verdict.source is Source.CLOUD else None

@@ -1,0 +1,166 @@
+"""The decision plane of a box: policy, memories, evidence and circumstances, built from the settings. Ring: rim."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import time
+from typing import Any
+
+from edge.battery import Battery
+from edge.budget import BudgetManager
+from edge.config import CameraSection, EdgeSettings
+from edge.decide import Decider, Link
+from edge.evidence import Evidence
+from edge.ledger import Ledger
+from edge.memory import Memories
+from edge.policies import Policy, PolicyName, Wish, build_simple_policy
+from edge.price import Circumstances, PriceSettings, Pricing, ValueModel
+from edge.priced import PricePolicy
+from shared.clock import Clock
+from shared.deadline import Deadline
+from shared.manifest import Manifest
+from shared.types import MICROS, Classification
+
+_SIMULATED = ValueModel(a=0.4, b=-8.2, d=0.76, level_a=0.586, level_b=-6.308)
+"""Fitted on simulated days of one frame a second, not on pictures: right in order, not in height."""
+
+
+class DecisionPlane:
+    """What decides, what it remembers, and what it can tell about itself; safe for use by many threads."""
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        *,
+        ledger: Ledger,
+        model: ValueModel,
+        latency_p90_s: Callable[[], float],
+        clock: Clock,
+        battery: Battery | None = None,
+    ) -> None:
+        """Take up the day where the ledger left it.
+
+        Args:
+            settings: of the service.
+            ledger: charges and the day's first price.
+            model: calibration of the classifier's score into the chance that a question pays.
+            latency_p90_s: how long the cloud takes, from real calls.
+            clock: wall time for the budget, monotonic for the memories.
+            battery: None reads this machine's.
+        """
+        policy = settings.policy
+        self._settings = settings
+        self._clock = clock
+        self._latency_p90_s = latency_p90_s
+        self._battery = battery or Battery(clock)
+        self.budget = BudgetManager(
+            limit_micros=policy.daily_limit_micros,
+            zone=policy.zone,
+            store=ledger,
+            now_at=clock.now_at,
+        )
+        is_price = policy.name is PolicyName.PRICE
+        self._memories = Memories(veto_max_s=policy.veto_max_s, is_backing_off=is_price)
+        pricing = Pricing(
+            model,
+            PriceSettings(**policy.price_settings()),
+            random=random.random,
+            store=ledger,
+            spent_on=ledger.spent_micros,
+        )
+        self.price_policy = PricePolicy(
+            pricing,
+            self._memories,
+            cost_micros=policy.cost_micros,
+            today=self.budget.today,
+            circumstances=self.circumstances,
+            clock=clock,
+        )
+        self._policies: dict[PolicyName, Policy] = {PolicyName.PRICE: self.price_policy}
+        self.evidence = Evidence(self._memories, score=model.score, clock=clock)
+
+    def decider(self, name: PolicyName, link: Link | None) -> Decider:
+        """Build a decider for one of the policies; all share one budget and one link."""
+        return Decider(
+            self._policy(name),
+            budget=self.budget,
+            link=link,
+            cost_micros=self._settings.policy.cost_micros,
+        )
+
+    def circumstances(self, camera: str | None, deadline: Deadline | None) -> Circumstances:
+        """Tell priority, battery, latency and time as they are now."""
+        cameras = self._settings.cameras
+        weights = {name: self._weight(section) for name, section in cameras.items()}
+        return Circumstances(
+            weight=weights.get(camera, 1.0) if camera else 1.0,
+            weights=sum(weights.values()) or 1.0,
+            cameras=max(1, len(weights)),
+            battery=self._battery.level(),
+            deadline_s=deadline.remaining_s() if deadline else None,
+            latency_s=self._latency_p90_s(),
+        )
+
+    def explain(self, camera: str | None, classification: Classification) -> Wish:
+        """Tell what the configured policy would want now; nothing is charged or remembered."""
+        return self._policy(self._settings.policy.name).explain(camera, classification)
+
+    def status(self) -> dict[str, Any]:
+        """Tell the day's money, the price, and what each camera was told."""
+        today = self.budget.today(None)
+        policy = self._settings.policy
+        rest = 1.0 - today.elapsed
+        return {
+            "policy": policy.name.value,
+            "day": today.day,
+            "elapsed": round(today.elapsed, 4),
+            "daily_limit": today.limit_micros / MICROS,
+            "spent": today.spent_micros / MICROS,
+            "left": (today.limit_micros - today.spent_micros) / MICROS,
+            "cost_per_call": policy.cost_micros / MICROS,
+            "reserve": {
+                "routine": policy.reserve * today.limit_micros * rest / MICROS,
+                "verify": policy.verify_reserve * today.limit_micros * rest / MICROS,
+            },
+            "price": self.price_policy.price(),
+            "battery": self._battery.level(),
+            "latency_p90_s": round(self._latency_p90_s(), 3),
+            "cameras": {name: self._camera_status(name) for name in self._settings.cameras},
+        }
+
+    def _policy(self, name: PolicyName) -> Policy:
+        if name not in self._policies:
+            threshold = self._settings.policy.threshold
+            self._policies[name] = build_simple_policy(name, threshold=threshold)
+        return self._policies[name]
+
+    def _camera_status(self, name: str) -> dict[str, Any]:
+        memory, now_s = self._memories.peek(name), self._clock.mono_s()
+        return {
+            "spent": self.budget.today(name).camera_micros / MICROS,
+            "weight": self._weight(self._settings.cameras[name]),
+            "evidence": round(memory.evidence, 3),
+            "noes_in_a_row": memory.noes,
+            "vetoed_for_s": round(max(0.0, memory.veto_until_s - now_s), 1),
+        }
+
+    def _weight(self, camera: CameraSection) -> float:
+        """Tell a camera's priority at this time of day."""
+        if not camera.priority_hours:
+            return camera.priority
+        now = self._clock.now_at().astimezone(self._settings.policy.zone).time()
+        hours = next((h for h in camera.priority_hours if _is_within(now, h.begin, h.end)), None)
+        return hours.priority if hours else camera.priority
+
+
+def value_model(manifest: Manifest) -> ValueModel:
+    """Take the calibration from a classifier's manifest; one without it is treated as the simulated edge was."""
+    if manifest.value is None:
+        return _SIMULATED
+    return ValueModel(**manifest.value.model_dump(exclude={"prior"}))
+
+
+def _is_within(now: time, begin: time, end: time) -> bool:
+    """Tell whether a time of day lies in a span, which may cross midnight."""
+    return begin <= now < end if begin <= end else now >= begin or now < end

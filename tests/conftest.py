@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shared.startup import prepare_libraries
+from tests.helpers.tiny_models import write_classifier, write_detector
+
+prepare_libraries()  # OpenCV reads its limits once, when it is loaded
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with tiny real artifacts; no test writes into it."""
+    folder = tmp_path_factory.mktemp("models")
+    write_classifier(folder)
+    write_detector(folder)
+    return folder

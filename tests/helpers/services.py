@@ -1,0 +1,117 @@
+"""Real services on real sockets, on port 0, with tiny models and a folder of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from cloud.config import CloudSettings
+from cloud.service import CloudService
+from edge.config import EdgeSettings
+from edge.service import EdgeService
+from shared.clock import Clock
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A running service and a client for it."""
+
+    service: Any
+    port: int
+    session: requests.Session = field(default_factory=requests.Session)
+
+    @property
+    def url(self) -> str:
+        """Tell where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def call(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        """Send a request; no test waits for more than 20 s."""
+        return self.session.request(method, self.url + path, timeout=20, **arguments)
+
+    def get(self, path: str, **arguments: Any) -> requests.Response:
+        """Send a GET."""
+        return self.call("GET", path, **arguments)
+
+    def post(self, path: str, **arguments: Any) -> requests.Response:
+        """Send a POST."""
+        return self.call("POST", path, **arguments)
+
+    def show(
+        self, path: str, picture: bytes, *, content_type: str = "image/jpeg", **headers: str
+    ) -> requests.Response:
+        """Post a picture as a raw body; `headers` with underscores for dashes."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.post(path, data=picture, headers={"Content-Type": content_type, **given})
+
+
+def edge_settings(
+    state: Path, models: Path, cloud_url: str = "", /, **sections: Any
+) -> EdgeSettings:
+    """Build settings for a test; `sections` are merged over them."""
+    base = {
+        "server": {"port": 0, "threads": 16, "stop_timeout_s": 3.0},
+        "model": {"variant": "fp32"},
+        "cloud": {"url": cloud_url},
+        "policy": {"timezone": "UTC"},
+        "state": state,
+        "models": models,
+    }
+    return EdgeSettings.model_validate(_merged(base, sections))
+
+
+def cloud_settings(state: Path, models: Path, /, **sections: Any) -> CloudSettings:
+    """Build settings for a test; `sections` are merged over them."""
+    base = {
+        "server": {"port": 0, "threads": 16, "stop_timeout_s": 3.0},
+        "state": state,
+        "models": models,
+    }
+    return CloudSettings.model_validate(_merged(base, sections))
+
+
+@contextmanager
+def running_edge(
+    state: Path, models: Path, cloud_url: str = "", /, *, clock: Clock | None = None, **sections: Any
+) -> Iterator[Running]:
+    """Run an edge service for the length of a block."""
+    service = EdgeService(edge_settings(state, models, cloud_url, **sections), clock)
+    service.start()
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            yield Running(service=service, port=service.port, session=session)
+        finally:
+            session.close()
+            service.stop()
+
+
+@contextmanager
+def running_cloud(
+    state: Path, models: Path, /, *, clock: Clock | None = None, **sections: Any
+) -> Iterator[Running]:
+    """Run a cloud service for the length of a block."""
+    service = CloudService(cloud_settings(state, models, **sections), clock)
+    service.start()
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            yield Running(service=service, port=service.port, session=session)
+        finally:
+            session.close()
+            service.stop()
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = _merged(merged[key], value)
+        else:
+            merged[key] = value
+    return merged

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.battery import Battery
+from edge.latency import Latency
+from tests.helpers.clock import FakeClock
+
+
+def supply(folder: Path, name: str, **values: str) -> None:
+    (folder / name).mkdir(parents=True)
+    for key, value in values.items():
+        (folder / name / key).write_text(value + "\n", encoding="ascii")
+
+
+def test_the_percentile_follows_the_last_fifty_calls():
+    latency = Latency()
+    for milliseconds in [9_000] * 50 + list(range(100, 150)):
+        latency.note(milliseconds / 1000)
+    assert latency.percentile_s(0.5) == pytest.approx(0.125)
+    assert latency.percentile_s(0.9) == pytest.approx(0.145)
+
+
+def test_before_the_first_call_there_is_a_guess():
+    assert 0 < Latency().percentile_s(0.9) < 1
+
+
+def test_a_box_without_a_battery_counts_as_full(tmp_path):
+    assert Battery(FakeClock(), tmp_path / "nothing").level() == 1.0
+
+
+def test_mains_power_counts_as_full(tmp_path):
+    supply(tmp_path, "AC", type="Mains", online="1")
+    supply(tmp_path, "BAT0", type="Battery", capacity="12")
+    assert Battery(FakeClock(), tmp_path).level() == 1.0
+
+
+def test_the_emptiest_battery_counts(tmp_path):
+    supply(tmp_path, "AC", type="Mains", online="0")
+    supply(tmp_path, "BAT0", type="Battery", capacity="80")
+    supply(tmp_path, "BAT1", type="Battery", capacity="25")
+    assert Battery(FakeClock(), tmp_path).level() == 0.25
+
+
+def test_the_level_is_read_again_after_a_while(tmp_path):
+    clock = FakeClock()
+    supply(tmp_path, "BAT0", type="Battery", capacity="80")
+    battery = Battery(clock, tmp_path)
+    assert battery.level() == 0.8
+    (tmp_path / "BAT0" / "capacity").write_text("9\n", encoding="ascii")
+    assert battery.level() == 0.8
+    clock.advance(31.0)
+    assert battery.level() == 0.09
+
+
+def test_garbage_in_the_power_supply_folder_is_not_believed(tmp_path):
+    supply(tmp_path, "BAT0", type="Battery", capacity="a lot")
+    assert Battery(FakeClock(), tmp_path).level() == 1.0

@@ -20,8 +20,8 @@ Generated from `shared/error_code.py` by `make docs`. Every JSON answer holds `e
 says what went wrong in `detail`. Numbers never change their meaning. Both services serve this table at `/errors`,
 and each row at `/errors/<slug>`, which is where the `type` of an error points.
 
-`POST /fire_detector` alone answers the codes 1000–2999 with HTTP 200, except those whose status is 404, 405, 413, 429
-or 503.
+`POST /fire_detector` alone answers the codes 1000–2999 with HTTP 200, except those whose status is 401, 404, 405, 413,
+429 or 503.
 """
 
 _SETTINGS_INTRO = f"""# Settings

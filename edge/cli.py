@@ -15,6 +15,7 @@ from edge.capture import open_source, sim_settings
 from edge.classify import Classifier
 from edge.config import ENV_PREFIX, CameraSection, EdgeSettings
 from edge.policies import PolicyName
+from edge.replay_command import replay_command
 from edge.service import EdgeService, camera_address
 from shared.annotate import annotate
 from shared.clock import SystemClock
@@ -157,6 +158,9 @@ def classify(
             look=lambda found: _look(classifier, found),
         )
     sys.exit(1 if failed else 0)
+
+
+main.add_command(replay_command)
 
 
 @main.command()

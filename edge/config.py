@@ -39,7 +39,10 @@ class ModelSection(Section):
         description="int8 or fp32; unset takes int8 where the CPU has fast 8-bit instructions, else fp32.",
     )
     sessions: int = Field(
-        2, ge=1, le=64, description="Frames classified at once; keep at or below the cores."
+        1,
+        ge=1,
+        le=64,
+        description="Frames classified at once, some 180 a second each; keep below the cores.",
     )
 
 
@@ -57,6 +60,15 @@ class CloudSection(Section):
         "",
         description="The cloud, http(s)://; `mock:` pretends one; empty runs the edge alone.",
     )
+    edge_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="This box's name, for a cloud that wants signed requests.",
+    )
+    key: SecretStr | None = Field(
+        None, description="Key that signs requests, from `emberlink-cloud keys new`."
+    )
+    key_file: Path | None = Field(None, description="File that holds the key.")
     profile: RetryProfile = Field(
         RetryProfile.DEFAULT,
         description="default: 2 tries of 1.0 s, pauses from 0.1 s; classic: 3 tries of 1.5 s, pauses of 1–10 s.",
@@ -108,6 +120,14 @@ class CloudSection(Section):
         elif parts.port == 0:  # reading the port raises ValueError when it is none
             raise ValueError("has port 0")
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _name_and_one_key(self) -> CloudSection:
+        if self.key and self.key_file:
+            raise ValueError("key and key_file exclude each other")
+        if (self.edge_id is None) != (self.key is None and self.key_file is None):
+            raise ValueError("edge_id and a key need each other")
+        return self
 
 
 class BreakerSection(Section):
@@ -267,6 +287,12 @@ CameraName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 class EdgeLogSection(LogSection):
     """What the edge writes to stderr."""
 
+    scores_keep_days: int = Field(
+        7,
+        ge=0,
+        le=366,
+        description="Days of frame scores kept for `replay`, 1.4 MB a day and camera; 0 is off.",
+    )
     decisions: bool = Field(
         False,
         description="One line for every camera frame, also those kept at the edge; forwarded ones always have one.",

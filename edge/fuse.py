@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from edge.decide import Decision
 from edge.outcome import Outcome
@@ -22,6 +23,7 @@ class Verdict:
 
     frame_id: str
     camera: str | None
+    captured_at: datetime
     source: Source
     label: Label
     confidence: float
@@ -58,6 +60,7 @@ def fuse(
         return Verdict(
             frame_id=frame.frame_id,
             camera=frame.camera,
+            captured_at=frame.captured_at,
             source=Source.CLOUD,
             label=answer.label,
             confidence=answer.confidence,
@@ -80,6 +83,7 @@ def fuse(
     return Verdict(
         frame_id=frame.frame_id,
         camera=frame.camera,
+        captured_at=frame.captured_at,
         source=Source.EDGE_FALLBACK if final.reason.is_fallback else Source.EDGE,
         label=classification.label,
         confidence=classification.confidence,

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import requests
 import tenacity
@@ -18,6 +19,7 @@ from urllib3.exceptions import ConnectTimeoutError as Urllib3ConnectTimeout
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
 from edge.cloud_client import CloudAnswer
+from shared.auth import Signer
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import LinkError
@@ -89,9 +91,12 @@ class HttpCloudClient:
         *,
         pool_size: int,
         on_try: Callable[[], None] = lambda: None,
+        signer: Signer | None = None,
     ) -> None:
-        """Prepare a pooled session; nothing is sent yet."""
+        """Prepare a pooled session; nothing is sent yet. With a `signer` every try is signed."""
         self._url = f"{url}/infer"
+        self._path = urlsplit(self._url).path
+        self._signer = signer
         self._retry = retry
         self._on_try = on_try
         self._deadlines = SocketDeadlines()
@@ -156,6 +161,8 @@ class HttpCloudClient:
             "X-Request-Deadline-Ms": str(max(1, int(seconds * 1000))),
             "traceparent": continue_trace(traceparent),
         }
+        if self._signer:
+            headers |= self._signer.headers("POST", self._path, "", picture.encoded)
         with self._deadlines.call(seconds) as call:
             try:
                 with self._session.post(
@@ -264,7 +271,8 @@ def _refusal(response: requests.Response, body: bytes) -> LinkError:
     """Tell what a status other than 200 means; 4xx and 503 say that nothing was run."""
     status, err_no, detail = response.status_code, _err_no(body), f"HTTP {response.status_code}"
     if err_no is not None:
-        detail += f", err_no {err_no}"
+        known = next((c.row.text_en for c in ErrorCode if c.row.number == err_no), "")
+        detail += f", err_no {err_no} {known}".rstrip()
     if status in (429, 503):
         return LinkError(
             ErrorCode.CLOUD_OVERLOADED,
@@ -274,6 +282,9 @@ def _refusal(response: requests.Response, body: bytes) -> LinkError:
         )
     if status == 504 and err_no == ErrorCode.DEADLINE_MISSED.row.number:
         return LinkError(ErrorCode.CLOUD_REFUSED, detail, certainly_not_run=True)
+    if err_no == ErrorCode.IDEMPOTENCY_RUNNING.row.number:
+        # An earlier try of ours is still at work there: too slow, not wrong.
+        return LinkError(ErrorCode.CLOUD_TIMEOUT, detail, retry_after_s=_retry_after_s(response))
     if status in _ABOUT_THE_PICTURE:
         return LinkError(ErrorCode.CLOUD_REFUSED, detail, certainly_not_run=True)
     if 400 <= status < 500:

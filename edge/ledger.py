@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edge.audit import Audit
 from edge.budget import Charge
 from shared.store import Store
 
@@ -16,6 +17,10 @@ _MIGRATIONS = (
     CREATE INDEX charge_by_day ON charge(day)
     """,
     """
+    CREATE TABLE audit(
+        call_id TEXT PRIMARY KEY, day TEXT NOT NULL, camera TEXT, presence REAL NOT NULL, is_miss INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX audit_by_day ON audit(day);
     CREATE TABLE first_price(id INTEGER PRIMARY KEY CHECK (id = 1), day TEXT NOT NULL, price REAL NOT NULL)
     """,
 )
@@ -93,6 +98,23 @@ class Ledger:
     def trouble(self) -> str | None:
         """Tell why the last access failed; None when it did not."""
         return self._store.trouble
+
+    def note_audit(self, call_id: str, audit: Audit) -> None:
+        """Keep what an audit found."""
+        with self._store.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO audit VALUES(?,?,?,?,?)",
+                (call_id, audit.day, audit.camera, audit.presence, audit.is_miss),
+            )
+
+    def audits(self, first_day: str, last_day: str) -> list[Audit]:
+        """Give the audits of some local days, both ends included."""
+        with self._store.transaction() as db:
+            rows = db.execute(
+                "SELECT day, camera, presence, is_miss FROM audit WHERE day BETWEEN ? AND ?",
+                (first_day, last_day),
+            ).fetchall()
+        return [Audit(day=d, camera=c, presence=p, is_miss=bool(m)) for d, c, p, m in rows]
 
     def load(self) -> tuple[str, float] | None:
         """Give the first price that was saved last, with its day."""

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import time
+from datetime import date, time, timedelta
 from typing import Any
 
+from edge.audit import Audit, AuditReport, report
 from edge.battery import Battery
 from edge.budget import BudgetManager
 from edge.config import CameraSection, EdgeSettings
 from edge.decide import Decider, Link
 from edge.evidence import Evidence
+from edge.fuse import Verdict
 from edge.ledger import Ledger
 from edge.memory import Memories
 from edge.policies import Policy, PolicyName, Wish, build_simple_policy
 from edge.price import Circumstances, PriceSettings, Pricing, ValueModel
 from edge.priced import PricePolicy
+from edge.reasons import Reason
 from shared.clock import Clock
 from shared.deadline import Deadline
+from shared.errors import StoreError
+from shared.logs import get_logger
 from shared.manifest import Manifest
-from shared.types import MICROS, Classification
+from shared.types import MICROS, Classification, Label, Source
 
 _SIMULATED = ValueModel(a=0.4, b=-8.2, d=0.76, level_a=0.586, level_b=-6.308)
 """Fitted on simulated days of one frame a second, not on pictures: right in order, not in height."""
@@ -51,6 +56,7 @@ class DecisionPlane:
         """
         policy = settings.policy
         self._settings = settings
+        self._ledger = ledger
         self._clock = clock
         self._latency_p90_s = latency_p90_s
         self._battery = battery or Battery(clock)
@@ -128,6 +134,32 @@ class DecisionPlane:
             "latency_p90_s": round(self._latency_p90_s(), 3),
             "cameras": {name: self._camera_status(name) for name in self._settings.cameras},
         }
+
+    def note_audit(self, verdict: Verdict) -> None:
+        """Keep the cloud's answer to a random check; a quiet frame where it saw something is a silent miss."""
+        is_audit = verdict.decision.reason is Reason.CLOUD_AUDIT and verdict.source is Source.CLOUD
+        if not is_audit:
+            return
+        audit = Audit(
+            day=self.budget.today(None).day,
+            camera=verdict.camera,
+            presence=verdict.edge.presence,
+            is_miss=verdict.edge.label is Label.NONE and verdict.label is not Label.NONE,
+        )
+        try:
+            self._ledger.note_audit(verdict.decision.call_id, audit)
+        except StoreError as err:
+            get_logger().error("audit_not_kept", detail=err.detail)
+
+    def audit_report(self) -> AuditReport:
+        """Sum up today's audits against the seven days before."""
+        today = date.fromisoformat(self.budget.today(None).day)
+        first, last = today - timedelta(days=7), today - timedelta(days=1)
+        return report(
+            today.isoformat(),
+            self._ledger.audits(today.isoformat(), today.isoformat()),
+            self._ledger.audits(first.isoformat(), last.isoformat()),
+        )
 
     def _policy(self, name: PolicyName) -> Policy:
         if name not in self._policies:

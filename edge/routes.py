@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol, TypeVar
 
 from flask import Flask, Response, g, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge.audit import AuditReport
 from edge.config import EdgeSettings
 from edge.decide import Decision
 from edge.fuse import Verdict
@@ -57,6 +59,10 @@ class Edge(Protocol):
 
     def policy_status(self) -> dict[str, Any]:
         """Tell the day's money, the price, and what each camera was told."""
+        ...
+
+    def audit_report(self) -> AuditReport:
+        """Tell what random checks of quiet frames found today."""
         ...
 
     def explain(self, camera: str | None, classification: Classification) -> Wish:
@@ -139,6 +145,10 @@ def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
     def policy() -> Response:
         return web.success(edge.policy_status())
 
+    @app.get("/policy/audits")
+    def audits() -> Response:
+        return web.success(asdict(edge.audit_report()))
+
     @app.get("/policy/explain")
     def explain() -> Response:
         asked = _parse_question(request.args.to_dict())
@@ -158,7 +168,7 @@ class Question(BaseModel):
 
     fire: float = Field(ge=0, le=1)
     smoke: float = Field(default=0.0, ge=0, le=1)
-    camera: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    camera: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     req_id: str | None = None
 
 

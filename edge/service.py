@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 from flask import Flask, g
 
+from edge.audit import AuditReport
 from edge.cameras import Camera
 from edge.capture import CameraAddress, open_source
 from edge.classify import Classifier
@@ -26,13 +27,16 @@ from edge.pipeline import Pipeline
 from edge.plane import DecisionPlane, value_model
 from edge.policies import PolicyName, Wish
 from edge.routes import add_routes
+from edge.score_log import ScoreLog
 from edge.uplink import Uplink, UploadForm
 from shared import web
+from shared.auth import MIN_KEY_CHARACTERS, Signer
 from shared.breaker import Breaker, BreakerState
 from shared.clock import Clock, SystemClock
 from shared.config import read_secret
 from shared.deadline import Deadline
-from shared.errors import FireError
+from shared.error_code import ErrorCode
+from shared.errors import ConfigError, FireError
 from shared.ids import new_id
 from shared.inference import best_cpu_variant, refuse_two_runtimes
 from shared.logs import get_logger, redact
@@ -73,6 +77,10 @@ class EdgeService:
     def _build(self, settings: EdgeSettings, on_camera_end: Callable[[str], None]) -> None:
         self._latency = Latency()
         self._alarmed: dict[str, Grade] = {}
+        keep_days = settings.log.scores_keep_days
+        self._scores = (
+            ScoreLog(settings.state / "scores", keep_days=keep_days) if keep_days else None
+        )
         artifact = load_artifact(
             settings.models or shipped_models(),
             settings.model.name,
@@ -146,6 +154,9 @@ class EdgeService:
         self._server.stop(self._settings.server.stop_timeout_s)
         if self._forwarder:
             self._forwarder.stop()
+        self._classifier.stop()
+        if self._scores:
+            self._scores.close()
         self._ledger.close()
         self._state_lock.close()
         get_logger().info("edge_stopped")
@@ -201,6 +212,10 @@ class EdgeService:
         state = self._breaker_state()
         return {**self._plane.status(), "breaker": state.value if state else None}
 
+    def audit_report(self) -> AuditReport:
+        """Tell what random checks of quiet frames found today."""
+        return self._plane.audit_report()
+
     def explain(self, camera: str | None, classification: Classification) -> Wish:
         """Tell what would be decided now, without charging."""
         return self._plane.explain(camera, classification)
@@ -243,8 +258,11 @@ class EdgeService:
     def _publish(self, verdict: Verdict, req_id: str, *, is_request: bool) -> None:
         """Weigh a verdict as evidence; count it and write its line when the last word is spoken."""
         self._alarm(verdict.camera, self._plane.evidence.note(verdict))
+        if not verdict.is_amendment and self._scores is not None:
+            self._scores.note(verdict.camera, verdict.captured_at, verdict.edge)
         if verdict.is_pending:
             return
+        self._plane.note_audit(verdict)
         self._metrics.observe(verdict)
         is_worth_a_line = (
             is_request or verdict.source is not Source.EDGE or self._settings.log.decisions
@@ -373,7 +391,20 @@ def build_client(cloud: CloudSection, *, pool_size: int) -> CloudClient:
         first_pause_s=cloud.backoff_s or base.first_pause_s,
         longest_pause_s=max(cloud.backoff_s or 0.0, base.longest_pause_s),
     )
-    return HttpCloudClient(cloud.url, retry, pool_size=pool_size)
+    return HttpCloudClient(cloud.url, retry, pool_size=pool_size, signer=_signer(cloud))
+
+
+def _signer(cloud: CloudSection) -> Signer | None:
+    """Prepare to sign requests, when the box has a name and a key."""
+    if cloud.edge_id is None:
+        return None
+    key = cloud.key.get_secret_value() if cloud.key else ""
+    if cloud.key_file:
+        key = read_secret(cloud.key_file)
+    if len(key) < MIN_KEY_CHARACTERS:
+        detail = f"cloud.key: has {len(key)} characters, `emberlink-cloud keys new` makes one of 43"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
+    return Signer(cloud.edge_id, key.encode(), SystemClock())
 
 
 def camera_address(camera: CameraSection) -> CameraAddress:

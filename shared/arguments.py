@@ -37,7 +37,7 @@ class PictureFields(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     req_id: str | None = None
-    camera: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    camera: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 
 
 def envelope(req_id: str, result: Any, **flat: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.detect import DetectorSettings, Finding, RawOutput, find
+from shared.detect import DetectorSettings, Finding, RawOutput, find
 from shared.imaging import decode
 from shared.inference import Session, check_finite
 from shared.letterbox import Letterbox, letterbox_for
@@ -76,5 +76,5 @@ class Detector:
         ]
 
     def finding(self, raw: RawOutput, letterbox: Letterbox) -> Finding:
-        """Pick and place the boxes, see `cloud.detect.find`."""
+        """Pick and place the boxes, see `shared.detect.find`."""
         return find(raw, letterbox, self._settings)

@@ -39,7 +39,7 @@ class DetectorSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What the detector says of one picture; `confidence` is that of `label`, see ARCHITECTURE 3.
+    """What the detector says of one picture; `confidence` is that of `label`.
 
     The best score of the label, or 1 − the highest score when no box passed.
     """

@@ -1,0 +1,146 @@
+"""Every frame's two probabilities, kept small, so that a policy can be tried on last week's days. Ring: adapter (disk).
+
+One file a camera and day, named `<camera>/<YYYY-MM-DD>.scores`: a header and records of 8 bytes. Two frames a second
+make 1.4 MB a day and camera. Old days go when there are too many; a full disk costs records, never a frame.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from shared.logs import get_logger
+from shared.types import Classification
+
+_MAGIC = b"EMBSCOR1"
+_RECORD = np.dtype([("centiseconds", "<u4"), ("fire", "<i2"), ("smoke", "<i2")])
+_LOGIT_STEPS = 1000.0  # a logit of ±30 in thousandths fits into 16 bits
+_FLUSH_RECORDS = 64  # a crash loses at most this many of a camera
+_MOST_CAMERAS = 64  # what a box is rated for
+_SUFFIX = ".scores"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedScore:
+    """One frame of the past."""
+
+    camera: str
+    at: datetime
+    classification: Classification
+
+
+class ScoreLog:
+    """Writes the log; safe for use by many threads. Errors of the disk are told once and cost only records."""
+
+    def __init__(self, folder: Path, *, keep_days: int) -> None:
+        """Keep where to write."""
+        self._folder = folder
+        self._keep_days = keep_days
+        self._lock = threading.Lock()
+        self._waiting: dict[Path, list[bytes]] = {}
+        self._cameras: set[str] = set()
+        self._pruned: date | None = None
+        self._is_broken = False
+
+    def note(
+        self, camera: str | None, captured_at: datetime, classification: Classification
+    ) -> None:
+        """Take in one frame of a camera; written in blocks."""
+        if camera is None or not self._is_known(camera):
+            return
+        at = captured_at.astimezone(UTC)
+        path = self._folder / camera / f"{at.date().isoformat()}{_SUFFIX}"
+        with self._lock:
+            waiting = self._waiting.setdefault(path, [])
+            waiting.append(_pack(at, classification))
+            if len(waiting) >= _FLUSH_RECORDS:
+                self._write(path, self._waiting.pop(path))
+            if self._pruned != at.date():
+                self._pruned = at.date()
+                self._flush(but=path)
+                self._prune(at.date())
+
+    def _is_known(self, camera: str) -> bool:
+        """Camera names come with posts, too: the first ones are logged, a flood of others is not."""
+        with self._lock:
+            if len(self._cameras) < _MOST_CAMERAS:
+                self._cameras.add(camera)
+            return camera in self._cameras
+
+    def close(self) -> None:
+        """Write what still waits."""
+        with self._lock:
+            self._flush()
+
+    def _flush(self, but: Path | None = None) -> None:
+        for path in [path for path in self._waiting if path != but]:
+            self._write(path, self._waiting.pop(path))
+
+    def _write(self, path: Path, records: list[bytes]) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                if file.tell() == 0:
+                    file.write(_MAGIC)
+                file.write(b"".join(records))
+        except OSError as err:
+            if not self._is_broken:
+                get_logger().error("score_log_failed", path=str(path), detail=str(err))
+            self._is_broken = True
+        else:
+            self._is_broken = False
+
+    def _prune(self, today: date) -> None:
+        oldest = (today - timedelta(days=self._keep_days)).isoformat()
+        for path in self._folder.glob(f"*/*{_SUFFIX}"):
+            if path.stem < oldest:
+                path.unlink(missing_ok=True)
+
+
+def is_score_log(path: Path) -> bool:
+    """Tell whether a file is such a log, by its name."""
+    return path.suffix == _SUFFIX
+
+
+def read_scores(path: Path) -> Iterator[LoggedScore]:
+    """Read one file in the order it was written; a record that was cut at the end is left out.
+
+    Raises:
+        ValueError: not a score log.
+    """
+    raw = path.read_bytes()
+    if not raw.startswith(_MAGIC):
+        raise ValueError(f"{path} is not a score log")
+    body = memoryview(raw)[len(_MAGIC) :]
+    whole = len(body) // _RECORD.itemsize * _RECORD.itemsize
+    midnight = datetime.combine(date.fromisoformat(path.stem), datetime.min.time(), UTC)
+    for centiseconds, fire, smoke in np.frombuffer(body[:whole], _RECORD).tolist():
+        yield LoggedScore(
+            camera=path.parent.name,
+            at=midnight + timedelta(milliseconds=10 * centiseconds),
+            classification=Classification(fire=_probability(fire), smoke=_probability(smoke)),
+        )
+
+
+def _pack(at: datetime, classification: Classification) -> bytes:
+    since_midnight = at - datetime.combine(at.date(), datetime.min.time(), UTC)
+    centiseconds = int(since_midnight.total_seconds() * 100)
+    return struct.pack(
+        "<Ihh", centiseconds, _logit(classification.fire), _logit(classification.smoke)
+    )
+
+
+def _logit(probability: float) -> int:
+    bounded = min(max(probability, 1e-13), 1.0 - 1e-13) if math.isfinite(probability) else 0.5
+    return round(_LOGIT_STEPS * math.log(bounded / (1.0 - bounded)))
+
+
+def _probability(steps: int) -> float:
+    return 1.0 / (1.0 + math.exp(-steps / _LOGIT_STEPS))

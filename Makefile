@@ -7,7 +7,7 @@ SOURCE ?= sim:
 DATA ?= ../shared/data/fire-smoke
 WEIGHTS ?= ../shared/pretrained
 
-.PHONY: run test check fmt lint type unit fault e2e bench lock wheel docs clean \
+.PHONY: run test check fmt lint type unit fault e2e bench bench-policy bench-policy-full lock wheel docs clean \
 	train-setup train-classifier train-detector export quantize calibrate evaluate
 
 ## run: both services and a camera on this machine; SOURCE=rtsp://… plays another camera
@@ -46,6 +46,14 @@ e2e: $(VENV)/.ready-dev
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m bench
 
+## bench-policy: the forwarding policies in simulated days, and parity with their reference form
+bench-policy: $(VENV)/.ready-dev
+	$(BIN)/python -m bench.policy_parity
+	$(BIN)/python -m bench.policy
+
+bench-policy-full: $(VENV)/.ready-dev
+	$(BIN)/python -m bench.policy --full
+
 ## docs: pages that are generated from the code
 docs: $(VENV)/.ready-cpu
 	$(BIN)/python -m docs.generate
@@ -61,10 +69,32 @@ wheel: $(VENV)/.ready-dev
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis run
 
-# One stage, one file; each reads what the one before wrote. On a CPU the two trainings take hours, on a GPU minutes.
+# One stage, one file in models/; each reads what the one before left in models/runs. The trainings resume from their
+# last epoch; on a CPU they take hours, on a GPU minutes. STAGE arguments go into ARGS, for instance ARGS="--epochs 4".
+STAGE := $(BIN)/python -m models
 train-setup: $(VENV)/.ready-train
-train-classifier train-detector export quantize calibrate evaluate: $(VENV)/.ready-train
-	$(BIN)/python -m models.$(subst -,_,$@) --data $(DATA) --weights $(WEIGHTS) $(ARGS)
+
+train-classifier train-detector: train-setup
+	$(STAGE).$(subst -,_,$@) --data $(DATA) --weights $(WEIGHTS) $(ARGS)
+
+export: train-setup
+	$(STAGE).export classifier $(ARGS)
+	$(STAGE).export detector $(ARGS)
+
+quantize: train-setup
+	$(STAGE).quantize classifier --data $(DATA) $(ARGS)
+	$(STAGE).quantize detector --data $(DATA) $(ARGS)
+
+calibrate: train-setup
+	$(STAGE).calibrate --data $(DATA) $(ARGS)
+	$(STAGE).fit_value --data $(DATA) $(ARGS)
+
+## evaluate: every number of the models, written with their cards and manifests into models/artifacts
+evaluate: train-setup
+	$(STAGE).evaluate classifier --data $(DATA) $(ARGS)
+	$(STAGE).evaluate detector --data $(DATA) $(ARGS)
+	$(STAGE).publish classifier --weights $(WEIGHTS)
+	$(STAGE).publish detector --weights $(WEIGHTS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

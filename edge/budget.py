@@ -56,6 +56,10 @@ class ChargeStore(Protocol):
         """Sum the open charges of a day."""
         ...
 
+    def spent_micros_of_month(self, month: str) -> int:
+        """Sum the open charges of a month, `YYYY-MM`."""
+        ...
+
     def spent_by_camera(self, day: str) -> dict[str | None, int]:
         """Sum the open charges of a day by camera."""
         ...
@@ -68,8 +72,8 @@ class ChargeStore(Protocol):
 class BudgetManager:
     """Guards the daily limit; safe for use by many threads.
 
-    Invariants: for every local day, at every instant, open charges ≤ limit, in integers; one charge a call id,
-    however often it is tried; a new budget at local midnight, also on days of 23 or 25 hours; a clock that is set
+    Invariants: for every local day and month, at every instant, open charges ≤ limit, in integers; one charge a call
+    id, however often it is tried; a new budget at local midnight, also on days of 23 or 25 hours; a clock that is set
     back never reopens a finished day.
     """
 
@@ -77,12 +81,14 @@ class BudgetManager:
         self,
         *,
         limit_micros: int,
+        monthly_limit_micros: int | None = None,
         zone: ZoneInfo,
         store: ChargeStore,
         now_at: Callable[[], datetime],
     ) -> None:
         """Take up the day where the store left it."""
         self._limit_micros = limit_micros
+        self._monthly_limit_micros = monthly_limit_micros
         self._zone = zone
         self._store = store
         self._now_at = now_at
@@ -90,6 +96,7 @@ class BudgetManager:
         self._day = max(store.last_day(), self._today())
         self._spent_micros = store.spent_micros(self._day)
         self._by_camera: dict[str | None, int] = store.spent_by_camera(self._day)
+        self._month_micros = store.spent_micros_of_month(self._day[:7])
 
     @property
     def limit_micros(self) -> int:
@@ -100,7 +107,7 @@ class BudgetManager:
         """Tell what is left today."""
         with self._lock:
             self._turn_day()
-            return self._limit_micros - self._spent_micros
+            return self._open_micros()
 
     def today(self, camera: str | None) -> Today:
         """Tell the day as it stands, for one camera."""
@@ -144,8 +151,9 @@ class BudgetManager:
         with self._lock:
             self._turn_day()
             day = self._day
-            open_micros = self._limit_micros - self._spent_micros - keep_micros
-            is_affordable = self._limit_micros > 0 and cost_micros <= open_micros
+            is_affordable = (
+                self._limit_micros > 0 and cost_micros <= self._open_micros() - keep_micros
+            )
             if is_affordable:
                 self._book(camera, cost_micros)
         if not is_affordable:
@@ -172,18 +180,30 @@ class BudgetManager:
         self._credit(charge.day, charge.camera, charge.cost_micros)
         return True
 
+    def _open_micros(self) -> int:
+        """What may still be spent now: the smaller of the day's and the month's rest."""
+        today = self._limit_micros - self._spent_micros
+        if self._monthly_limit_micros is None:
+            return today
+        return min(today, self._monthly_limit_micros - self._month_micros)
+
     def _book(self, camera: str | None, micros: int) -> None:
         self._spent_micros += micros
+        self._month_micros += micros
         self._by_camera[camera] = self._by_camera.get(camera, 0) + micros
 
     def _credit(self, day: str, camera: str | None, micros: int) -> None:
         with self._lock:
             if day == self._day:
                 self._book(camera, -micros)
+            elif day[:7] == self._day[:7]:
+                self._month_micros -= micros
 
     def _turn_day(self) -> None:
         today = self._today()
         if today > self._day:
+            if today[:7] != self._day[:7]:
+                self._month_micros = 0
             self._day, self._spent_micros, self._by_camera = today, 0, {}
 
     def _today(self) -> str:

@@ -162,6 +162,13 @@ class PolicySection(Section):
         decimal_places=6,
         description="Money a day; 0 keeps everything at the edge.",
     )
+    monthly_limit: Decimal | None = Field(
+        None,
+        ge=0,
+        le=100_000_000,
+        decimal_places=6,
+        description="Money a calendar month; no cap when unset.",
+    )
     cost_per_call: Decimal = Field(
         Decimal("0.02"), ge=0, le=1_000, decimal_places=6, description="What one call is charged."
     )
@@ -236,6 +243,11 @@ class PolicySection(Section):
     def daily_limit_micros(self) -> int:
         """Give the limit in millionths."""
         return int(self.daily_limit * MICROS)
+
+    @property
+    def monthly_limit_micros(self) -> int | None:
+        """Give the monthly cap in millionths."""
+        return None if self.monthly_limit is None else int(self.monthly_limit * MICROS)
 
     @property
     def cost_micros(self) -> int:

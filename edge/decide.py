@@ -55,6 +55,10 @@ class Link(Protocol):
         """Take a place for one call and leave some free; a reason when there is none."""
         ...
 
+    def expected_s(self) -> float:
+        """Tell how long a call usually takes, 0 when not known."""
+        ...
+
     def leave(self, call_id: str) -> None:
         """Give back a place whose call was never sent."""
         ...
@@ -94,7 +98,7 @@ class Decider:
     def _pass_gates(
         self, frame: Frame, wish: Wish, link: Link, deadline: Deadline
     ) -> Reason | None:
-        if deadline.remaining_s() < _LEAST_USEFUL_S:
+        if deadline.remaining_s() < max(_LEAST_USEFUL_S, link.expected_s()):
             return Reason.FALLBACK_TOO_LATE
         refusal = link.enter(frame.frame_id, wish.keep_places)
         if refusal is not None:

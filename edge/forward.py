@@ -90,6 +90,10 @@ class Forwarder:
             return Reason.FALLBACK_CLOUD_DOWN
         return None
 
+    def expected_s(self) -> float:
+        """Tell the median of recent calls; 0 as long as there is none to go by."""
+        return self._latency.known_percentile_s(0.5) or 0.0
+
     def leave(self, call_id: str) -> None:
         """Give back a place whose call was never sent."""
         self._breaker.abandoned(call_id)

@@ -78,6 +78,16 @@ class Ledger:
             ).fetchone()
         return int(total)
 
+    def spent_micros_of_month(self, month: str) -> int:
+        """Sum the open charges of a month, `YYYY-MM`."""
+        with self._store.transaction() as db:
+            (total,) = db.execute(
+                "SELECT coalesce(sum(cost_micros), 0) FROM charge"
+                " WHERE day BETWEEN ? AND ? AND is_open=1",
+                (f"{month}-01", f"{month}-31"),
+            ).fetchone()
+        return int(total)
+
     def spent_by_camera(self, day: str) -> dict[str | None, int]:
         """Sum the open charges of a day by camera; None stands for frames without one."""
         with self._store.transaction() as db:

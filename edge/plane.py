@@ -62,6 +62,7 @@ class DecisionPlane:
         self._battery = battery or Battery(clock)
         self.budget = BudgetManager(
             limit_micros=policy.daily_limit_micros,
+            monthly_limit_micros=policy.monthly_limit_micros,
             zone=policy.zone,
             store=ledger,
             now_at=clock.now_at,

@@ -75,7 +75,7 @@ class EdgeService:
             undo.pop_all()  # a service that was built keeps them until `stop`
 
     def _build(self, settings: EdgeSettings, on_camera_end: Callable[[str], None]) -> None:
-        self._latency = Latency()
+        self._latency = Latency(self._clock)
         self._alarmed: dict[str, Grade] = {}
         keep_days = settings.log.scores_keep_days
         self._scores = (

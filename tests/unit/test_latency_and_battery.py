@@ -16,7 +16,7 @@ def supply(folder: Path, name: str, **values: str) -> None:
 
 
 def test_the_percentile_follows_the_last_fifty_calls():
-    latency = Latency()
+    latency = Latency(FakeClock())
     for milliseconds in [9_000] * 50 + list(range(100, 150)):
         latency.note(milliseconds / 1000)
     assert latency.percentile_s(0.5) == pytest.approx(0.125)
@@ -24,7 +24,15 @@ def test_the_percentile_follows_the_last_fifty_calls():
 
 
 def test_before_the_first_call_there_is_a_guess():
-    assert 0 < Latency().percentile_s(0.9) < 1
+    assert 0 < Latency(FakeClock()).percentile_s(0.9) < 1
+
+
+def test_a_slow_spell_is_forgotten_after_a_while():
+    clock = FakeClock()
+    latency = Latency(clock)
+    latency.note(9.0)
+    clock.advance(301.0)
+    assert latency.known_percentile_s(0.5) is None
 
 
 def test_a_box_without_a_battery_counts_as_full(tmp_path):

@@ -1,0 +1,126 @@
+"""Who is let in, who is told to wait, and how a stopping service ends, on a real service."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.helpers.held_model import held_model
+from tests.helpers.pictures import fire_jpeg
+from tests.helpers.services import Running, running_cloud
+
+
+def _post(cloud: Running, **headers: str) -> requests.Response:
+    with requests.Session() as session:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return session.post(
+            cloud.url + "/infer",
+            data=fire_jpeg(),
+            headers={"Content-Type": "image/jpeg", **given},
+            timeout=20,
+        )
+
+
+def _posting(cloud: Running, count: int, answers: list[requests.Response]) -> list[Any]:
+    threads = [threading.Thread(target=lambda: answers.append(_post(cloud))) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def _wait_for(is_true: Any) -> None:
+    ends_s = time.monotonic() + 10
+    while not is_true():
+        assert time.monotonic() < ends_s, "not true within 10 s"
+        time.sleep(0.005)
+
+
+def test_a_caller_above_its_rate_is_told_when_to_come_back(tmp_path: Path, models: Path):
+    with running_cloud(tmp_path, models, rate={"per_s": 0.5, "burst": 3}) as cloud:
+        answers = [cloud.show("/infer", fire_jpeg()) for _ in range(4)]
+        assert [a.status_code for a in answers] == [200, 200, 200, 429]
+        assert answers[-1].json()["err_no"] == 429
+        assert int(answers[-1].headers["Retry-After"]) == 2
+        assert cloud.show("/infer/async", fire_jpeg()).status_code == 429
+        assert 'fire_cloud_dropped_total{reason="rate"} 2.0' in cloud.get("/metrics").text
+
+
+def test_a_full_house_refuses_before_a_body_is_even_looked_at(tmp_path: Path, models: Path):
+    with running_cloud(tmp_path, models, engine={"places": 2}) as cloud, held_model(cloud) as model:
+        answers: list[requests.Response] = []
+        threads = _posting(cloud, 2, answers)
+        _wait_for(lambda: cloud.service._admission.taken == 2)
+        refused = cloud.show("/infer", b"this would be a 400")
+        assert (refused.status_code, refused.json()["err_no"]) == (503, 3004)
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert 'fire_cloud_dropped_total{reason="full"} 1.0' in cloud.get("/metrics").text
+        model.go_on.set()
+        for thread in threads:
+            thread.join()
+        assert {a.status_code for a in answers} == {200}
+
+
+def test_a_kept_answer_is_given_however_full_the_house_is(tmp_path: Path, models: Path):
+    with running_cloud(tmp_path, models, engine={"places": 1}) as cloud:
+        cloud.show("/infer", fire_jpeg(), Idempotency_Key="k1")
+        with held_model(cloud) as model:
+            answers: list[requests.Response] = []
+            threads = _posting(cloud, 1, answers)
+            _wait_for(lambda: cloud.service._admission.taken == 1)
+            again = cloud.show("/infer", fire_jpeg(), Idempotency_Key="k1")
+            assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
+            model.go_on.set()
+            threads[0].join()
+
+
+def test_a_stopping_service_finishes_what_is_in_and_refuses_what_comes(
+    tmp_path: Path, models: Path
+):
+    with running_cloud(tmp_path, models) as cloud, held_model(cloud) as model:
+        answers: list[requests.Response] = []
+        threads = _posting(cloud, 4, answers)
+        _wait_for(lambda: cloud.service._admission.taken == 4)
+        stopping = threading.Thread(target=cloud.service.stop)
+        stopping.start()
+        _wait_for(lambda: cloud.get("/readyz").status_code == 503)
+        refused = cloud.show("/infer", fire_jpeg())
+        assert (refused.status_code, refused.json()["retryable"]) == (503, True)
+        assert cloud.show("/infer/async", fire_jpeg()).status_code == 503
+        model.go_on.set()
+        for thread in (*threads, stopping):
+            thread.join(10)
+        assert [a.status_code for a in answers] == [200] * 4
+
+
+def test_a_stop_does_not_wait_longer_than_it_was_told(tmp_path: Path, models: Path):
+    server = {"stop_timeout_s": 0.5}
+    with running_cloud(tmp_path, models, server=server) as cloud, held_model(cloud) as model:
+        answers: list[Any] = []
+
+        def ask() -> None:
+            try:
+                answers.append(_post(cloud).status_code)
+            except requests.RequestException as err:
+                answers.append(type(err))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        _wait_for(lambda: cloud.service._admission.taken == 1)
+        started_s = time.monotonic()
+        cloud.service.stop()
+        assert time.monotonic() - started_s < 3.0
+        model.go_on.set()
+        thread.join(10)
+        assert answers
+
+
+@pytest.mark.parametrize("name", ["decode", "queue", "infer", "post"])
+def test_every_stage_is_measured(tmp_path: Path, models: Path, name: str):
+    with running_cloud(tmp_path, models) as cloud:
+        cloud.show("/infer", fire_jpeg())
+        assert f'fire_cloud_stage_seconds_count{{stage="{name}"}} 1.0' in cloud.get("/metrics").text

@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.locate import locate
-from shared.error_code import ErrorCode
-from shared.errors import ModelError
 from shared.imaging import decode
 from shared.inference import Session
 from shared.letterbox import Letterbox, letterbox_for
+from shared.logs import get_logger
 from shared.manifest import Artifact, Platt
 from shared.preprocess import preprocess
 from shared.types import Classification, Frame, Label, ModelIdentity, Picture
@@ -55,6 +54,7 @@ class Classifier:
         self._contract = artifact.manifest.input.contract()
         self._calibration: Mapping[str, Platt] = artifact.manifest.calibration[artifact.variant]
         self.identity: ModelIdentity = artifact.identity
+        self.trouble: str | None = None
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._work, name=f"classify-{number}", daemon=True)
@@ -75,14 +75,16 @@ class Classifier:
 
         Raises:
             ImageError(IMAGE_DAMAGED): the picture cannot be decoded.
-            ModelError(MODEL_FAILED): the runtime failed or gave a number that is not finite.
+            ModelError(MODEL_FAILED): the runtime failed.
         """
         picture = frame.picture
         letterbox = letterbox_for(self._contract, picture.width_px, picture.height_px)
         outputs = self._outputs(_Job(picture, letterbox))
         fire, smoke = (float(v) for v in outputs["logits"][0])
-        if not (math.isfinite(fire) and math.isfinite(smoke)):
-            raise ModelError(ErrorCode.MODEL_FAILED, f"logits are {fire}, {smoke}")
+        is_broken = not (math.isfinite(fire) and math.isfinite(smoke))
+        self._tell_trouble(f"logits are {fire}, {smoke}" if is_broken else None)
+        if is_broken:
+            return Classification(fire=0.5, smoke=0.5, is_broken=True)
         seen = Classification(
             fire=_probability(fire, self._calibration["fire"]),
             smoke=_probability(smoke, self._calibration["smoke"]),
@@ -107,6 +109,16 @@ class Classifier:
             except Exception as err:  # thread top: it is raised again where the frame came from
                 job.error = err
             job.done.release()
+
+    def _tell_trouble(self, trouble: str | None) -> None:
+        """Write down when the model begins to give numbers that are not finite, and when that ends."""
+        if (trouble is None) == (self.trouble is None):
+            return
+        self.trouble = trouble
+        if trouble:
+            get_logger().error("model_broken", model=self.identity.name, detail=trouble)
+        else:
+            get_logger().info("model_whole_again", model=self.identity.name)
 
     def _run(
         self, picture: Picture, letterbox: Letterbox, buffers: _Buffers

@@ -48,12 +48,19 @@ class EdgeMetrics:
         self._decisions = Counter(
             "fire_edge_decisions", "Decisions by reason.", ["reason"], registry=self.registry
         )
+        self._broken = Counter(
+            "fire_edge_broken_scores",
+            "Frames whose score was not a finite number.",
+            registry=self.registry,
+        )
         self._add_gauges(budget_micros, breaker_state)
 
     def observe(self, verdict: Verdict) -> None:
         """Count one verdict and its stages."""
         self._frames[self._camera(verdict.camera), verdict.source.value].inc()
         self._decisions.labels(verdict.decision.reason.value).inc()
+        if verdict.edge.is_broken:
+            self._broken.inc()
         for stage, seconds in verdict.stages_s.items():
             self._stages[stage].observe(seconds)
 

@@ -113,6 +113,10 @@ class DecisionPlane:
         """Tell what the configured policy would want now; nothing is charged or remembered."""
         return self._policy(self._settings.policy.name).explain(camera, classification)
 
+    def ask_at(self, camera: str) -> float | None:
+        """Tell the probability from which on a camera's frame would be asked about now."""
+        return self._policy(self._settings.policy.name).ask_at(camera)
+
     def status(self) -> dict[str, Any]:
         """Tell the day's money, the price, and what each camera was told."""
         today = self.budget.today(None)

@@ -62,6 +62,10 @@ class Policy(Protocol):
         """Tell what would be wished for now, and change nothing."""
         ...
 
+    def ask_at(self, camera: str | None) -> float | None:
+        """Tell the probability from which on a frame would be asked about now; None when none would."""
+        ...
+
 
 class FixedPolicy:
     """Forward what the edge is less sure of than a fixed threshold."""
@@ -81,6 +85,10 @@ class FixedPolicy:
     def explain(self, camera: str | None, classification: Classification) -> Wish:
         """Judge one frame; nothing is remembered anyway."""
         return self.wish(camera, classification)
+
+    def ask_at(self, camera: str | None) -> float | None:
+        """Tell where the doubt begins."""
+        return 1.0 - self._threshold
 
 
 class SlidingWindowPolicy:
@@ -110,6 +118,11 @@ class SlidingWindowPolicy:
         with self._lock:
             return _by_threshold(classification, self._threshold.value)
 
+    def ask_at(self, camera: str | None) -> float | None:
+        """Tell where the doubt begins."""
+        with self._lock:
+            return 1.0 - self._threshold.value
+
 
 class AlwaysPolicy:
     """Forward every frame."""
@@ -126,6 +139,10 @@ class AlwaysPolicy:
         """Judge one frame; nothing is remembered anyway."""
         return self.wish(camera, classification)
 
+    def ask_at(self, camera: str | None) -> float | None:
+        """Everything is asked about."""
+        return 0.0
+
 
 class EdgeOnlyPolicy:
     """Forward nothing."""
@@ -141,6 +158,10 @@ class EdgeOnlyPolicy:
     def explain(self, camera: str | None, classification: Classification) -> Wish:
         """Judge one frame; nothing is remembered anyway."""
         return self.wish(camera, classification)
+
+    def ask_at(self, camera: str | None) -> float | None:
+        """Nothing is asked about."""
+        return None
 
 
 def build_simple_policy(name: PolicyName, *, threshold: float) -> Policy:

@@ -27,6 +27,9 @@ _ALARMED_FOR_S = 60.0
 _CALL_APART_S = 15.0  # one frame of evidence in this time is enough once the alarm stands
 _FIRST_PRICE = 0.1
 _DAY_S = 86_400
+_ASK_GRID = tuple(
+    x / 10.0 for x in range(-120, 121)
+)  # steps of a tenth: finer than a person can see on a chart
 _MOST_X = 30.0  # beyond this a logit says nothing more, and exp would overflow
 _HIGHEST_PRICE0 = 1.0
 _SHARE_HEAD_START = 0.1  # a camera may begin the day with this share of its budget,
@@ -204,6 +207,25 @@ class Pricing:
         if circumstances.deadline_s is not None:
             in_time = min(1.0, circumstances.deadline_s / max(circumstances.latency_s, 1e-3))
         return circumstances.weight * stake * news * in_time
+
+    def ask_at(
+        self,
+        now_s: float,
+        memory: CameraMemory | None,
+        spending: Spending,
+        circumstances: Circumstances,
+    ) -> float | None:
+        """Tell the probability at which a look is worth its price now; None when no frame is worth it."""
+        over = self.share_used(spending, circumstances)
+        price = self.price(spending, circumstances.battery) * max(1.0, over) ** 2
+
+        def is_worth_it(x: float) -> bool:
+            z = self.calibrate(x, memory)
+            news = memory.news(z, now_s, _DELTA) if memory else 1.0
+            return self.value(z, news, circumstances) >= price
+
+        worth = next((x for x in _ASK_GRID if is_worth_it(x)), None)
+        return None if worth is None else 1.0 / (1.0 + math.exp(-worth))
 
     def keep(self, tier: Tier, spending: Spending) -> int:
         """Tell what a call of this tier must leave: verify, which skips the price, stops first; confirm may use all."""

@@ -92,6 +92,16 @@ class PricePolicy:
             )
         return _as_wish(appraisal)
 
+    def ask_at(self, camera: str | None) -> float | None:
+        """Tell the probability at which value meets price now."""
+        with self._memories.of(camera) as memory:
+            return self._pricing.ask_at(
+                self._clock.mono_s(),
+                memory,
+                self.spending(camera),
+                self._circumstances(camera, None),
+            )
+
     def spending(self, camera: str | None) -> Spending:
         """Give the day's money in the form of the rules."""
         today = self._today(camera)

@@ -229,6 +229,7 @@ class EdgeService:
                 "frame_age_s": None
                 if state.last_frame_mono_s is None
                 else round(now_mono_s - state.last_frame_mono_s, 2),
+                "ask_at": self._plane.ask_at(state.name),
                 "trouble": state.trouble,
                 "skipped": state.skipped,
                 "ended": state.has_ended,
@@ -350,7 +351,10 @@ class EdgeService:
         left = self._budget.remaining_micros() / MICROS
         link = "no cloud is configured" if state is None else f"breaker is {state.value}"
         return {
-            "model": web.Check(state=ok, text=f"{self.model.name} {self.model.version}"),
+            "model": web.Check(
+                state=degraded if self._classifier.trouble else ok,
+                text=self._classifier.trouble or f"{self.model.name} {self.model.version}",
+            ),
             "cameras": web.Check(
                 state=degraded if lost else ok,
                 text="; ".join(f"{s['name']}: {s['trouble']}" for s in lost)

@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import calm_jpeg, fire_jpeg, unsure_jpeg
 from tests.helpers.services import Running, running_edge
+from tests.helpers.tiny_models import write_classifier
 
 _ON_PLAN = {"name": "price", "daily_limit": 10, "audit": 0}
 _YES, _NO = "mock:?latency_s=0&label=fire", "mock:?latency_s=0&label=none"
@@ -114,3 +115,18 @@ def test_a_link_too_thin_for_a_frame_is_not_charged(tmp_path, models, clock):
         (refused,) = decisions(edge, [wide], clock)
         assert edge.get("/policy").json()["result"]["spent"] == 0.0
     assert (refused["reason"], refused["charged"]) == ("fallback_uplink_busy", False)
+
+
+def test_a_broken_model_asks_the_cloud_says_so_and_alarms_nobody(tmp_path, clock):
+    write_classifier(tmp_path / "m", fire_bias=float("nan"))
+    with running_edge(tmp_path, tmp_path / "m", _NO, clock=clock, policy=_ON_PLAN) as edge:
+        first, *_ = decisions(edge, [calm_jpeg()] * 8, clock, "?camera=gate")
+        alone = edge.show("/predict", calm_jpeg()).json()
+        checks = edge.get("/readyz").json()["checks"]
+        metrics = edge.get("/metrics").text
+        evidence = edge.service._plane._memories.peek("gate").evidence
+    assert first["reason"] == "cloud_routine"
+    assert (alone["err_no"], alone["confidence"]) == (0, 0.5)
+    assert checks["model"]["state"] == "degraded"
+    assert "fire_edge_broken_scores_total 8.0" in metrics
+    assert evidence == 0.0

@@ -195,3 +195,18 @@ def test_audits_spend_their_share_of_the_budget():
         look = rules.appraise(-9.0, 0.0, memory, spending(spent=400), Circumstances())
         asked += look.tier is Tier.AUDIT
     assert asked == pytest.approx(0.02 * 500, abs=1)
+
+
+def test_ask_at_is_where_value_meets_price():
+    rules, money = pricing(), spending(spent=250)
+    at = rules.ask_at(0.0, CameraMemory(), money, Circumstances())
+    assert at is not None
+    x = math.log(at / (1 - at))
+    looks = [
+        rules.appraise(v, 0.0, CameraMemory(), money, Circumstances()).tier for v in (x - 0.2, x)
+    ]
+    assert looks == [None, Tier.ROUTINE]
+
+
+def test_nothing_is_worth_a_price_above_every_value():
+    assert pricing().ask_at(0.0, None, spending(spent=500, elapsed=0.0), Circumstances()) is None

@@ -130,3 +130,14 @@ def test_a_broken_model_asks_the_cloud_says_so_and_alarms_nobody(tmp_path, clock
     assert checks["model"]["state"] == "degraded"
     assert "fire_edge_broken_scores_total 8.0" in metrics
     assert evidence == 0.0
+
+
+def test_an_audit_that_finds_what_the_edge_missed_is_counted_as_a_miss(tmp_path, models, clock):
+    audits_all = {**_ON_PLAN, "audit": 0.5, "price_min": 1.0, "daily_limit": 3000}
+    with running_edge(tmp_path, models, _YES, clock=clock, policy=audits_all) as edge:
+        edge.service._plane.price_policy._pricing._random = lambda: 0.0
+        (decision,) = decisions(edge, [calm_jpeg()], clock, "?camera=gate")
+        told = edge.get("/policy/audits").json()["result"]
+    assert decision["reason"] == "cloud_audit"
+    assert (told["total"]["audits"], told["total"]["misses"]) == (1, 1)
+    assert told["has_drifted"] is False

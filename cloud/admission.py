@@ -1,7 +1,8 @@
 """Who may come in: a fixed number of places, asked for before anything is decoded. Ring: domain.
 
 When the house is full the next caller is refused at once and told when a place should be free, computed from the
-measured rate of service.
+measured rate of service. Callers share: for each that was seen lately some places are kept, which the others cannot
+take, so that one that floods does not shut the rest out.
 """
 
 from __future__ import annotations
@@ -10,14 +11,27 @@ import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from shared.clock import Clock
+from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError
 
 _SMOOTHING = 0.1  # weight of the newest service time; larger follows noise, smaller lags behind a slower model
 _FIRST_GUESS_S = 0.1
 _MAX_RETRY_AFTER_S = 30.0
+_LATELY_S = (
+    10.0  # longer keeps places for callers that are gone, shorter forgets one that was told to wait
+)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One caller: how many places it holds, and when it last asked."""
+
+    held: int = 0
+    seen_mono_s: float = 0.0
 
 
 class Admission:
@@ -29,42 +43,108 @@ class Admission:
         self._clock = clock
         self._lock = threading.Lock()
         self._taken = 0
+        self._lanes: dict[str, _Lane] = {}
         self._gap_s = _FIRST_GUESS_S
-        self._last_left_mono_s: float | None = None
+        self._is_measured = False
+        self._busy_since_mono_s = 0.0
 
     @property
     def taken(self) -> int:
         """Tell how many places are taken now."""
         return self._taken
 
+    @property
+    def is_full(self) -> bool:
+        """Tell whether the next caller would be refused."""
+        return self._taken >= self._places
+
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold a place for as long as one picture is in the house.
+    def place(
+        self, caller: str = "", *, count: int = 1, deadline: Deadline | None = None
+    ) -> Iterator[None]:
+        """Hold places for as long as pictures are in the house.
+
+        Args:
+            caller: who asks; callers share the places.
+            count: how many places, at most all there are.
+            deadline: when the answer is of no use any more; None waits as long as it takes.
 
         Raises:
-            FireError(CLOUD_OVERLOADED): all places are taken; carries Retry-After.
+            FireError(CLOUD_OVERLOADED): no place for this caller; carries Retry-After.
+            FireError(DEADLINE_MISSED): by the measured rate its turn would come too late.
         """
         with self._lock:
-            if self._taken >= self._places:
-                raise self._full()
-            self._taken += 1
+            self._enter(caller, count, deadline)
         try:
             yield
         finally:
-            self._leave()
+            self._leave(caller, count)
 
-    def _leave(self) -> None:
+    def refuse_if_full(self) -> None:
+        """Refuse before a body is even parsed.
+
+        Raises:
+            FireError(CLOUD_OVERLOADED)
+        """
+        if self.is_full:
+            with self._lock:
+                raise self._refusal("")
+
+    def expected_wait_s(self, before: int) -> float:
+        """Tell how long `before` pictures should take, within what a caller may be asked to wait."""
+        return min(_MAX_RETRY_AFTER_S, max(1.0, math.ceil(before * self._gap_s)))
+
+    def _enter(self, caller: str, count: int, deadline: Deadline | None) -> None:
+        now_mono_s = self._clock.mono_s()
+        self._forget(now_mono_s)
+        lane = self._lanes.setdefault(caller, _Lane())
+        lane.seen_mono_s = now_mono_s
+        kept_for_others = self._kept_for_others(lane)
+        if self._taken + count > self._places:
+            raise self._refusal("")
+        if self._taken + count + kept_for_others > self._places:
+            raise self._refusal(f", {kept_for_others} are kept for other callers")
+        if deadline is not None and self._is_measured:
+            wait_s = self._taken * self._gap_s
+            if wait_s > deadline.remaining_s():
+                detail = f"{self._taken} pictures are before this one, about {wait_s:.1f} s"
+                raise FireError(ErrorCode.DEADLINE_MISSED, detail)
+        if self._taken == 0:
+            self._busy_since_mono_s = now_mono_s
+        self._taken += count
+        lane.held += count
+
+    def _leave(self, caller: str, count: int) -> None:
         now_mono_s = self._clock.mono_s()
         with self._lock:
-            if self._last_left_mono_s is not None and self._taken > 1:
-                gap_s = (
-                    now_mono_s - self._last_left_mono_s
-                )  # only while busy: idle time is no service time
-                self._gap_s += _SMOOTHING * (gap_s - self._gap_s)
-            self._last_left_mono_s = now_mono_s
-            self._taken -= 1
+            # Since the last one left, or since the first came in: idle time is no service time.
+            gap_s = (now_mono_s - self._busy_since_mono_s) / count
+            self._gap_s += _SMOOTHING * (gap_s - self._gap_s)
+            self._busy_since_mono_s = now_mono_s
+            self._is_measured = True
+            self._taken -= count
+            self._lanes[caller].held -= count
 
-    def _full(self) -> FireError:
-        wait_s = min(_MAX_RETRY_AFTER_S, max(1.0, math.ceil(self._taken * self._gap_s)))
-        detail = f"{self._taken} of {self._places} places taken"
+    def _kept_for_others(self, lane: _Lane) -> int:
+        """Count the places that others may still claim: half of an equal share each, less what they hold."""
+        callers = len(self._lanes)
+        if callers < 2 or callers > self._places:
+            return 0
+        share = max(1, self._places // (2 * callers))
+        return sum(
+            max(0, share - other.held) for other in self._lanes.values() if other is not lane
+        )
+
+    def _forget(self, now_mono_s: float) -> None:
+        gone = [
+            caller
+            for caller, lane in self._lanes.items()
+            if not lane.held and lane.seen_mono_s + _LATELY_S < now_mono_s
+        ]
+        for caller in gone:
+            del self._lanes[caller]
+
+    def _refusal(self, why: str) -> FireError:
+        wait_s = self.expected_wait_s(self._taken)
+        detail = f"{self._taken} of {self._places} places taken{why}"
         return FireError(ErrorCode.CLOUD_OVERLOADED, detail, retry_after_s=wait_s)

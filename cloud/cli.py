@@ -1,4 +1,4 @@
-"""The command line of the cloud: run, check, detect. Ring: rim."""
+"""The command line of the cloud: run, worker, check, detect, keys. Ring: rim."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 import click
 
 from cloud.config import ENV_PREFIX, CloudSettings
-from cloud.detector import Detector
-from cloud.routes import detection_as_dict
-from cloud.service import CloudService
+from cloud.keys import ADMIN, KeyRing, add_key, read_keys, remove_keys
+from cloud.service import CloudService, must_sign, run_worker
+from cloud.wire import detection_as_dict
 from shared.annotate import annotate
+from shared.clock import SystemClock
 from shared.config import load_settings
+from shared.detector import Detector
 from shared.errors import FireError
 from shared.gather import Gathered
 from shared.imaging import ImageLimits, decode
@@ -64,6 +66,18 @@ def run(
 
 @main.command()
 @_CONFIG
+@_MODELS
+def worker(config: Path | None, models: Path | None) -> None:
+    """Run the model for front ends with engine.kind = redis, until Ctrl-C; start as many as there are GPUs."""
+    with explained():
+        flags = {"models": models}
+        settings = load_settings(CloudSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags)
+        configure_logs(level=settings.log.level)
+        run_worker(settings)
+
+
+@main.command()
+@_CONFIG
 def check(config: Path | None) -> None:
     """Check configuration and model; exit 2 when something is wrong."""
     with explained():
@@ -71,6 +85,8 @@ def check(config: Path | None) -> None:
         click.echo("ok    configuration")
         for warning in settings.warnings():
             click.echo(f"warn  {warning}")
+        is_signed = must_sign(settings, KeyRing(settings.keys_path, SystemClock()))
+        click.echo(f"ok    requests {'must be signed' if is_signed else 'need no signature'}")
         refuse_two_runtimes()
         detector = _detector(settings.models, settings.model.variant, settings.model.device)
         model = detector.identity
@@ -115,6 +131,60 @@ def detect(
             look=lambda found: _look(detector, found),
         )
     sys.exit(1 if failed else 0)
+
+
+@main.group()
+def keys() -> None:
+    """Make and take away the keys that edges sign their requests with."""
+
+
+_STATE = click.option("--state", type=click.Path(path_type=Path), help="Folder of the keys.")
+
+
+@keys.command("new")
+@click.argument("edge")
+@_CONFIG
+@_STATE
+def keys_new(edge: str, config: Path | None, state: Path | None) -> None:
+    """Make a key for EDGE, or for `admin`; the key before it stays valid until the next one is made."""
+    with explained():
+        path = _keys_path(config, state)
+        key = add_key(path, edge)
+    click.echo(key)
+    click.echo(f"written to {path}; a running service takes it within a second", err=True)
+    if edge != ADMIN:
+        click.echo(
+            f'on the box: edge_id = "{edge}" and key_file under [cloud], the key in that file',
+            err=True,
+        )
+
+
+@keys.command("list")
+@_CONFIG
+@_STATE
+def keys_list(config: Path | None, state: Path | None) -> None:
+    """Name who has keys, and how many."""
+    with explained():
+        found = read_keys(_keys_path(config, state))
+    for name, held in sorted(found.items()):
+        click.echo(f"{name}  {len(held)}")
+
+
+@keys.command("remove")
+@click.argument("edge")
+@_CONFIG
+@_STATE
+def keys_remove(edge: str, config: Path | None, state: Path | None) -> None:
+    """Take all keys of EDGE away; exit 1 when it had none."""
+    with explained():
+        is_removed = remove_keys(_keys_path(config, state), edge)
+    click.echo("removed" if is_removed else f"{edge} had no key", err=not is_removed)
+    sys.exit(0 if is_removed else 1)
+
+
+def _keys_path(config: Path | None, state: Path | None) -> Path:
+    flags = {"state": state}
+    return load_settings(CloudSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags).keys_path
 
 
 def _detector(models: Path | None, variant: str | None, device: str) -> Detector:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 
-from shared.config import LimitsSection, LogSection, Port, Section, ServerSection
+from shared.config import LimitsSection, LogSection, Port, Seconds, Section, ServerSection
 
 ENV_PREFIX = "EMBERLINK_CLOUD"
 
@@ -29,8 +31,20 @@ class CloudServerSection(ServerSection):
     )
 
 
+class EngineKind(StrEnum):
+    """Where the queue before the model is."""
+
+    LOCAL = "local"
+    REDIS = "redis"
+
+
 class EngineSection(Section):
     """How pictures reach the model."""
+
+    kind: EngineKind = Field(
+        EngineKind.LOCAL,
+        description="local: the model runs in this process; redis: workers run it, on any number of machines.",
+    )
 
     places: int = Field(
         16,
@@ -55,6 +69,126 @@ class EngineSection(Section):
     )
 
 
+class AuthMode(StrEnum):
+    """Whether requests must be signed."""
+
+    AUTO = "auto"
+    SIGNED = "signed"
+    OPEN = "open"
+
+
+class AuthSection(Section):
+    """Who may ask."""
+
+    mode: AuthMode = Field(
+        AuthMode.AUTO,
+        description="signed: every request about pictures needs a signature; open: none does; auto: signed as soon as "
+        "an edge has a key, and without keys the service starts on 127.0.0.1 only.",
+    )
+    keys_file: Path | None = Field(
+        None,
+        description="Keys that `emberlink-cloud keys new` writes; keys.json in the state folder when unset.",
+    )
+
+
+class RateSection(Section):
+    """How many pictures a second one caller may send; more is refused with 429."""
+
+    per_s: float = Field(
+        0.0, ge=0, le=100_000, description="Pictures a second and caller; 0 is no limit."
+    )
+    burst: int = Field(
+        32, ge=1, le=100_000, description="Pictures a caller may send at once after a pause."
+    )
+
+
+class JobsSection(Section):
+    """Pictures that are asked about now and answered later, and how long answers are kept."""
+
+    max_waiting: int = Field(
+        100, ge=1, le=100_000, description="Jobs that wait; the next is refused with 503."
+    )
+    max_waiting_bytes: int = Field(
+        64_000_000,
+        ge=1_000_000,
+        le=16_000_000_000,
+        description="Bytes of pictures that wait; above, the next is refused with 503.",
+    )
+    runners: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Jobs in the house beside the callers who wait; up to max_batch fills a GPU's batches.",
+    )
+    deadline_s: Seconds = Field(
+        300.0, description="A job that waited longer fails, unless its caller said otherwise."
+    )
+    ttl_s: Seconds = Field(
+        600.0,
+        description="How long results and answers by Idempotency-Key are kept; as long again the id is known "
+        "to have expired.",
+    )
+    max_kept: int = Field(
+        10_000,
+        ge=1,
+        le=10_000_000,
+        description="Most results kept, about 1 kB each; above, the oldest expire early.",
+    )
+
+
+class CallbacksSection(Section):
+    """Telling a caller's own server that a job is finished."""
+
+    allowed: tuple[str, ...] = Field(
+        (),
+        description="Addresses that may be called; one that ends in / allows all below it. None by default.",
+    )
+    key: SecretStr | None = Field(
+        None, description="Secret that signs callbacks; needed as soon as an address is allowed."
+    )
+    tries: int = Field(
+        5, ge=1, le=20, description="Tries a callback, with pauses of 1 s that double up to 60 s."
+    )
+    timeout_s: Seconds = Field(5.0, description="Longest single try.")
+
+    @model_validator(mode="after")
+    def _signed_and_plain(self) -> CallbacksSection:
+        if self.allowed and (self.key is None or len(self.key.get_secret_value()) < 16):
+            raise ValueError("callbacks.key needs 16 characters or more when addresses are allowed")
+        for url in self.allowed:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+                raise ValueError(f"{url[:60]!r} is not a plain http(s) address")
+            if not parts.path:
+                raise ValueError(f"{url[:60]!r} needs a path, at least a / at its end")
+        return self
+
+
+class RedisSection(Section):
+    """The queue between front ends and workers, with engine.kind = redis."""
+
+    url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="redis://, rediss:// or unix://, with its password if it has one.",
+    )
+    prefix: str = Field(
+        "emberlink", pattern=r"^[a-z0-9-]{1,32}$", description="What every key begins with."
+    )
+    claim_s: Seconds = Field(
+        5.0,
+        description="A worker silent for this long is taken for dead, and its pictures go to another; keep above the "
+        "longest batch.",
+    )
+    deliveries: int = Field(
+        3, ge=1, le=100, description="Workers that may die over one picture before it is given up."
+    )
+    timeout_s: Seconds = Field(2.0, description="Longest wait for an answer of Redis itself.")
+    fallback: bool = Field(
+        False,
+        description="Load the model in the front end too, and run it there while Redis is away.",
+    )
+
+
 class ModelSection(Section):
     """Which detector runs, and on what."""
 
@@ -69,6 +203,12 @@ class ModelSection(Section):
         description="cuda needs the extra `cloud`; it refuses to start when CUDA does not load.",
     )
     threads: int = Field(1, ge=1, le=64, description="Threads inside one run on a CPU.")
+    watch_s: float = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="Look for a newer version in the models folder this often and take it; 0 is off.",
+    )
 
 
 class CloudSettings(Section):
@@ -77,6 +217,11 @@ class CloudSettings(Section):
     server: CloudServerSection = CloudServerSection()
     limits: LimitsSection = LimitsSection()
     engine: EngineSection = EngineSection()
+    redis: RedisSection = RedisSection()
+    auth: AuthSection = AuthSection()
+    rate: RateSection = RateSection()
+    jobs: JobsSection = JobsSection()
+    callbacks: CallbacksSection = CallbacksSection()
     model: ModelSection = ModelSection()
     log: LogSection = LogSection()
     state: Path = Field(Path("run/cloud"), description="Folder for what must survive a restart.")
@@ -101,6 +246,16 @@ class CloudSettings(Section):
             found.append(
                 "server.threads is not above engine.places: refusals will wait behind accepted work"
             )
-        if self.server.host not in ("127.0.0.1", "localhost", "::1"):
+        if not self.is_local and self.auth.mode is AuthMode.OPEN:
             found.append("the service listens beyond this machine without authentication")
         return found
+
+    @property
+    def is_local(self) -> bool:
+        """Tell whether only this machine can reach the service."""
+        return self.server.host in ("127.0.0.1", "localhost", "::1")
+
+    @property
+    def keys_path(self) -> Path:
+        """Tell where the keys are."""
+        return self.auth.keys_file or self.state / "keys.json"

@@ -1,20 +1,25 @@
-"""How prepared pictures reach the model, as an interface. Ring: domain.
+"""How pictures reach the model, as an interface. Ring: domain.
 
-`local_engine` is one process with one session thread; other engines put a queue between machines. All of them run
-the same `BatchRunner`.
+`local_house` is one process with one session thread (`local_engine`); `redis_house` puts a queue between machines, and
+`redis_worker` is at its other end. Both run the same `BatchRunner` through `run_each`, and the same tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import Future
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.detect import RawOutput
+from cloud.idempotency import AnswerBook, Claim
+from cloud.jobs import JobBook
+from shared.auth import Nonces
 from shared.deadline import Deadline
+from shared.detect import RawOutput
+from shared.errors import FireError
+from shared.types import ModelIdentity, Picture
 
 
 class BatchRunner(Protocol):
@@ -35,17 +40,119 @@ class BatchRunner(Protocol):
         ...
 
 
-class Engine(Protocol):
-    """Accepts prepared pictures and promises their output."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """One finished picture: the wire form of what was found, and the milliseconds of each stage."""
 
-    def submit(self, tensor: NDArray[np.float32], deadline: Deadline) -> Future[RawOutput]:
-        """Queue one picture; the future fails with a FireError when it cannot be done, also when it comes too late."""
+    result: dict[str, Any]
+    stage_ms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloaded:
+    """What a reload did."""
+
+    model: ModelIdentity
+    before: ModelIdentity | None
+
+    @property
+    def is_changed(self) -> bool:
+        """Tell whether another file runs now."""
+        return self.model != self.before
+
+
+class House(Protocol):
+    """Takes pictures in and gives what was found. Every call may raise FireError; safe for use by many threads."""
+
+    @property
+    def jobs(self) -> JobBook:
+        """Give where jobs are known."""
         ...
 
-    def queued(self) -> int:
-        """Tell how many pictures wait for the session."""
+    @property
+    def answers(self) -> AnswerBook:
+        """Give where answers are kept by Idempotency-Key."""
         ...
 
-    def stop(self, timeout_s: float) -> None:
-        """Finish what was accepted, then end; what is left after `timeout_s` fails with HTTP_UNAVAILABLE."""
+    @property
+    def nonces(self) -> Nonces:
+        """Give where used nonces are remembered."""
         ...
+
+    def start(self) -> None:
+        """Load what is needed; nothing is taken in before."""
+        ...
+
+    def stop(self, timeout: Deadline) -> None:
+        """Take nothing in any more, finish what was accepted as far as the time goes, then end."""
+        ...
+
+    def trouble(self) -> str | None:
+        """Tell why nothing can be taken in; None when it can."""
+        ...
+
+    def refuse_if_full(self) -> None:
+        """Refuse before a body is parsed.
+
+        Raises:
+            ModelError(MODEL_NOT_READY), FireError(CLOUD_OVERLOADED)
+        """
+        ...
+
+    def inspect(
+        self, picture: Picture, deadline: Deadline, *, caller: str, claim: Claim | None = None
+    ) -> Inspected:
+        """Run one picture through the house.
+
+        Args:
+            picture: its header was read.
+            deadline: nothing waits longer.
+            caller: callers share the places.
+            claim: when CLOUD_TIMEOUT is raised the model is still at work; its end settles this.
+
+        Raises:
+            ModelError(MODEL_NOT_READY), FireError(CLOUD_OVERLOADED), ImageError
+            FireError(DEADLINE_MISSED): too late, and it was not run.
+            FireError(CLOUD_TIMEOUT): too late, while the model was at work.
+        """
+        ...
+
+    def inspect_many(
+        self, pictures: Sequence[Picture], deadline: Deadline, *, caller: str
+    ) -> list[Inspected | FireError]:
+        """Run several, each with its own outcome; raises when they are refused as a whole."""
+        ...
+
+    def submit(
+        self, picture: Picture, deadline: Deadline, *, owner: str, callback_url: str | None
+    ) -> str:
+        """Accept a job; returns its id.
+
+        Raises:
+            ModelError(MODEL_NOT_READY), FireError(CLOUD_OVERLOADED)
+        """
+        ...
+
+    def models(self) -> list[dict[str, Any]]:
+        """Tell what runs."""
+        ...
+
+    def reload(self) -> Reloaded:
+        """Take the newest version of the model."""
+        ...
+
+    def waiting(self) -> Mapping[str, int]:
+        """Tell how many pictures wait for the session (`queue`) and how many jobs wait (`jobs`)."""
+        ...
+
+
+def run_each(
+    run_batch: BatchRunner, tensors: Sequence[NDArray[np.float32]]
+) -> list[RawOutput | FireError]:
+    """Run a batch and give each picture its outcome; one poison picture costs one error, not a batch of them."""
+    try:
+        return list(run_batch(tensors))
+    except FireError as err:
+        if len(tensors) == 1:
+            return [err]
+        return [outcome for tensor in tensors for outcome in run_each(run_batch, [tensor])]

@@ -6,6 +6,7 @@ nothing, and a waiting picture only grows older.
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable
@@ -15,20 +16,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.detect import RawOutput
-from cloud.engine import BatchRunner
+from cloud.engine import BatchRunner, run_each
 from shared.deadline import Deadline
+from shared.detect import RawOutput
 from shared.error_code import ErrorCode
 from shared.errors import FireError
 from shared.logs import get_logger
 
 
+class Promise(Future[RawOutput]):
+    """The output to come; `started_mono_s` tells when the session took the picture, None before."""
+
+    started_mono_s: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Job:
+    run_batch: BatchRunner
     tensor: NDArray[np.float32]
     deadline: Deadline
     queued_mono_s: float
-    future: Future[RawOutput]
+    future: Promise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +72,13 @@ class LocalEngine:
         self._thread = threading.Thread(target=self._work, name="session", daemon=True)
         self._thread.start()
 
-    def submit(self, tensor: NDArray[np.float32], deadline: Deadline) -> Future[RawOutput]:
-        """Queue one picture.
+    def submit(
+        self,
+        tensor: NDArray[np.float32],
+        deadline: Deadline,
+        run_batch: BatchRunner | None = None,
+    ) -> Promise:
+        """Queue one picture for the model that prepared it, `run_batch`; None is the one in use.
 
         Raises:
             FireError(CLOUD_OVERLOADED): the queue is full.
@@ -74,7 +87,11 @@ class LocalEngine:
         if self._is_stopping:
             raise FireError(ErrorCode.HTTP_UNAVAILABLE, "the service is stopping")
         job = _Job(
-            tensor=tensor, deadline=deadline, queued_mono_s=deadline.clock.mono_s(), future=Future()
+            run_batch=run_batch or self._run_batch,
+            tensor=tensor,
+            deadline=deadline,
+            queued_mono_s=deadline.clock.mono_s(),
+            future=Promise(),
         )
         try:
             if self._queue.qsize() >= self._capacity:
@@ -84,6 +101,10 @@ class LocalEngine:
             detail = f"{self._capacity} pictures wait already"
             raise FireError(ErrorCode.CLOUD_OVERLOADED, detail, retry_after_s=1.0) from err
         return job.future
+
+    def use(self, run_batch: BatchRunner) -> None:
+        """Let another model run what is submitted from now on, and let go of the one before."""
+        self._run_batch = run_batch
 
     def queued(self) -> int:
         """Tell how many pictures wait."""
@@ -145,9 +166,10 @@ class LocalEngine:
                     ),
                 )
             elif job.future.set_running_or_notify_cancel():
+                job.future.started_mono_s = started_mono_s
                 live.append(job)
-        if live:
-            self._run(live)
+        for _, same in itertools.groupby(live, key=lambda job: job.run_batch):
+            self._run(list(same))
         self._report(
             BatchReport(
                 size=len(live),
@@ -158,17 +180,12 @@ class LocalEngine:
         )
 
     def _run(self, jobs: list[_Job]) -> None:
-        try:
-            outputs = self._run_batch([job.tensor for job in jobs])
-        except FireError as err:
-            if len(jobs) == 1:
-                _fail(jobs[0], err)
-                return
-            for job in jobs:  # one poison picture costs one error, not a batch of them
-                self._run([job])
-            return
-        for job, output in zip(jobs, outputs, strict=True):
-            job.future.set_result(output)
+        outcomes = run_each(jobs[0].run_batch, [job.tensor for job in jobs])
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, FireError):
+                _fail(job, outcome)
+            else:
+                job.future.set_result(outcome)
 
 
 def _fail(job: _Job, error: FireError) -> None:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from cloud.jobs import JobState
 from cloud.local_engine import BatchReport
+from shared.error_code import ErrorCode
+from shared.errors import FireError
 from shared.metrics import SECONDS_BUCKETS
+from shared.types import ModelIdentity
+
+_REFUSALS = {
+    ErrorCode.CLOUD_OVERLOADED: "full",
+    ErrorCode.DEADLINE_MISSED: "deadline",
+    ErrorCode.HTTP_RATE_LIMITED: "rate",
+    ErrorCode.HTTP_UNAVAILABLE: "stopping",
+    ErrorCode.MODEL_NOT_READY: "not_ready",
+}
 
 
 class CloudMetrics:
     """Counters and histograms of one service; labels come from closed sets."""
 
-    def __init__(self, queued: Callable[[], int]) -> None:
-        """Create them in a registry of their own; `queued` is asked at each scrape."""
+    def __init__(self, waiting: Callable[[], Mapping[str, int]]) -> None:
+        """Create them in a registry of their own; `waiting` is asked for `queue` and `jobs` at each scrape."""
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "fire_cloud_requests",
@@ -28,7 +40,7 @@ class CloudMetrics:
         self._queue = Gauge(
             "fire_cloud_queue_items", "Pictures that wait for the session.", registry=self.registry
         )
-        self._queue.set_function(queued)
+        self._queue.set_function(lambda: waiting()["queue"])
         self._wait = Histogram(
             "fire_cloud_queue_wait_seconds",
             "Wait for the session.",
@@ -48,6 +60,55 @@ class CloudMetrics:
             registry=self.registry,
         )
 
+        self._stage = Histogram(
+            "fire_cloud_stage_seconds",
+            "Time by stage.",
+            ["stage"],
+            buckets=SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        jobs = Gauge("fire_cloud_jobs_waiting", "Jobs that wait.", registry=self.registry)
+        jobs.set_function(lambda: waiting()["jobs"])
+        self._model = Gauge(
+            "fire_cloud_model_info",
+            "Which model runs.",
+            ["name", "version", "sha256_12"],
+            registry=self.registry,
+        )
+        self._jobs = Counter(
+            "fire_cloud_jobs", "Finished jobs by state.", ["state"], registry=self.registry
+        )
+        self._callbacks = Counter(
+            "fire_cloud_callbacks",
+            "Callbacks by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+
+    def set_model(self, model: ModelIdentity) -> None:
+        """Name the model that runs from now on."""
+        self._model.clear()
+        self._model.labels(model.name, model.version, model.sha256_12).set(1)
+
+    def refused(self, error: FireError) -> None:
+        """Count a picture that was refused or given up, by reason; its own faults do not count."""
+        reason = _REFUSALS.get(error.code)
+        if reason:
+            self.dropped.labels(reason).inc()
+
+    def observe_stages(self, stage_ms: Mapping[str, float]) -> None:
+        """Count the stages of one finished picture."""
+        for stage, ms in stage_ms.items():
+            self._stage.labels(stage).observe(ms / 1000)
+
+    def job_finished(self, state: JobState) -> None:
+        """Count a job."""
+        self._jobs.labels(state.value).inc()
+
+    def callback(self, outcome: str) -> None:
+        """Count a callback: delivered, failed or refused."""
+        self._callbacks.labels(outcome).inc()
+
     def observe_batch(self, report: BatchReport) -> None:
         """Count one turn of the session thread."""
         for wait_s in report.waits_s:
@@ -55,5 +116,3 @@ class CloudMetrics:
         if report.size:
             self._batch.observe(report.size)
             self._infer.observe(report.run_s)
-        if report.dropped:
-            self.dropped.labels("deadline").inc(report.dropped)

@@ -1,48 +1,62 @@
-"""The cloud's routes: parse, call, format. Ring: rim."""
+"""The routes that answer at once: parse, call, format. Ring: rim."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
+from cloud.answer import Answer
 from cloud.config import CloudSettings
-from cloud.detect import Finding
+from cloud.engine import Inspected
+from cloud.idempotency import AnswerBook, Claim, answer_once, fingerprint, read_key
 from cloud.paths import read_inside
 from shared import arguments, web
+from shared.arguments import Posted
+from shared.config import LimitsSection
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
-from shared.errors import RequestError
+from shared.errors import FireError, RequestError
 from shared.imaging import read_picture
-from shared.types import MICROS, Detection, ModelIdentity, Picture
+from shared.types import Picture
 
 REFERENCE_ROUTE = "/fire_detector"
 
 
-class Inspection(Protocol):
-    """What a finished picture tells: the finding, its model, and how long each stage took in ms."""
+class Door(Protocol):
+    """What is asked before a body is parsed."""
 
-    @property
-    def finding(self) -> Finding:
-        """Give label and boxes."""
+    def knock(self, caller: str, *, needs_place: bool) -> None:
+        """Count one picture against the caller's rate; refuse when the house is full and a place is needed.
+
+        Raises:
+            ModelError(MODEL_NOT_READY), FireError(HTTP_RATE_LIMITED), FireError(CLOUD_OVERLOADED)
+        """
         ...
 
-    @property
-    def model(self) -> ModelIdentity:
-        """Name the model."""
+    def count_more(self, caller: str, count: int) -> None:
+        """Count the further pictures of a batch.
+
+        Raises:
+            FireError(HTTP_RATE_LIMITED)
+        """
         ...
 
-    @property
-    def stage_ms(self) -> dict[str, float]:
-        """Give milliseconds by stage."""
+
+class Inspector(Door, Protocol):
+    """The service, as the routes see it. Every call may raise FireError."""
+
+    def inspect(
+        self, picture: Picture, deadline: Deadline, *, caller: str, claim: Claim | None = None
+    ) -> Inspected:
+        """Run one picture through the house, see `cloud.engine.House.inspect`."""
         ...
 
-
-class Inspector(Protocol):
-    """The service, as the routes see it."""
-
-    def inspect(self, picture: Picture, deadline: Deadline) -> Inspection:
-        """Run one picture through the house; raises FireError."""
+    def inspect_many(
+        self, pictures: Sequence[Picture], deadline: Deadline, *, caller: str
+    ) -> list[Inspected | FireError]:
+        """Run several, one outcome each; raises when they are refused as a whole."""
         ...
 
     def deadline_in(self, milliseconds: int | None) -> Deadline:
@@ -50,33 +64,90 @@ class Inspector(Protocol):
         ...
 
 
-def add_routes(app: Flask, inspector: Inspector, settings: CloudSettings) -> None:
-    """Add `/infer` and `/fire_detector`."""
-    cost = float(settings.cost_per_call)
+def add_routes(
+    app: Flask, inspector: Inspector, answers: AnswerBook, settings: CloudSettings
+) -> None:
+    """Add `/infer`, `/infer/batch` and `/fire_detector`."""
+    limits = settings.limits
+    max_batch = min(limits.max_batch, settings.engine.places)
+
+    def deadline() -> Deadline:
+        return inspector.deadline_in(
+            arguments.parse_deadline_ms(request.headers.get("X-Request-Deadline-Ms"))
+        )
+
+    def posted(*, is_keyed: bool, several: bool = False) -> Posted:
+        # A keyed request may have its answer already, however full the house is.
+        inspector.knock(lane(), needs_place=not is_keyed)
+        read = web.read_posted(limits, several=several)
+        web.take_req_id(read.fields)
+        arguments.parse_fields(read.fields)
+        return read
 
     @app.post("/infer")
     def infer() -> Response:
-        deadline = inspector.deadline_in(
-            arguments.parse_deadline_ms(request.headers.get("X-Request-Deadline-Ms"))
-        )
-        posted = web.read_posted(settings.limits)
-        web.take_req_id(posted.fields)
-        arguments.parse_fields(posted.fields)
-        return _answer(inspector, posted.pictures[0], deadline)
+        until, key = deadline(), read_key(request.headers.get("Idempotency-Key"))
+        read = posted(is_keyed=key is not None)
+        if key is None:
+            return _answer(read.pictures[0], until)
+
+        def work(claim: Claim) -> Answer:
+            picture = read_picture(read.pictures[0], limits.image_limits())
+            inspected = inspector.inspect(picture, until, caller=lane(), claim=claim)
+            g.stage_ms = inspected.stage_ms
+            return Answer.of(inspected.result)
+
+        asked = fingerprint(request.path, read.pictures, read.fields)
+        return say(once(answers, key, asked, work))
+
+    @app.post("/infer/batch")
+    def infer_batch() -> Response:
+        until, key = deadline(), read_key(request.headers.get("Idempotency-Key"))
+        read = posted(is_keyed=key is not None, several=True)
+        arguments.check_batch(len(read.pictures), max_batch)
+        inspector.count_more(lane(), len(read.pictures) - 1)
+
+        def work(_claim: Claim | None) -> Answer:
+            return Answer.of(_batch(read.pictures, until))
+
+        if key is None:
+            return web.success(work(None).result())
+        asked = fingerprint(request.path, read.pictures, read.fields)
+        return say(once(answers, key, asked, work))
 
     @app.post(REFERENCE_ROUTE)
     def fire_detector() -> Response:
+        inspector.knock(lane(), needs_place=True)
         values = _reference_values()
         web.take_req_id(values)
-        return _answer(inspector, _reference_picture(values), inspector.deadline_in(None))
+        return _answer(_reference_picture(values), inspector.deadline_in(None))
 
-    def _answer(inspector: Inspector, encoded: bytes, deadline: Deadline) -> Response:
-        picture = read_picture(encoded, settings.limits.image_limits())
-        inspection = inspector.inspect(picture, deadline)
-        response = web.success(_result(inspection, picture, cost), cost=cost)
-        stages = (f"{name};dur={ms:.1f}" for name, ms in inspection.stage_ms.items())
-        response.headers["Server-Timing"] = ", ".join(stages)
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        if g.get("is_replayed"):
+            response.headers["Idempotency-Replayed"] = "true"
+        stage_ms: dict[str, float] | None = g.get("stage_ms")
+        if stage_ms:
+            stages = (f"{name};dur={ms:.1f}" for name, ms in stage_ms.items())
+            response.headers["Server-Timing"] = ", ".join(stages)
         return response
+
+    def _answer(encoded: bytes, until: Deadline) -> Response:
+        picture = read_picture(encoded, limits.image_limits())
+        inspected = inspector.inspect(picture, until, caller=lane())
+        g.stage_ms = inspected.stage_ms
+        return say(inspected.result)
+
+    def _batch(encoded: Sequence[bytes], until: Deadline) -> dict[str, Any]:
+        pictures = [_picture_or_error(one, limits) for one in encoded]
+        good = [p for p in pictures if isinstance(p, Picture)]
+        found = iter(inspector.inspect_many(good, until, caller=lane()) if good else ())
+        outcomes = [next(found) if isinstance(p, Picture) else p for p in pictures]
+        results = [
+            {"index": index, **(_problem(o) if isinstance(o, FireError) else _item(o))}
+            for index, o in enumerate(outcomes)
+        ]
+        return {"results": results, "failed": sum(r["err_no"] != 0 for r in results)}
 
     def _reference_values() -> dict[str, Any]:
         media_type = arguments.media_type_of(request.content_type)
@@ -93,31 +164,47 @@ def add_routes(app: Flask, inspector: Inspector, settings: CloudSettings) -> Non
             path = values["image_path"]
             if not isinstance(path, str):
                 raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, "image_path must be a string")
-            return read_inside(path, settings.image_roots, settings.limits.max_bytes)
+            return read_inside(path, settings.image_roots, limits.max_bytes)
         return arguments.take_pictures(
-            values, single="image", several=None, max_bytes=settings.limits.max_bytes, max_batch=1
+            values, single="image", several=None, max_bytes=limits.max_bytes, max_batch=1
         )[0]
 
 
-def detection_as_dict(detection: Detection) -> dict[str, Any]:
-    """Give the wire form of one box."""
-    return {
-        "label": detection.label.value,
-        "score": round(detection.score, 4),
-        "box_xyxy": detection.box.as_list(),
-    }
+def owner() -> str:
+    """Name who sees the results of this request: the signing edge, or one name for everybody without signatures."""
+    return str(g.get("edge_id", ""))
 
 
-def _result(inspection: Inspection, picture: Picture, cost: float) -> dict[str, Any]:
-    finding = inspection.finding
-    return {
-        "label": finding.label.value,
-        "confidence": round(finding.confidence, 4),
-        "detections": [detection_as_dict(d) for d in finding.detections],
-        "width": picture.width_px,
-        "height": picture.height_px,
-        "cost": cost,
-        "cost_micros": round(cost * MICROS),
-        "latency_ms": round(sum(inspection.stage_ms.values()), 1),
-        "model": inspection.model.as_dict(),
-    }
+def lane() -> str:
+    """Name who shares the house with others: the signing edge, or the address it came from."""
+    return owner() or request.remote_addr or ""
+
+
+def once(answers: AnswerBook, key: str, asked: str, work: Callable[[Claim], Answer]) -> Any:
+    """Give the result of a request that has an Idempotency-Key: what was kept, or else what `work` does."""
+    done = answer_once(answers, owner(), key, asked, work)
+    g.is_replayed = done.is_replayed
+    return done.answer.result()
+
+
+def say(result: Any, http_status: int = 200, **flat: Any) -> Response:
+    """Say a kept result; `cost` stands flat beside it as in every answer about one picture."""
+    if isinstance(result, dict) and "cost" in result:
+        flat = {"cost": result["cost"], **flat}
+    return web.json_response(arguments.envelope(g.req_id, result, **flat), http_status)
+
+
+def _picture_or_error(encoded: bytes, limits: LimitsSection) -> Picture | FireError:
+    try:
+        return read_picture(encoded, limits.image_limits())
+    except FireError as err:
+        return err
+
+
+def _item(inspected: Inspected) -> dict[str, Any]:
+    return {"err_no": 0, **inspected.result}
+
+
+def _problem(error: FireError) -> dict[str, Any]:
+    full = arguments.problem(g.req_id, error, instance=request.path, is_chinese=web.is_chinese())
+    return {key: full[key] for key in ("err_no", "err_msg", "detail", "type", "retryable")}

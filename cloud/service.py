@@ -2,44 +2,49 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, assert_never
 
 import cv2
 from flask import Flask, Response, request
 
-from cloud.admission import Admission
-from cloud.config import CloudSettings
-from cloud.detect import Finding
-from cloud.detector import Detector
-from cloud.local_engine import LocalEngine
+from cloud.answer import Answer
+from cloud.callbacks import Callbacks, callback_body
+from cloud.config import AuthMode, CloudSettings, EngineKind
+from cloud.engine import House, Inspected
+from cloud.gate import Gate, add_gate
+from cloud.idempotency import Claim
+from cloud.job_routes import add_job_routes
+from cloud.job_runner import Order, RunnerSettings
+from cloud.jobs import JobState
+from cloud.keys import KeyRing
+from cloud.local_house import HouseSettings, LocalHouse, Reports
 from cloud.metrics import CloudMetrics
+from cloud.model_routes import add_model_routes
+from cloud.model_slot import ModelSlot, SlotSettings
+from cloud.rate_limit import RateLimit
 from cloud.routes import REFERENCE_ROUTE, add_routes
 from shared import web
+from shared.auth import Verifier
 from shared.clock import Clock, SystemClock
 from shared.deadline import Deadline
+from shared.detector import Detector
 from shared.error_code import ErrorCode
-from shared.errors import FireError, ModelError
+from shared.errors import ConfigError, FireError
 from shared.inference import refuse_two_runtimes
 from shared.logs import get_logger
-from shared.manifest import load_artifact, shipped_models
-from shared.metrics import set_build_info, set_model_info
+from shared.manifest import shipped_models
+from shared.metrics import set_build_info
 from shared.serve import WebServer
 from shared.startup import keep_freed_memory
-from shared.types import ModelIdentity, Picture
+from shared.terminal import wait_for_stop
+from shared.types import Picture
 from shared.version import commit, version
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspected:
-    """One finished picture."""
-
-    finding: Finding
-    model: ModelIdentity
-    stage_ms: dict[str, float]
+_REDIS_MISSING = "engine.kind redis needs the package: pip install 'emberlink[redis]'"
+_LAST_ANSWERS_S = 0.2  # for the bytes of the last answers, when the stop's time is spent
 
 
 class CloudService:
@@ -49,20 +54,19 @@ class CloudService:
         """Bind the ports; the model is loaded by `start`.
 
         Raises:
-            ConfigError: a port is taken.
+            ConfigError: a port is taken, or anybody could ask and nobody said that this is meant.
             ModelError(RUNTIME_CONFLICT)
         """
-        refuse_two_runtimes()
-        keep_freed_memory()
-        cv2.setNumThreads(1)  # parallelism comes from frames, not from inside one
+        prepare_process()
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._admission = Admission(settings.engine.places, self._clock)
-        self._detector: Detector | None = None
-        self._engine: LocalEngine | None = None
-        self._trouble = "the model is loading"
-        self._metrics = CloudMetrics(lambda: self._engine.queued() if self._engine else 0)
+        self._is_stopped = False
+        self._rate = RateLimit(self._clock, per_s=settings.rate.per_s, burst=settings.rate.burst)
+        self._metrics = CloudMetrics(lambda: self.house.waiting())
         set_build_info(self._metrics.registry, "fire_cloud", version(), commit())
+        self._callbacks = build_callbacks(settings, self._clock, self._metrics)
+        self.house: House = build_house(settings, self._clock, self._metrics, self._callbacks)
+        self._keys = KeyRing(settings.keys_path, self._clock)
         self.app = self._build_app()
         self._servers = [WebServer(self.app, settings.server)]
         if settings.server.reference_port:
@@ -82,42 +86,20 @@ class CloudService:
         """
         for server in self._servers:
             server.start()
-        settings = self._settings
-        artifact = load_artifact(
-            settings.models or shipped_models(),
-            settings.model.name,
-            kind="detector",
-            variant=settings.model.variant,
-        )
-        detector = Detector(
-            artifact,
-            device=settings.model.device,
-            threads=settings.model.threads,
-            decoders=settings.engine.decoders,
-        )
-        self._engine = LocalEngine(
-            detector.run_batch,
-            capacity=settings.engine.places,
-            max_batch=settings.engine.max_batch,
-            report=self._metrics.observe_batch,
-        )
-        set_model_info(self._metrics.registry, "fire_cloud", detector.identity)
-        self._detector = detector
-        get_logger().info(
-            "cloud_ready",
-            port=self.port,
-            model=detector.identity.as_dict(),
-            providers=detector.providers,
-        )
+        self.house.start()
+        get_logger().info("cloud_ready", port=self.port, models=self.house.models())
 
     def stop(self) -> None:
-        """Refuse new pictures, finish accepted ones, close the ports."""
-        self._trouble = "the service is stopping"
-        self._detector, engine = None, self._engine
-        if engine:
-            engine.stop(self._settings.server.stop_timeout_s)
+        """Refuse new pictures, finish accepted ones, jobs among them, then close the ports; once is enough."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        timeout = Deadline.after(self._settings.server.stop_timeout_s, self._clock)
+        self.house.stop(timeout)
+        if self._callbacks:
+            self._callbacks.stop(timeout.remaining_s())
         for server in self._servers:
-            server.stop(self._settings.server.stop_timeout_s)
+            server.stop(max(_LAST_ANSWERS_S, timeout.remaining_s()))
         get_logger().info("cloud_stopped")
 
     def deadline_in(self, milliseconds: int | None) -> Deadline:
@@ -125,56 +107,71 @@ class CloudService:
         chosen_ms = self._settings.engine.deadline_ms if milliseconds is None else milliseconds
         return Deadline.after(chosen_ms / 1000, self._clock)
 
-    def inspect(self, picture: Picture, deadline: Deadline) -> Inspected:
-        """Run one picture through the house: place, decode, queue, model, boxes.
+    def job_deadline_in(self, milliseconds: int | None) -> Deadline:
+        """Set a job's deadline, the configured one for None."""
+        default_s = self._settings.jobs.deadline_s
+        seconds = default_s if milliseconds is None else milliseconds / 1000
+        return Deadline.after(seconds, self._clock)
 
-        Raises:
-            ModelError(MODEL_NOT_READY), FireError(CLOUD_OVERLOADED), ImageError
-            FireError(DEADLINE_MISSED): too late, and it was not run.
-            FireError(CLOUD_TIMEOUT): too late, while the model was at work.
-        """
-        detector, engine = self._detector, self._engine
-        if detector is None or engine is None:
-            raise ModelError(ErrorCode.MODEL_NOT_READY, self._trouble, retry_after_s=2.0)
-        with self._admission.place():
-            entered_s = time.perf_counter()
-            prepared = detector.prepare(picture)
-            decoded_s = time.perf_counter()
-            future = engine.submit(prepared.tensor, deadline)
-            try:
-                raw = future.result(timeout=deadline.remaining_s())
-            except concurrent.futures.TimeoutError as err:
-                # Two codes, for whoever pays: what was taken back certainly did not run, the rest may have.
-                if future.cancel():
-                    detail = "the picture waited past its deadline and was not run"
-                    raise FireError(ErrorCode.DEADLINE_MISSED, detail) from err
-                detail = "the model was still at work at the deadline"
-                raise FireError(ErrorCode.CLOUD_TIMEOUT, detail) from err
-            ran_s = time.perf_counter()
-            finding = detector.finding(raw, prepared.letterbox)
-            stages_s = {
-                "decode": decoded_s - entered_s,
-                "infer": ran_s - decoded_s,
-                "post": time.perf_counter() - ran_s,
-            }
-        return Inspected(
-            finding=finding,
-            model=detector.identity,
-            stage_ms={name: 1000 * s for name, s in stages_s.items()},
-        )
+    def knock(self, caller: str, *, needs_place: bool) -> None:
+        """Refuse before a body is parsed, see `cloud.routes.Door`."""
+        with self._counting_refusals():
+            self._rate.take(caller)
+            if needs_place:
+                self.house.refuse_if_full()
+
+    def count_more(self, caller: str, count: int) -> None:
+        """Count further pictures of one call against the caller's rate, see `cloud.routes.Door`."""
+        with self._counting_refusals():
+            if count:
+                self._rate.take(caller, count)
+
+    def inspect(
+        self, picture: Picture, deadline: Deadline, *, caller: str, claim: Claim | None = None
+    ) -> Inspected:
+        """Run one picture through the house, see `House.inspect`."""
+        with self._counting_refusals():
+            return self.house.inspect(picture, deadline, caller=caller, claim=claim)
+
+    def inspect_many(
+        self, pictures: Sequence[Picture], deadline: Deadline, *, caller: str
+    ) -> list[Inspected | FireError]:
+        """Run several pictures, see `House.inspect_many`."""
+        with self._counting_refusals():
+            return self.house.inspect_many(pictures, deadline, caller=caller)
+
+    def submit(
+        self, picture: Picture, deadline: Deadline, *, owner: str, callback_url: str | None
+    ) -> str:
+        """Accept a job, see `House.submit`."""
+        with self._counting_refusals():
+            return self.house.submit(picture, deadline, owner=owner, callback_url=callback_url)
+
+    @contextmanager
+    def _counting_refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except FireError as err:
+            self._metrics.refused(err)
+            raise
 
     def _build_app(self) -> Flask:
+        settings, house = self._settings, self.house
         operations = web.Operations(
             checks=self._checks, version=self._version, registry=self._metrics.registry
         )
         app = web.create_app(
             "cloud",
-            server=self._settings.server,
+            server=settings.server,
             clock=self._clock,
             operations=operations,
             reference_route=REFERENCE_ROUTE,
         )
-        add_routes(app, self, self._settings)
+        verifier = Verifier(self._keys.keys_of, house.nonces, self._clock)
+        add_gate(app, Gate(verifier=verifier, is_required=must_sign(settings, self._keys)))
+        add_routes(app, self, house.answers, settings)
+        add_model_routes(app, house)
+        add_job_routes(app, self, house.jobs, house.answers, settings)
         app.after_request(self._count)
         return app
 
@@ -184,18 +181,186 @@ class CloudService:
         return response
 
     def _checks(self) -> Mapping[str, web.Check]:
-        if self._detector is None:
-            return {"model": web.Check(state=web.CheckState.FAILED, text=self._trouble)}
-        name = f"{self._detector.identity.name} on {self._detector.providers[0]}"
-        return {"model": web.Check(state=web.CheckState.OK, text=name)}
+        trouble = self.house.trouble()
+        if trouble is not None:
+            return {"model": web.Check(state=web.CheckState.FAILED, text=trouble)}
+        text = ", ".join(
+            f"{m['name']} {m['version']} on {m['providers'][0]}" for m in self.house.models()
+        )
+        return {"model": web.Check(state=web.CheckState.OK, text=text)}
 
     def _version(self) -> Mapping[str, Any]:
-        limits = self._settings.limits
-        detector = self._detector
+        models = self.house.models()
+        named = (
+            {key: models[0][key] for key in ("name", "version", "sha256_12")} if models else None
+        )
         return {
             "name": "emberlink-cloud",
             "version": version(),
             "commit": commit(),
-            "model": detector.identity.as_dict() if detector else None,
-            "limits": {**limits.model_dump(), "formats": ["image/jpeg", "image/png"]},
+            "model": named,
+            "limits": {
+                **self._settings.limits.model_dump(),
+                "formats": ["image/jpeg", "image/png"],
+            },
         }
+
+
+def prepare_process() -> None:
+    """Set up what is the process's: one runtime, memory that is kept, OpenCV without threads of its own.
+
+    Raises:
+        ModelError(RUNTIME_CONFLICT)
+    """
+    refuse_two_runtimes()
+    keep_freed_memory()
+    cv2.setNumThreads(1)  # parallelism comes from frames, not from inside one
+
+
+def build_house(
+    settings: CloudSettings, clock: Clock, metrics: CloudMetrics, callbacks: Callbacks | None
+) -> House:
+    """Build the engine that the settings name."""
+
+    def job_finished(order: Order, answer: Answer) -> None:
+        state = JobState.DONE if answer.error is None else JobState.FAILED
+        metrics.job_finished(state)
+        if answer.error is not None:
+            metrics.refused(FireError(answer.error, answer.detail))
+        get_logger().info("job_finished", job_id=order.job_id, state=state.value)
+        if order.callback_url and callbacks:
+            body = callback_body(order.job_id, state, answer)
+            callbacks.send(order.job_id, order.callback_url, body)
+
+    def model_changed(detector: Detector) -> None:
+        metrics.set_model(detector.identity)
+
+    reports = Reports(
+        batch=metrics.observe_batch,
+        stages=metrics.observe_stages,
+        model=model_changed,
+        job=job_finished,
+    )
+
+    def local_house() -> LocalHouse:
+        return LocalHouse(house_settings(settings), slot_settings(settings), clock, reports)
+
+    match settings.engine.kind:
+        case EngineKind.LOCAL:
+            return local_house()
+        case EngineKind.REDIS:
+            try:  # here, since the redis package comes with an extra of its own
+                from cloud.redis_house import FrontSettings, RedisHouse
+                from cloud.redis_wiring import build_link
+            except ImportError as err:
+                raise ConfigError(ErrorCode.CONFIG_INVALID, _REDIS_MISSING) from err
+
+            front = FrontSettings(
+                places=settings.engine.places,
+                max_waiting=settings.jobs.max_waiting,
+                ttl_s=settings.jobs.ttl_s,
+            )
+            fallback = local_house() if settings.redis.fallback else None
+            return RedisHouse(front, build_link(settings, clock), clock, fallback)
+        case _:
+            assert_never(settings.engine.kind)
+
+
+def run_worker(settings: CloudSettings) -> None:
+    """Run a worker of the Redis engine until a signal; the batch that runs then is finished.
+
+    Raises:
+        ConfigError: the redis package is missing.
+        ModelError: the model is missing or was refused.
+    """
+    try:
+        from cloud.redis_wiring import build_worker
+    except ImportError as err:
+        raise ConfigError(ErrorCode.CONFIG_INVALID, _REDIS_MISSING) from err
+    prepare_process()
+    clock = SystemClock()
+    metrics = CloudMetrics(lambda: {"queue": 0, "jobs": 0})
+    callbacks = build_callbacks(settings, clock, metrics)
+    slot = ModelSlot(slot_settings(settings))
+    slot.load()
+    if settings.model.watch_s:
+        slot.watch(settings.model.watch_s)
+    worker = build_worker(settings, slot, clock, callbacks)
+    thread = threading.Thread(target=worker.run, name="worker")
+    thread.start()
+    wait_for_stop()
+    worker.stop()
+    thread.join(settings.server.stop_timeout_s)
+    slot.stop()
+    if callbacks:
+        callbacks.stop(_LAST_ANSWERS_S)
+    get_logger().info("worker_stopped")
+
+
+def house_settings(settings: CloudSettings) -> HouseSettings:
+    """Take the bounds of one process from the settings."""
+    jobs = settings.jobs
+    return HouseSettings(
+        places=settings.engine.places,
+        max_batch=settings.engine.max_batch,
+        runners=RunnerSettings(
+            runners=jobs.runners,
+            max_waiting=jobs.max_waiting,
+            max_waiting_bytes=jobs.max_waiting_bytes,
+        ),
+        ttl_s=jobs.ttl_s,
+        max_kept=jobs.max_kept,
+        watch_s=settings.model.watch_s,
+        cost=float(settings.cost_per_call),
+    )
+
+
+def slot_settings(settings: CloudSettings) -> SlotSettings:
+    """Take what concerns the model from the settings."""
+    return SlotSettings(
+        models=settings.models or shipped_models(),
+        name=settings.model.name,
+        variant=settings.model.variant,
+        device=settings.model.device,
+        threads=settings.model.threads,
+        decoders=settings.engine.decoders,
+    )
+
+
+def build_callbacks(
+    settings: CloudSettings, clock: Clock, metrics: CloudMetrics
+) -> Callbacks | None:
+    """Build what calls the callers' servers; None when no address is allowed."""
+    wanted = settings.callbacks
+    if not wanted.allowed or wanted.key is None:
+        return None
+    return Callbacks(
+        clock,
+        key=wanted.key.get_secret_value().encode(),
+        tries=wanted.tries,
+        timeout_s=wanted.timeout_s,
+        count=metrics.callback,
+    )
+
+
+def must_sign(settings: CloudSettings, keys: KeyRing) -> bool:
+    """Decide whether requests must be signed.
+
+    Raises:
+        ConfigError(CONFIG_INVALID): anybody on the network could ask, and nobody said that this is meant.
+    """
+    match settings.auth.mode:
+        case AuthMode.SIGNED:
+            return True
+        case AuthMode.OPEN:
+            return False
+        case AuthMode.AUTO:
+            if keys.has_edges or settings.is_local:
+                return keys.has_edges
+            detail = (
+                f"server.host is {settings.server.host}, and no edge has a key: make one with "
+                '`emberlink-cloud keys new EDGE`, listen on 127.0.0.1, or set auth.mode = "open"'
+            )
+            raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
+        case _:
+            assert_never(settings.auth.mode)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from edge.fuse import Verdict
+from edge.reasons import Reason
 from shared.breaker import BreakerState
 from shared.metrics import SECONDS_BUCKETS
 from shared.types import MICROS, Source
@@ -45,9 +46,10 @@ class EdgeMetrics:
             for outcome in outcomes
         }
         self._stages = {stage: stages.labels(stage) for stage in ("classify", "decide", "forward")}
-        self._decisions = Counter(
+        decisions = Counter(
             "fire_edge_decisions", "Decisions by reason.", ["reason"], registry=self.registry
         )
+        self._decisions = {reason: decisions.labels(reason.value) for reason in Reason}
         self._broken = Counter(
             "fire_edge_broken_scores",
             "Frames whose score was not a finite number.",
@@ -58,7 +60,7 @@ class EdgeMetrics:
     def observe(self, verdict: Verdict) -> None:
         """Count one verdict and its stages."""
         self._frames[self._camera(verdict.camera), verdict.source.value].inc()
-        self._decisions.labels(verdict.decision.reason.value).inc()
+        self._decisions[verdict.decision.reason].inc()
         if verdict.edge.is_broken:
             self._broken.inc()
         for stage, seconds in verdict.stages_s.items():

@@ -254,6 +254,51 @@ class ErrorCode(Enum):
         "回调地址未被允许",
         "The operator lists allowed addresses in callbacks.allowed; poll the result otherwise.",
     )
+    SIGNATURE_MISSING = ErrorRow(
+        1020,
+        "signature-missing",
+        401,
+        False,
+        "the request is not signed",
+        "请求未签名",
+        "Set cloud.edge_id and cloud.key_file on the edge; `emberlink-cloud keys new EDGE` makes a key.",
+    )
+    SIGNATURE_INVALID = ErrorRow(
+        1021,
+        "signature-invalid",
+        401,
+        False,
+        "the signature is not right",
+        "签名无效",
+        "Compare edge_id and key on both sides; a proxy between them must not change path, query or body.",
+    )
+    SIGNATURE_CLOCK = ErrorRow(
+        1022,
+        "signature-clock",
+        401,
+        False,
+        "the signature's time is too far from the server's clock",
+        "签名时间与服务器时钟相差过大",
+        "Set the clock of the box that is wrong (NTP); the detail tells by how much they differ.",
+    )
+    SIGNATURE_REPLAYED = ErrorRow(
+        1023,
+        "signature-replayed",
+        401,
+        False,
+        "the signed request was sent before",
+        "已签名的请求被重复发送",
+        "Sign every try anew; a repeated message that you did not send may be an attack.",
+    )
+    NOT_ALLOWED = ErrorRow(
+        1024,
+        "not-allowed",
+        403,
+        False,
+        "the caller may not do this",
+        "调用者无权执行此操作",
+        "The routes that change the service need a request signed by `admin` (`emberlink-cloud keys new admin`).",
+    )
 
     MODEL_NOT_READY = ErrorRow(
         2001,
@@ -345,6 +390,24 @@ class ErrorCode(Enum):
         "cloud refused the request",
         "云端拒绝了请求",
         "The detail holds the cloud's own code; it is not tried again as it is.",
+    )
+    ENGINE_UNAVAILABLE = ErrorRow(
+        3007,
+        "engine-unavailable",
+        503,
+        True,
+        "the queue before the workers cannot be reached",
+        "无法连接任务队列",
+        "Check redis.url, that Redis runs and that maxmemory-policy is noeviction.",
+    )
+    JOB_GIVEN_UP = ErrorRow(
+        3008,
+        "job-given-up",
+        500,
+        False,
+        "the picture was given up",
+        "图片已被放弃处理",
+        "Worker after worker died over this picture; the log of the workers names it.",
     )
 
     STORE_UNAVAILABLE = ErrorRow(

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 from datetime import datetime
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]
+_random = (
+    random.Random()
+)  # ids must be unique, not secret; a system call each would hand the GIL over
 _REQ_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}\Z")
 
 
 def new_id(now_at: datetime) -> str:
     """Create a ULID: 26 characters that sort by time (github.com/ulid/spec: 48-bit ms, 80 random bits)."""
-    value = int(now_at.timestamp() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
-    return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+    value = int(now_at.timestamp() * 1000) << 80 | _random.getrandbits(80)
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def is_req_id(text: object) -> bool:

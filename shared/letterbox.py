@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -75,6 +76,7 @@ def canvas_size(contract: InputContract, width_px: int, height_px: int) -> tuple
     return min(contract.sizes_px, key=lambda size: abs(math.log(size[0] / size[1]) - wanted))
 
 
+@functools.lru_cache(maxsize=256)  # cameras send one size for days
 def letterbox_for(contract: InputContract, width_px: int, height_px: int) -> Letterbox:
     """Plan how a picture of this size (pixels, ≥ 1) is fitted, centred and with its aspect kept."""
     canvas_width, canvas_height = canvas_size(contract, width_px, height_px)

@@ -21,6 +21,7 @@ _URL_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s'\"]+@", r
 _URL_SECRETS = re.compile(
     r"(?P<name>\b(?:password|passwd|pwd|pass|secret|token|api_?key)=)[^&#\s'\"]+", re.IGNORECASE
 )
+_ENCODER = json.JSONEncoder(default=str, ensure_ascii=False, separators=(",", ":"))
 _SECRET_FIELDS = re.compile(r"password|secret|token|api_?key|authorization", re.IGNORECASE)
 
 
@@ -30,6 +31,8 @@ def redact(text: str) -> str:
         return text
     return _URL_SECRETS.sub(r"\g<name>***", _URL_CREDENTIALS.sub(r"\g<scheme>***@", text))
 
+
+_PLAIN = frozenset({int, float, bool, type(None)})  # nothing in these can be a secret
 
 Line = Callable[[MutableMapping[str, Any]], str]
 """Writes the fields of one event as a line for a person."""
@@ -65,15 +68,17 @@ def configure_logs(
         logger_factory=structlog.WriteLoggerFactory(file=out),
         cache_logger_on_first_use=True,
     )
+    get_logger.cache_clear()
 
 
+@functools.lru_cache(maxsize=1)  # structlog would put a logger together for every line
 def get_logger() -> Any:
     """Give the process's logger; event names are snake_case constants, everything else is a field."""
     return structlog.get_logger()
 
 
 def _render_json(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> str:
-    return json.dumps(fields, default=str, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(fields)
 
 
 def _render_line(
@@ -93,8 +98,16 @@ def _redact_fields(
     _logger: object, _method: str, fields: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     for key, value in fields.items():
-        fields[key] = "***" if _SECRET_FIELDS.search(key) else _redact_value(value)
+        if _is_secret(key):
+            fields[key] = "***"
+        elif type(value) not in _PLAIN:
+            fields[key] = _redact_value(value)
     return fields
+
+
+@functools.lru_cache(maxsize=512)  # field names are few; values are never looked up here
+def _is_secret(key: str) -> bool:
+    return _SECRET_FIELDS.search(key) is not None
 
 
 def _redact_value(value: Any) -> Any:
@@ -102,7 +115,7 @@ def _redact_value(value: Any) -> Any:
         return redact(value)
     if isinstance(value, Mapping):
         return {
-            key: "***" if _SECRET_FIELDS.search(str(key)) else _redact_value(inner)
+            key: "***" if _is_secret(str(key)) else _redact_value(inner)
             for key, inner in value.items()
         }
     return [_redact_value(inner) for inner in value] if isinstance(value, list | tuple) else value

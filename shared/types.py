@@ -87,17 +87,19 @@ class Detection:
 class Classification:
     """Calibrated probabilities of the edge, 0…1 each; fire and smoke may both be high.
 
-    `where`: coarse boxes of what was seen, in source pixels; empty when nothing was.
+    `where`: coarse boxes of what was seen, in source pixels; empty when nothing was. `is_broken`: the model gave a
+    number that is not finite; both probabilities are one half then, maximal doubt instead of silence.
     """
 
     fire: float
     smoke: float
     where: tuple[Detection, ...] = ()
+    is_broken: bool = False
 
     @property
     def score(self) -> float:
-        """The logit of `presence`, −30…30; 0 is even. NaN when a probability is not finite."""
-        if not math.isfinite(self.presence):
+        """The logit of `presence`, −30…30; 0 is even. NaN when the model was broken."""
+        if self.is_broken:
             return math.nan
         return math.log(max(self.presence, 1e-13) / max(1.0 - self.presence, 1e-13))
 

@@ -30,8 +30,9 @@ from shared.metrics import EXPOSITION_TYPE, exposition
 _JSON = "application/json"
 _PROBLEM_JSON = "application/problem+json"
 _MAX_FORM_FIELDS = 64
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _ALWAYS_REAL = frozenset(
-    {404, 405, 413, 429, 503}
+    {401, 404, 405, 413, 429, 503}
 )  # proxies and clients act on these, also on the reference route
 
 
@@ -100,7 +101,7 @@ def create_app(
 
     @app.before_request
     def begin() -> None:
-        given = request.headers.get("X-Request-ID") or request.args.get("req_id")
+        given = request.environ.get("HTTP_X_REQUEST_ID") or request.args.get("req_id")
         g.req_id = given if given is not None and is_req_id(given) else new_id(clock.now_at())
 
     @app.errorhandler(FireError)
@@ -128,7 +129,7 @@ def json_response(
 ) -> Response:
     """Write a JSON answer; NaN would be our own mistake and raises."""
     # A lone surrogate in a caller's text cannot be written as UTF-8; it must not turn an answer into a 500.
-    encoded = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    encoded = _ENCODER.encode(body).encode("utf-8", "replace")
     response = Response(encoded, status=status, content_type=content_type)
     response.headers["X-Request-ID"] = g.req_id
     return response
@@ -152,6 +153,8 @@ def error_response(
     response = json_response(
         {**body, "status": status}, status, _PROBLEM_JSON if wants_problem else _JSON
     )
+    if status == 401:
+        response.headers["WWW-Authenticate"] = 'Signature realm="emberlink"'
     if row.http_status in (429, 503) or error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after_s or 1)))
     return response
@@ -203,7 +206,7 @@ def read_posted(limits: LimitsSection, *, several: bool = False) -> Posted:
     query = request.args.to_dict()
     query.pop("joint", None)
     if arguments.is_picture_type(media_type):
-        body = request.get_data(cache=False)
+        body = _read_body()
         if not body:
             raise RequestError(
                 ErrorCode.REQUEST_FIELD_MISSING, "the body is empty, expected a picture"
@@ -215,6 +218,25 @@ def read_posted(limits: LimitsSection, *, several: bool = False) -> Posted:
         return _read_json(limits, query, several=several)
     detail = f"got {media_type or 'none'}"
     raise RequestError(ErrorCode.REQUEST_CONTENT_TYPE, detail)
+
+
+def _read_body() -> bytes:
+    """Read the whole body, in one piece where the server has it complete; werkzeug would copy it in pieces of 64 kB."""
+    kept: bytes | None = g.get("body")
+    if kept is not None:
+        return kept
+    length, limit = request.content_length, request.max_content_length
+    is_complete = request.environ.get("wsgi.input_terminated", False)
+    if is_complete and length is not None and limit is not None and length <= limit:
+        return bytes(request.input_stream.read())
+    return request.get_data(cache=False)
+
+
+def keep_body() -> bytes:
+    """Read the body before anybody else does, for its signature; what parses it later gets the same bytes."""
+    body: bytes = request.get_data()
+    g.body = body
+    return body
 
 
 def _read_json(limits: LimitsSection, query: Mapping[str, str], *, several: bool) -> Posted:

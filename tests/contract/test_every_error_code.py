@@ -35,7 +35,7 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.frames import picture
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.raw_http import raw_call
-from tests.helpers.services import running_cloud
+from tests.helpers.services import running_cloud, taken_place
 from tests.helpers.signing import SignedBy
 from tests.helpers.stand_in_clouds import answers, dead_url, hangs, stand_in_cloud
 from tests.helpers.tiny_models import write_classifier, write_detector
@@ -115,7 +115,7 @@ def _rate_limited(_world: World) -> int:
 
 def _unavailable(world: World) -> int:
     with running_cloud(world.tmp_path / "c", world.models) as cloud:
-        cloud.service._engine.stop(1.0)
+        cloud.service.house._session.stop(1.0)
         return cloud.show("/infer", fire_jpeg()).json()["err_no"]
 
 
@@ -132,12 +132,12 @@ def _key_reused(world: World) -> int:
 
 def _key_running(world: World) -> int:
     asked = fingerprint("/infer", [fire_jpeg()], {})
-    world.pair.cloud.service._answers.begin("", "running", asked)
+    world.pair.cloud.service.house.answers.begin("", "running", asked)
     return world.pair.cloud.show("/infer", fire_jpeg(), Idempotency_Key="running").json()["err_no"]
 
 
 def _result_expired(world: World) -> int:
-    jobs = world.pair.cloud.service._jobs
+    jobs = world.pair.cloud.service.house.jobs
     jobs.add("", "old")
     jobs.finish("old", Answer.of(None))
     entry = jobs._finished["old"]
@@ -172,7 +172,7 @@ def _replayed(world: World) -> int:
 
 def _model_not_ready(world: World) -> int:
     with running_cloud(world.tmp_path / "c", world.models) as cloud:
-        cloud.service._detector = None
+        cloud.service.house._trouble = "no model"
         return cloud.show("/infer", fire_jpeg()).json()["err_no"]
 
 
@@ -209,7 +209,7 @@ def _stand_in(answer: Any) -> Callable[[World], int]:
 def _overloaded(world: World) -> int:
     with (
         running_cloud(world.tmp_path / "c", world.models, engine={"places": 1}) as cloud,
-        cloud.service._admission.place(),
+        taken_place(cloud),
     ):
         return cloud.show("/infer", fire_jpeg()).json()["err_no"]
 

@@ -53,6 +53,7 @@ def test_malformed_http_gets_the_envelope_and_a_status_of_the_caller_s_fault(pai
     assert answer.headers["content-type"] == "application/json"
     assert {"req_id", "err_no", "err_msg", "result", "type", "status"} <= answer.json().keys()
     assert answer.json()["status"] == answer.status
+    assert answer.json()["req_id"] == answer.headers["x-request-id"]
     assert 400 <= answer.status < 500 or answer.status == 501
     assert answer.json()["err_no"] != 9002
 

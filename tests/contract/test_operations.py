@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.helpers.pictures import fire_jpeg, unsure_jpeg
-from tests.helpers.services import running_cloud, running_edge
+from tests.helpers.services import running_cloud, running_edge, taken_place
 from tests.helpers.stand_in_clouds import dead_url
 
 _BOTH = pytest.mark.parametrize("service", ["edge", "cloud"])
@@ -72,7 +72,7 @@ def test_a_ledger_that_cannot_be_written_degrades_the_edge(tmp_path, models):
 
 def test_a_cloud_without_its_model_is_not_ready_and_says_when_to_ask_again(tmp_path, models):
     with running_cloud(tmp_path, models) as cloud:
-        cloud.service._detector = None
+        cloud.service.house._trouble = "no model"
         answer = cloud.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "not_ready")
     assert answer.headers["Retry-After"]
@@ -156,12 +156,8 @@ def test_each_posted_frame_is_counted_once_by_its_outcome(tmp_path, models, outc
     assert counted == {f'fire_edge_frames_total{{camera="http",outcome="{outcome}"}}': 1.0}
 
 
-def _held_cloud(cloud):
-    return cloud.service._admission.place()
-
-
 def test_a_full_cloud_says_when_to_come_back(tmp_path, models):
-    with running_cloud(tmp_path, models, engine={"places": 1}) as cloud, _held_cloud(cloud):
+    with running_cloud(tmp_path, models, engine={"places": 1}) as cloud, taken_place(cloud):
         answer = cloud.show("/infer", fire_jpeg())
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from tests.helpers.pictures import fire_jpeg
-from tests.helpers.services import running_cloud
+from tests.helpers.services import running_cloud, taken_place
 
 _FIRE_BASE64 = base64.b64encode(fire_jpeg()).decode()
 
@@ -74,7 +74,7 @@ def test_too_large_a_picture_keeps_its_real_status(pair):
 def test_a_full_house_keeps_its_real_status(tmp_path, models):
     with (
         running_cloud(tmp_path, models, engine={"places": 1}) as cloud,
-        cloud.service._admission.place(),
+        taken_place(cloud),
     ):
         answer = cloud.post("/fire_detector", json={"image": _FIRE_BASE64})
     assert (answer.status_code, answer.json()["err_no"]) == (503, 3004)

@@ -38,6 +38,10 @@ class MemoryCharges:
         """Sum a day."""
         return sum(c.cost_micros for c in self.open.values() if c.day == day)
 
+    def spent_micros_of_month(self, month: str) -> int:
+        """Sum a month."""
+        return sum(c.cost_micros for c in self.open.values() if c.day.startswith(month))
+
     def spent_by_camera(self, day: str) -> dict[str | None, int]:
         """Sum a day by camera."""
         sums: dict[str | None, int] = {}

@@ -32,11 +32,11 @@ class HeldModel:
 @contextmanager
 def held_model(cloud: Running) -> Iterator[HeldModel]:
     """Hold a running cloud's model until `go_on` is set or the block ends."""
-    engine = cloud.service._engine
-    held = HeldModel(engine._run_batch)
-    engine._run_batch = held
+    detector = cloud.service.house.slot.current
+    held = HeldModel(detector.run_batch)
+    detector.run_batch = held
     try:
         yield held
     finally:
         held.go_on.set()
-        engine._run_batch = held._run_batch
+        del detector.run_batch

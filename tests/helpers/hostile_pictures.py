@@ -27,11 +27,11 @@ def png_file(
 
 
 def png_bomb(side_px: int) -> bytes:
-    """Build a square, one-coloured PNG: a few hundred kB that unpack to gigabytes."""
+    """Build a square PNG of one bit a pixel: some 50 kB that unpack to more than a gigabyte of colours."""
     packer = zlib.compressobj(9)
-    row = b"\0" * (1 + 3 * side_px)
+    row = b"\0" * (1 + (side_px + 7) // 8)
     idat = b"".join(packer.compress(row) for _ in range(side_px)) + packer.flush()
-    return png_file(side_px, side_px, idat)
+    return png_file(side_px, side_px, idat, bits=1, colour=0)
 
 
 def lying_jpeg(width_px: int, height_px: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,13 @@ def cloud_settings(state: Path, models: Path, /, **sections: Any) -> CloudSettin
 
 @contextmanager
 def running_edge(
-    state: Path, models: Path, cloud_url: str = "", /, *, clock: Clock | None = None, **sections: Any
+    state: Path,
+    models: Path,
+    cloud_url: str = "",
+    /,
+    *,
+    clock: Clock | None = None,
+    **sections: Any,
 ) -> Iterator[Running]:
     """Run an edge service for the length of a block."""
     service = EdgeService(edge_settings(state, models, cloud_url, **sections), clock)
@@ -105,6 +111,12 @@ def running_cloud(
         finally:
             session.close()
             service.stop()
+
+
+def taken_place(cloud: Running) -> AbstractContextManager[None]:
+    """Take one of a running cloud's places; with `engine.places = 1` the house is full."""
+    place: AbstractContextManager[None] = cloud.service.house.admission.place()
+    return place
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -213,9 +213,7 @@ HOSTILE: Mapping[str, Answer] = {
     "null": answers(raw=b"null"),
     "no_result": answers({"err_no": 0}),
     "error_in_a_200": answers({**good_answer(), "err_no": 2002}),
-    "gzip": answers(
-        raw=gzip.compress(json.dumps(good_answer()).encode()), Content_Encoding="gzip"
-    ),
+    "gzip": answers(raw=gzip.compress(json.dumps(good_answer()).encode()), Content_Encoding="gzip"),
     "redirect": answers(raw=b"", status=302, Location="http://127.0.0.1:1/infer"),
     "no_content": answers(raw=b"", status=204),
     "not_found": answers({"err_no": 404}, status=404),

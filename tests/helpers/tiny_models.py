@@ -24,7 +24,9 @@ def write_classifier(
     models_dir: Path, *, version: str = "0.1.0", fire_bias: float = _FIRE_BIAS
 ) -> Path:
     """Write the artifact `edge-classifier`; returns its folder. A bias of NaN makes every run fail."""
-    weights = np.array([[_GAIN, 0.0], [0.0, 0.0], [-_GAIN, 0.0]], np.float32)  # RGB in, scaled to 0…1
+    weights = np.array(
+        [[_GAIN, 0.0], [0.0, 0.0], [-_GAIN, 0.0]], np.float32
+    )  # RGB in, scaled to 0…1
     bias = np.array([fire_bias, _SMOKE_LOGIT], np.float32)
     nodes = [
         helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
@@ -32,13 +34,17 @@ def write_classifier(
         helper.make_node("Gemm", ["flat", "weights", "bias"], ["logits"]),
     ]
     model = _model(nodes, {"weights": weights, "bias": bias}, {"logits": ["n", 2]})
-    return _write(models_dir / "edge-classifier" / version, model, kind="classifier", outputs=["logits"])
+    return _write(
+        models_dir / "edge-classifier" / version, model, kind="classifier", outputs=["logits"]
+    )
 
 
-def write_detector(models_dir: Path, *, version: str = "0.1.0") -> Path:
+def write_detector(
+    models_dir: Path, *, version: str = "0.1.0", fire_bias: float = _FIRE_BIAS
+) -> Path:
     """Write the artifact `cloud-detector`; returns its folder."""
     weights = np.array([[_GAIN, 0.0], [0.0, 0.0], [-_GAIN, 0.0]], np.float32)
-    bias = np.array([_FIRE_BIAS, _SMOKE_LOGIT], np.float32)
+    bias = np.array([fire_bias, _SMOKE_LOGIT], np.float32)
     boxes = np.array([[[0.0, 0.0, 64.0, 64.0]]], np.float32)
     nodes = [
         helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
@@ -60,7 +66,9 @@ def write_detector(models_dir: Path, *, version: str = "0.1.0") -> Path:
         "one_box": boxes,
     }
     model = _model(nodes, constants, {"scores": ["n", 1, 2], "boxes": ["n", 1, 4]})
-    return _write(models_dir / "cloud-detector" / version, model, kind="detector", outputs=["scores", "boxes"])
+    return _write(
+        models_dir / "cloud-detector" / version, model, kind="detector", outputs=["scores", "boxes"]
+    )
 
 
 def _model(nodes: list[Any], constants: dict[str, Any], outputs: dict[str, list[Any]]) -> bytes:
@@ -90,7 +98,7 @@ def _write(folder: Path, model: bytes, *, kind: str, outputs: list[str]) -> Path
         "kind": kind,
         "created_at": "2026-01-01T00:00:00Z",
         "labels": ["fire", "smoke"],
-        "files": {variant: entry for variant in variants},
+        "files": dict.fromkeys(variants, entry),
         "default_variant": variants[0],
         "input": {
             "name": "image",
@@ -101,7 +109,9 @@ def _write(folder: Path, model: bytes, *, kind: str, outputs: list[str]) -> Path
             "pad_value": 114,
         },
         "outputs": outputs,
-        "calibration": {v: {"fire": platt, "smoke": platt} for v in variants} if is_classifier else {},
+        "calibration": {v: {"fire": platt, "smoke": platt} for v in variants}
+        if is_classifier
+        else {},
         "thresholds": {"fire": 0.5, "smoke": 0.5},
         "nms_iou": None if is_classifier else 0.6,
         "training": {},

@@ -54,7 +54,7 @@ def test_a_full_house_refuses_before_a_body_is_even_looked_at(tmp_path: Path, mo
     with running_cloud(tmp_path, models, engine={"places": 2}) as cloud, held_model(cloud) as model:
         answers: list[requests.Response] = []
         threads = _posting(cloud, 2, answers)
-        _wait_for(lambda: cloud.service._admission.taken == 2)
+        _wait_for(lambda: cloud.service.house.admission.taken == 2)
         refused = cloud.show("/infer", b"this would be a 400")
         assert (refused.status_code, refused.json()["err_no"]) == (503, 3004)
         assert int(refused.headers["Retry-After"]) >= 1
@@ -71,7 +71,7 @@ def test_a_kept_answer_is_given_however_full_the_house_is(tmp_path: Path, models
         with held_model(cloud) as model:
             answers: list[requests.Response] = []
             threads = _posting(cloud, 1, answers)
-            _wait_for(lambda: cloud.service._admission.taken == 1)
+            _wait_for(lambda: cloud.service.house.admission.taken == 1)
             again = cloud.show("/infer", fire_jpeg(), Idempotency_Key="k1")
             assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
             model.go_on.set()
@@ -84,7 +84,7 @@ def test_a_stopping_service_finishes_what_is_in_and_refuses_what_comes(
     with running_cloud(tmp_path, models) as cloud, held_model(cloud) as model:
         answers: list[requests.Response] = []
         threads = _posting(cloud, 4, answers)
-        _wait_for(lambda: cloud.service._admission.taken == 4)
+        _wait_for(lambda: cloud.service.house.admission.taken == 4)
         stopping = threading.Thread(target=cloud.service.stop)
         stopping.start()
         _wait_for(lambda: cloud.get("/readyz").status_code == 503)
@@ -110,7 +110,7 @@ def test_a_stop_does_not_wait_longer_than_it_was_told(tmp_path: Path, models: Pa
 
         thread = threading.Thread(target=ask)
         thread.start()
-        _wait_for(lambda: cloud.service._admission.taken == 1)
+        _wait_for(lambda: cloud.service.house.admission.taken == 1)
         started_s = time.monotonic()
         cloud.service.stop()
         assert time.monotonic() - started_s < 3.0

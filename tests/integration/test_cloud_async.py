@@ -261,7 +261,7 @@ def test_a_poison_picture_in_a_batch_of_eight_costs_one_error(cloud):
     from shared.error_code import ErrorCode
     from shared.errors import ModelError
 
-    detector = cloud.service._detector
+    detector = cloud.service.house.slot.current
     real = detector.run_batch
 
     def poisoned(tensors: Any) -> Any:

@@ -173,7 +173,7 @@ def test_no_request_fails_while_models_change_under_load(world):
 
 
 def test_the_old_models_memory_is_given_back(world):
-    old = weakref.ref(world.cloud.service._detector)
+    old = weakref.ref(world.cloud.service.house.slot.current)
     write_detector(world.folder, version="0.2.0", fire_bias=-3.5)
     world.reload()
     world.version()

@@ -49,6 +49,8 @@ _TABLE = [
     (3004, "cloud-overloaded", 503, True),
     (3005, "deadline-missed", 504, True),
     (3006, "cloud-refused", 502, False),
+    (3007, "engine-unavailable", 503, True),
+    (3008, "job-given-up", 500, False),
     (4001, "store-unavailable", 503, True),
     (4002, "store-schema", 500, False),
     (5001, "camera-unavailable", 503, True),

@@ -25,6 +25,7 @@ from models.training_run import (  # noqa: E402
     MovingAverage,
     cosine_rate,
     load_checkpoint,
+    log_epoch,
     optimiser_for,
     save_checkpoint,
 )
@@ -204,3 +205,11 @@ def test_a_resumed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert resumed.steps_done == 2
     for name, value in whole.average.state.items():
         torch.testing.assert_close(resumed.average.state[name], value)
+
+
+def test_an_epoch_without_validation_leaves_its_columns_empty(tmp_path: Path) -> None:
+    log_epoch(tmp_path, {"epoch": 1, "loss": 2.0, "auc": 0.5, "seconds": 1.0})
+    log_epoch(tmp_path, {"epoch": 2, "loss": 1.5, "seconds": 1.0})
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert lines == ["epoch,loss,auc,seconds", "1,2,0.5,1", "2,1.5,,1"]
+    assert (tmp_path / "curves.png").stat().st_size > 0

@@ -1,0 +1,222 @@
+"""One request, one answer, however often it is sent: the Idempotency-Key. Ring: domain.
+
+A key belongs to one caller, one route and one body. The first request with it does the work; the same request later
+gets the kept answer. A refusal that may be retried frees the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cloud.answer import Answer
+from shared.clock import Clock
+from shared.error_code import ErrorCode
+from shared.errors import FireError, RequestError
+
+_KEY = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
+_COME_BACK_S = 1.0
+
+
+def read_key(header: str | None) -> str | None:
+    """Read `Idempotency-Key`, with or without quotes around it; None when it was not sent.
+
+    Raises:
+        RequestError(REQUEST_FIELD_INVALID): not 1…128 of `A-Za-z0-9._:-`.
+    """
+    if header is None:
+        return None
+    key = header[1:-1] if len(header) > 2 and header[0] == header[-1] == '"' else header
+    if not _KEY.match(key):
+        detail = f"Idempotency-Key must be 1…128 of A-Za-z0-9._:-, got {header[:40]!r}"
+        raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, detail)
+    return key
+
+
+def fingerprint(route: str, pictures: Sequence[bytes], fields: Mapping[str, Any]) -> str:
+    """Name a request by what it asks: route, pictures and fields, but not its `req_id` (0.1 ms for 150 kB)."""
+    asked = {name: value for name, value in fields.items() if name != "req_id"}
+    seen = hashlib.sha256(json.dumps([route, asked], sort_keys=True).encode())
+    for picture in pictures:
+        seen.update(len(picture).to_bytes(8, "big"))
+        seen.update(picture)
+    return seen.hexdigest()
+
+
+class AnswerBook(Protocol):
+    """Where answers are kept by caller and key; safe for use by many threads."""
+
+    def begin(self, owner: str, key: str, asked: str) -> Answer | None:
+        """Claim a key for the request with the fingerprint `asked`.
+
+        Returns:
+            None: the key is claimed, do the work, then `keep` or `release`; otherwise the answer that was kept.
+
+        Raises:
+            RequestError(IDEMPOTENCY_KEY_REUSED): the key belongs to another request.
+            FireError(IDEMPOTENCY_RUNNING): the first request with it has no answer yet.
+        """
+        ...
+
+    def keep(self, owner: str, key: str, answer: Answer) -> None:
+        """Keep the answer of a claimed key; nothing happens when the key was released or forgotten."""
+        ...
+
+    def release(self, owner: str, key: str) -> None:
+        """Free a claimed key: the request was refused and may be sent again."""
+        ...
+
+    def look(self, owner: str, key: str) -> Kept | None:
+        """Find what is known of a key; None: nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """One key: the request it belongs to, and its answer once there is one."""
+
+    asked: str
+    answer: Answer | None
+    until_mono_s: float
+
+
+class MemoryAnswers:
+    """Answers of one process, for `ttl_s`; above `max_kept` the oldest are forgotten early."""
+
+    def __init__(self, clock: Clock, *, ttl_s: float, max_kept: int) -> None:
+        """Start empty."""
+        self._clock = clock
+        self._ttl_s = ttl_s
+        self._max_kept = max_kept
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, str], Kept] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Tell how many keys are known."""
+        with self._lock:
+            self._sweep()
+            return len(self._kept)
+
+    def begin(self, owner: str, key: str, asked: str) -> Answer | None:
+        """Claim a key, see `AnswerBook.begin`."""
+        with self._lock:
+            self._sweep()
+            known = self._kept.get((owner, key))
+            if known is None:
+                self._put(owner, key, asked, None)
+                return None
+        return answer_for(known, asked)
+
+    def keep(self, owner: str, key: str, answer: Answer) -> None:
+        """Keep the answer of a claimed key."""
+        with self._lock:
+            known = self._kept.get((owner, key))
+            if known is not None:
+                self._put(owner, key, known.asked, answer)
+
+    def release(self, owner: str, key: str) -> None:
+        """Free a claimed key."""
+        with self._lock:
+            known = self._kept.get((owner, key))
+            if known is not None and known.answer is None:
+                del self._kept[owner, key]
+
+    def look(self, owner: str, key: str) -> Kept | None:
+        """Find what is known of a key."""
+        with self._lock:
+            self._sweep()
+            return self._kept.get((owner, key))
+
+    def _put(self, owner: str, key: str, asked: str, answer: Answer | None) -> None:
+        until_mono_s = self._clock.mono_s() + self._ttl_s
+        self._kept[owner, key] = Kept(asked=asked, answer=answer, until_mono_s=until_mono_s)
+        self._kept.move_to_end((owner, key))
+        while len(self._kept) > self._max_kept:
+            self._kept.popitem(last=False)
+
+    def _sweep(self) -> None:
+        now_mono_s = self._clock.mono_s()
+        while self._kept and next(iter(self._kept.values())).until_mono_s <= now_mono_s:
+            self._kept.popitem(last=False)
+
+
+def answer_for(known: Kept, asked: str) -> Answer:
+    """Answer a request whose key is known.
+
+    Raises:
+        RequestError(IDEMPOTENCY_KEY_REUSED), FireError(IDEMPOTENCY_RUNNING): see `AnswerBook.begin`.
+    """
+    if known.asked != asked:
+        detail = "the key was sent before with another body or to another route"
+        raise RequestError(ErrorCode.IDEMPOTENCY_KEY_REUSED, detail)
+    if known.answer is None:
+        detail = "the first request with this key has no answer yet"
+        raise FireError(ErrorCode.IDEMPOTENCY_RUNNING, detail, retry_after_s=_COME_BACK_S)
+    return known.answer
+
+
+class Claim:
+    """A claimed key, to be settled once by whoever does the work."""
+
+    def __init__(self, book: AnswerBook, owner: str, key: str) -> None:
+        """Name the claim."""
+        self._book = book
+        self.owner = owner
+        self.key = key
+
+    def settle(self, answer: Answer) -> None:
+        """Keep the answer, or free the key when another try may end better."""
+        if answer.error is not None and answer.error.row.retryable:
+            self._book.release(self.owner, self.key)
+        else:
+            self._book.keep(self.owner, self.key, answer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """An answer, and whether it had been kept from an earlier request."""
+
+    answer: Answer
+    is_replayed: bool
+
+
+def answer_once(
+    book: AnswerBook, owner: str, key: str, asked: str, work: Callable[[Claim], Answer]
+) -> Once:
+    """Do the work of a request once, and give its kept answer afterwards.
+
+    Args:
+        book: where answers are kept.
+        owner: who asks.
+        key: the caller's key.
+        asked: fingerprint of the request.
+        work: does it; when it raises CLOUD_TIMEOUT the model is still at work, and it settles the claim later.
+
+    Raises:
+        RequestError(IDEMPOTENCY_KEY_REUSED), FireError(IDEMPOTENCY_RUNNING): see `AnswerBook.begin`.
+        whatever `work` raises.
+    """
+    kept = book.begin(owner, key, asked)
+    if kept is not None:
+        return Once(answer=kept, is_replayed=True)
+    claim = Claim(book, owner, key)
+    is_settled = False
+    try:
+        answer = work(claim)
+        claim.settle(answer)
+        is_settled = True
+    except FireError as err:
+        if err.code is not ErrorCode.CLOUD_TIMEOUT:
+            claim.settle(Answer.of_error(err))
+        is_settled = True
+        raise
+    finally:
+        if not is_settled:
+            book.release(owner, key)
+    return Once(answer=answer, is_replayed=False)

@@ -1,0 +1,143 @@
+"""The routes that answer later: submit, fetch, cancel. Ring: rim."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from flask import Flask, Response, g, request
+
+from cloud.answer import Answer
+from cloud.callbacks import check_callback
+from cloud.config import CloudSettings
+from cloud.idempotency import AnswerBook, Claim, fingerprint, read_key
+from cloud.jobs import Job, JobBook, JobState
+from cloud.routes import Door, lane, once, owner, say
+from shared import arguments, web
+from shared.deadline import Deadline
+from shared.error_code import ErrorCode
+from shared.errors import FireError, RequestError
+from shared.imaging import read_picture
+from shared.types import Picture
+
+_POLL_S = "1"
+
+
+class Submitter(Door, Protocol):
+    """The service, as these routes see it. Every call may raise FireError."""
+
+    def submit(
+        self, picture: Picture, deadline: Deadline, *, owner: str, callback_url: str | None
+    ) -> str:
+        """Accept a job; returns its id."""
+        ...
+
+    def job_deadline_in(self, milliseconds: int | None) -> Deadline:
+        """Set a job's deadline, the default one for None."""
+        ...
+
+
+def add_job_routes(
+    app: Flask,
+    submitter: Submitter,
+    jobs: JobBook,
+    answers: AnswerBook,
+    settings: CloudSettings,
+) -> None:
+    """Add `/infer/async` and `/infer/result/<id>`."""
+    limits = settings.limits
+
+    @app.post("/infer/async")
+    def infer_async() -> Response:
+        deadline = submitter.job_deadline_in(
+            arguments.parse_deadline_ms(request.headers.get("X-Request-Deadline-Ms"))
+        )
+        key = read_key(request.headers.get("Idempotency-Key"))
+        submitter.knock(lane(), needs_place=False)
+        posted = web.read_posted(limits)
+        web.take_req_id(posted.fields)
+        fields = dict(posted.fields)
+        callback_url = _callback(fields.pop("callback_url", None))
+        arguments.parse_fields(fields)
+
+        def work(_claim: Claim | None) -> Answer:
+            picture = read_picture(posted.pictures[0], limits.image_limits())
+            job_id = submitter.submit(picture, deadline, owner=owner(), callback_url=callback_url)
+            return Answer.of({"request_id": job_id, "status": "submitted"})
+
+        if key is None:
+            return _accepted(work(None).result())
+        asked = fingerprint(request.path, posted.pictures, posted.fields)
+        return _accepted(once(answers, key, asked, work))
+
+    @app.get("/infer/result/<job_id>")
+    def result(job_id: str) -> Response:
+        job = jobs.look(owner(), job_id)
+        return _job_answer(job) if job else _kept_answer(job_id)
+
+    @app.delete("/infer/result/<job_id>")
+    def cancel(job_id: str) -> Response:
+        job = jobs.remove(owner(), job_id)
+        if job is None:
+            raise _unknown(job_id)
+        return web.success({"request_id": job_id, "was": job.state.value})
+
+    def _callback(url: Any) -> str | None:
+        if url is None:
+            return None
+        if not isinstance(url, str):
+            raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, "callback_url must be a string")
+        return check_callback(url, settings.callbacks.allowed)
+
+    def _kept_answer(key: str) -> Response:
+        """Give the kept answer of a request by its Idempotency-Key, for a caller who did not wait for it."""
+        kept = answers.look(owner(), key)
+        if kept is None:
+            raise _unknown(key)
+        if kept.answer is None:
+            return _pending(key, JobState.RUNNING, 0)
+        value = kept.answer.result()
+        if isinstance(value, dict) and value.get("status") == "submitted":
+            job = jobs.look(owner(), value["request_id"])
+            if job is None:
+                raise _unknown(key)
+            return _job_answer(job)
+        return say(value, request_id=key, status=JobState.DONE.value)
+
+
+def _accepted(value: dict[str, str]) -> Response:
+    body = arguments.envelope(g.req_id, None, **value)
+    response = web.json_response(body, 202)
+    response.headers["Location"] = f"/infer/result/{value['request_id']}"
+    return response
+
+
+def _job_answer(job: Job) -> Response:
+    match job.state:
+        case JobState.QUEUED | JobState.RUNNING:
+            return _pending(job.job_id, job.state, job.position)
+        case JobState.EXPIRED:
+            raise RequestError(ErrorCode.RESULT_EXPIRED, f"{job.job_id} was kept for its time")
+        case JobState.DONE | JobState.FAILED:
+            return _finished(job)
+
+
+def _finished(job: Job) -> Response:
+    answer = job.answer or Answer()
+    try:
+        value = answer.result()
+    except FireError as err:
+        response = web.error_response(err, status=500)
+        response.headers["X-Job-State"] = JobState.FAILED.value
+        return response
+    return say(value, request_id=job.job_id, status=JobState.DONE.value)
+
+
+def _pending(job_id: str, state: JobState, position: int) -> Response:
+    result = {"state": state.value, "position": position}
+    response = say(result, 202, request_id=job_id, status=state.value)
+    response.headers["Retry-After"] = _POLL_S
+    return response
+
+
+def _unknown(job_id: str) -> FireError:
+    return RequestError(ErrorCode.RESULT_UNKNOWN, f"{job_id[:64]!r} is not known here")

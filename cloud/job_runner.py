@@ -1,0 +1,151 @@
+"""Runs jobs beside the callers who wait: a bounded queue and a few threads. Ring: adapter.
+
+Jobs go through the same decoder and session as everything else; at most `runners` of them are there at once, so that
+callers who wait are not held up by a long queue of jobs.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cloud.answer import Answer
+from cloud.jobs import MemoryJobs
+from shared.deadline import Deadline
+from shared.error_code import ErrorCode
+from shared.errors import FireError
+from shared.logs import get_logger
+from shared.types import Picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One picture that somebody wants to know about later."""
+
+    job_id: str
+    owner: str
+    picture: Picture
+    deadline: Deadline
+    callback_url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerSettings:
+    """Bounds of the queue."""
+
+    runners: int
+    max_waiting: int
+    max_waiting_bytes: int
+
+
+class JobRunner:
+    """Owns the threads. A full queue refuses the newest job."""
+
+    def __init__(
+        self,
+        book: MemoryJobs,
+        infer: Callable[[Picture, Deadline], dict[str, Any]],
+        on_finished: Callable[[Order, Answer], None],
+        settings: RunnerSettings,
+    ) -> None:
+        """Start the threads.
+
+        Args:
+            book: where states and results are kept.
+            infer: gives the result of one picture or raises FireError.
+            on_finished: told every kept answer.
+            settings: bounds.
+        """
+        self._book = book
+        self._infer = infer
+        self._on_finished = on_finished
+        self._settings = settings
+        self._queue: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._is_stopping = False
+        self._gap_s = 0.1
+        self._threads = [
+            threading.Thread(target=self._work, name=f"job-{n}", daemon=True)
+            for n in range(settings.runners)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, order: Order) -> None:
+        """Queue one job.
+
+        Raises:
+            FireError(CLOUD_OVERLOADED): too many jobs or bytes wait; carries Retry-After.
+            FireError(HTTP_UNAVAILABLE): the service is stopping.
+        """
+        size = len(order.picture.encoded)
+        limits = self._settings
+        with self._lock:
+            if self._is_stopping:
+                raise FireError(ErrorCode.HTTP_UNAVAILABLE, "the service is stopping")
+            is_full = self._waiting >= limits.max_waiting
+            if is_full or self._waiting_bytes + size > limits.max_waiting_bytes:
+                raise self._full()
+            self._waiting += 1
+            self._waiting_bytes += size
+            self._book.add(order.owner, order.job_id)
+            self._queue.put(order)
+
+    def waiting(self) -> int:
+        """Tell how many jobs wait."""
+        return self._waiting
+
+    def stop(self, timeout: Deadline) -> None:
+        """Finish what is queued; what is left at the deadline fails and its creator is told so."""
+        with self._lock:
+            self._is_stopping = True
+            for _ in self._threads:
+                self._queue.put(None)
+        for thread in self._threads:
+            thread.join(timeout.remaining_s())
+        stopped = FireError(
+            ErrorCode.HTTP_UNAVAILABLE, "the service stopped before this picture's turn"
+        )
+        while not self._queue.empty():
+            order = self._queue.get_nowait()
+            if order is not None:
+                self._finish(order, Answer.of_error(stopped))
+
+    def _full(self) -> FireError:
+        detail = f"{self._waiting} of {self._settings.max_waiting} jobs wait, {self._waiting_bytes} bytes"
+        wait_s = min(60.0, max(1.0, self._waiting * self._gap_s / 2))
+        return FireError(ErrorCode.CLOUD_OVERLOADED, detail, retry_after_s=wait_s)
+
+    def _work(self) -> None:
+        while (order := self._queue.get()) is not None:
+            with self._lock:
+                self._waiting -= 1
+                self._waiting_bytes -= len(order.picture.encoded)
+            if not self._book.start(order.job_id):
+                continue
+            started_mono_s = order.deadline.clock.mono_s()
+            self._finish(order, self._answer(order))
+            took_s = order.deadline.clock.mono_s() - started_mono_s
+            with self._lock:
+                self._gap_s += 0.1 * (took_s / self._settings.runners - self._gap_s)
+
+    def _answer(self, order: Order) -> Answer:
+        try:
+            if order.deadline.has_passed():
+                detail = "the job waited past its deadline and was not run"
+                raise FireError(ErrorCode.DEADLINE_MISSED, detail)
+            return Answer.of(self._infer(order.picture, order.deadline))
+        except FireError as err:
+            return Answer.of_error(err)
+        except Exception as err:  # thread top: one job must not end the others
+            get_logger().error("job_failed", job_id=order.job_id, exc_info=err)
+            return Answer.of_error(FireError(ErrorCode.INTERNAL, "see the log under this job's id"))
+
+    def _finish(self, order: Order, answer: Answer) -> None:
+        if self._book.finish(order.job_id, answer):
+            self._on_finished(order, answer)

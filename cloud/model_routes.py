@@ -1,0 +1,43 @@
+"""The routes about the model itself: which one runs, and taking a newer one. Ring: rim."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from flask import Flask, Response
+
+from cloud.engine import Reloaded
+from cloud.gate import allow_admin_only
+from shared import web
+
+
+class Models(Protocol):
+    """The service, as these routes see it. Every call may raise FireError."""
+
+    def models(self) -> list[dict[str, Any]]:
+        """Tell what runs."""
+        ...
+
+    def reload(self) -> Reloaded:
+        """Take the newest version."""
+        ...
+
+
+def add_model_routes(app: Flask, service: Models) -> None:
+    """Add `/models` and `/models/reload`."""
+
+    @app.get("/models")
+    def models() -> Response:
+        return web.success({"models": service.models()})
+
+    @app.post("/models/reload")
+    def reload() -> Response:
+        allow_admin_only()
+        done = service.reload()
+        return web.success(
+            {
+                "changed": done.is_changed,
+                "model": done.model.as_dict(),
+                "before": done.before.as_dict() if done.before else None,
+            }
+        )

@@ -1,0 +1,235 @@
+"""A front end without a model: pictures go through Redis to workers anywhere. Ring: adapter.
+
+The bound holds over all front ends, since room and entry are one script. While Redis is away a front end that has the
+model itself answers alone, the others say 503.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cloud.admission import Admission
+from cloud.answer import Answer
+from cloud.engine import Inspected, Reloaded
+from cloud.idempotency import Claim
+from cloud.local_house import LocalHouse
+from cloud.redis_link import RedisAnswers, RedisJobs, RedisLink, RedisNonces
+from shared.auth import MemoryNonces
+from shared.clock import Clock
+from shared.deadline import Deadline
+from shared.error_code import ErrorCode
+from shared.errors import FireError, ModelError
+from shared.types import Picture
+
+_LONGEST_BLOCK_S = 1.0  # below the socket's timeout; a caller's whole wait is made of such pieces
+_SPARE_LIFE_S = 60
+_DRAIN_POLL_S = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontSettings:
+    """Bounds over all front ends."""
+
+    places: int
+    max_waiting: int
+    ttl_s: float
+
+
+class RedisHouse:
+    """The front end's side, see `cloud.engine.House`."""
+
+    def __init__(
+        self,
+        settings: FrontSettings,
+        link: RedisLink,
+        clock: Clock,
+        fallback: LocalHouse | None,
+    ) -> None:
+        """Keep what it works with; `fallback` answers while Redis is away."""
+        self._settings = settings
+        self._link = link
+        self._clock = clock
+        self._fallback = fallback
+        self._trouble: str | None = "the service is starting"
+        self.admission = Admission(settings.places, clock)
+        self.jobs = RedisJobs(link)
+        self.answers = RedisAnswers(link, clock, ttl_s=settings.ttl_s)
+        self.nonces = RedisNonces(link, MemoryNonces(clock) if fallback else None)
+
+    def start(self) -> None:
+        """Create the streams; a Redis that is away may come later."""
+        if self._fallback:
+            self._fallback.start()
+        try:
+            self._link.prepare()
+        except FireError as err:
+            if err.code is not ErrorCode.ENGINE_UNAVAILABLE:
+                raise
+        self._trouble = None
+
+    def stop(self, timeout: Deadline) -> None:
+        """Wait for callers who wait; jobs stay in Redis."""
+        self._trouble = "the service is stopping"
+        while self.admission.taken and not timeout.has_passed():
+            time.sleep(_DRAIN_POLL_S)
+        if self._fallback:
+            self._fallback.stop(timeout)
+        self._link.close()
+
+    def trouble(self) -> str | None:
+        """Tell why nothing can be taken in: stopping, Redis away, or no worker."""
+        if self._trouble is not None:
+            return self._trouble
+        try:
+            return None if self._workers() or self._fallback else "no worker is there"
+        except FireError as err:
+            return None if self._fallback else err.detail
+
+    def refuse_if_full(self) -> None:
+        """Refuse before a body is parsed."""
+        self._check_open()
+        self.admission.refuse_if_full()
+
+    def inspect(
+        self, picture: Picture, deadline: Deadline, *, caller: str, claim: Claim | None = None
+    ) -> Inspected:
+        """Send one picture to a worker and wait, see `House.inspect`."""
+        try:
+            (outcome,) = self._ask([picture], deadline, caller, claim)
+        except FireError as err:
+            if self._fallback is None or err.code is not ErrorCode.ENGINE_UNAVAILABLE:
+                raise
+            return self._fallback.inspect(picture, deadline, caller=caller, claim=claim)
+        if isinstance(outcome, FireError):
+            raise outcome
+        return outcome
+
+    def inspect_many(
+        self, pictures: Sequence[Picture], deadline: Deadline, *, caller: str
+    ) -> list[Inspected | FireError]:
+        """Send several pictures, all or none, and wait for each."""
+        try:
+            return self._ask(pictures, deadline, caller, None)
+        except FireError as err:
+            if self._fallback is None or err.code is not ErrorCode.ENGINE_UNAVAILABLE:
+                raise
+            return self._fallback.inspect_many(pictures, deadline, caller=caller)
+
+    def submit(
+        self, picture: Picture, deadline: Deadline, *, owner: str, callback_url: str | None
+    ) -> str:
+        """Queue a job, see `House.submit`."""
+        self._check_open()
+        job_id = str(uuid.uuid4())
+        life_s = self._life_s(deadline)
+        fields = [job_id, owner, picture.encoded, _ms(deadline), callback_url or "", ""]
+        before = self._link.submit(self._link.later, self._settings.max_waiting, life_s, [fields])
+        if before < 0:
+            raise self._full(-before - 1, self._settings.max_waiting, "jobs wait")
+        return job_id
+
+    def models(self) -> list[dict[str, Any]]:
+        """Tell what the workers run; the same model on several is named once."""
+        try:
+            found = self._workers()
+        except FireError:
+            found = self._fallback.models() if self._fallback else []
+        return list({json.dumps(model, sort_keys=True): model for model in found}.values())
+
+    def reload(self) -> Reloaded:
+        """Refuse: the models live in the workers.
+
+        Raises:
+            ModelError(MODEL_NOT_READY)
+        """
+        detail = (
+            "the workers hold the model: set model.watch_s on them, or restart one after the other"
+        )
+        raise ModelError(ErrorCode.MODEL_NOT_READY, detail, retry_after_s=60.0)
+
+    def waiting(self) -> Mapping[str, int]:
+        """Tell how many wait over all front ends; nothing while Redis is away."""
+        link = self._link
+        try:
+            queue, jobs = (
+                link.ask(lambda s=stream: link.client.xlen(s))  # type: ignore[misc]
+                for stream in (link.now, link.later)
+            )
+        except FireError:
+            return {"queue": 0, "jobs": 0}
+        return {"queue": int(queue), "jobs": int(jobs)}
+
+    def _ask(
+        self,
+        pictures: Sequence[Picture],
+        deadline: Deadline,
+        caller: str,
+        claim: Claim | None,
+    ) -> list[Inspected | FireError]:
+        with self.admission.place(caller, count=len(pictures), deadline=deadline):
+            self._check_open()
+            ids = [str(uuid.uuid4()) for _ in pictures]
+            kept = self.answers.name(claim.owner, claim.key) if claim else ""
+            wait_ms = _ms(deadline)
+            fields = [
+                [job_id, "", picture.encoded, wait_ms, "", kept]
+                for job_id, picture in zip(ids, pictures, strict=True)
+            ]
+            link = self._link
+            before = link.submit(link.now, self._settings.places, self._life_s(deadline), fields)
+            if before < 0:
+                raise self._full(-before - 1, self._settings.places, "places taken")
+            return [self._outcome(job_id, deadline) for job_id in ids]
+
+    def _outcome(self, job_id: str, deadline: Deadline) -> Inspected | FireError:
+        answer = self._wait(job_id, deadline)
+        if answer is None:
+            if self._link.take_back(self._link.now, job_id):
+                detail = "the picture waited past its deadline and was not run"
+                return FireError(ErrorCode.DEADLINE_MISSED, detail)
+            detail = "the model was still at work at the deadline"
+            return FireError(ErrorCode.CLOUD_TIMEOUT, detail)
+        try:
+            told = answer.result()
+        except FireError as err:
+            return err
+        stage_ms = told.pop("stage_ms", {})
+        return Inspected(result=told, stage_ms=stage_ms)
+
+    def _wait(self, job_id: str, deadline: Deadline) -> Answer | None:
+        link, wake = self._link, self._link.key("wake", job_id)
+        while not deadline.has_passed():
+            block_s = max(0.01, min(_LONGEST_BLOCK_S, deadline.remaining_s()))
+            found = link.ask(lambda s=block_s: link.client.blpop([wake], timeout=s))  # type: ignore[misc]
+            if found is not None:
+                return Answer.from_json(found[1])
+        return None
+
+    def _workers(self) -> list[dict[str, Any]]:
+        link = self._link
+        names = link.ask(lambda: link.client.smembers(link.key("workers")))
+        keys = [link.key("worker", name.decode()) for name in sorted(names)]
+        texts = link.ask(lambda: link.client.mget(keys)) if keys else []
+        return [json.loads(text) for text in texts if text is not None]
+
+    def _check_open(self) -> None:
+        if self._trouble is not None:
+            raise ModelError(ErrorCode.MODEL_NOT_READY, self._trouble, retry_after_s=2.0)
+
+    def _life_s(self, deadline: Deadline) -> int:
+        """Tell how long an unfinished job is known: its deadline, and then some."""
+        return round(deadline.remaining_s() + 2 * self._settings.ttl_s) + _SPARE_LIFE_S
+
+    def _full(self, taken: int, bound: int, what: str) -> FireError:
+        detail = f"{taken} of {bound} {what} over all front ends"
+        wait_s = self.admission.expected_wait_s(taken)
+        return FireError(ErrorCode.CLOUD_OVERLOADED, detail, retry_after_s=wait_s)
+
+
+def _ms(deadline: Deadline) -> int:
+    return max(1, round(1000 * deadline.remaining_s()))

@@ -1,0 +1,301 @@
+"""One Redis, as front ends and workers use it: names of keys, scripts, and failures as ours. Ring: adapter (network).
+
+Two streams with one consumer group hold what waits: `now` for callers who wait, `later` for jobs. Everything that must
+be true together is one script: room and entry, answer and acknowledgement. Redis' own clock times entries, so that
+machines need not agree on theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import redis
+
+from cloud.answer import Answer
+from cloud.idempotency import Kept, answer_for
+from cloud.jobs import Job, JobState
+from shared.auth import MemoryNonces
+from shared.clock import Clock
+from shared.error_code import ErrorCode
+from shared.errors import FireError
+
+_T = TypeVar("_T")
+GROUP = "workers"
+_FAIL_FAST_S = 1.0  # after a failure nobody asks again for this long, so that callers do not queue up behind timeouts
+
+# KEYS: stream, sequence. ARGV: bound, prefix, life of a job in s, then six fields a picture.
+_SUBMIT = """
+local fields = 6
+local count = (#ARGV - 3) / fields
+local length = redis.call('XLEN', KEYS[1])
+if length + count > tonumber(ARGV[1]) then return -length - 1 end
+for n = 0, count - 1 do
+  local at = 4 + n * fields
+  local id, owner, picture, wait_ms, callback, claim = unpack(ARGV, at, at + 5)
+  local entry = redis.call('XADD', KEYS[1], '*', 'id', id, 'picture', picture, 'wait_ms', wait_ms)
+  local job = ARGV[2] .. ':job:' .. id
+  redis.call('HSET', job, 'state', 'queued', 'owner', owner, 'callback', callback, 'claim', claim,
+    'stream', KEYS[1], 'entry', entry)
+  redis.call('EXPIRE', job, ARGV[3])
+  redis.call('ZADD', KEYS[1] .. ':order', redis.call('INCR', KEYS[2]), id)
+end
+return length
+"""
+
+# KEYS: stream, job. ARGV: id. Gives 1 when the picture is wanted, 0 when it was cancelled.
+_START = """
+redis.call('ZREM', KEYS[1] .. ':order', ARGV[1])
+if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
+redis.call('HSET', KEYS[2], 'state', 'running')
+return 1
+"""
+
+# KEYS: stream, job, answer, wake. ARGV: id, entry, group, answer, state, ttl s. Gives 1 when somebody still wants it.
+_FINISH = """
+redis.call('XACK', KEYS[1], ARGV[3], ARGV[2])
+redis.call('XDEL', KEYS[1], ARGV[2])
+redis.call('ZREM', KEYS[1] .. ':order', ARGV[1])
+if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
+local state = redis.call('HGET', KEYS[2], 'state')
+if state == 'done' or state == 'failed' then return 0 end
+redis.call('HSET', KEYS[2], 'state', ARGV[5])
+redis.call('EXPIRE', KEYS[2], 2 * tonumber(ARGV[6]))
+redis.call('SET', KEYS[3], ARGV[4], 'EX', ARGV[6])
+redis.call('RPUSH', KEYS[4], ARGV[4])
+redis.call('EXPIRE', KEYS[4], ARGV[6])
+return 1
+"""
+
+# KEYS: stream, job. ARGV: id. Takes a waiting picture back: 1, or 0 when it runs or is finished.
+_TAKE_BACK = """
+if redis.call('ZREM', KEYS[1] .. ':order', ARGV[1]) == 0 then return 0 end
+local entry = redis.call('HGET', KEYS[2], 'entry')
+if entry then redis.call('XDEL', KEYS[1], entry) end
+redis.call('DEL', KEYS[2])
+return 1
+"""
+
+# KEYS: kept. ARGV: answer, ttl s. Keeps an answer, or with an empty one frees the key, when nobody has answered yet.
+_SETTLE = """
+local asked = redis.call('HGET', KEYS[1], 'asked')
+if not asked then return 0 end
+if ARGV[1] == '' then
+  if redis.call('HEXISTS', KEYS[1], 'answer') == 0 then redis.call('DEL', KEYS[1]) end
+  return 0
+end
+redis.call('HSET', KEYS[1], 'answer', ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+
+
+class RedisLink:
+    """The connection, with its scripts; safe for use by many threads."""
+
+    def __init__(self, url: str, prefix: str, clock: Clock, *, timeout_s: float) -> None:
+        """Prepare a pool; nothing is sent yet."""
+        self._clock = clock
+        self._down_until_mono_s = 0.0
+        self.prefix = prefix
+        self.client: Any = redis.Redis.from_url(
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            socket_keepalive=True,
+            health_check_interval=30,
+        )
+        self._submit = self.client.register_script(_SUBMIT)
+        self._start = self.client.register_script(_START)
+        self._finish = self.client.register_script(_FINISH)
+        self._take_back = self.client.register_script(_TAKE_BACK)
+        self._settle = self.client.register_script(_SETTLE)
+
+    def key(self, *parts: str) -> str:
+        """Name a key."""
+        return ":".join((self.prefix, *parts))
+
+    @property
+    def now(self) -> str:
+        """Name the stream of callers who wait."""
+        return self.key("now")
+
+    @property
+    def later(self) -> str:
+        """Name the stream of jobs."""
+        return self.key("later")
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Turn every failure of Redis into ours, and fail fast for a moment after one.
+
+        Raises:
+            FireError(ENGINE_UNAVAILABLE)
+        """
+        if self._clock.mono_s() < self._down_until_mono_s:
+            raise _away("it did not answer a moment ago")
+        try:
+            yield
+        except (redis.RedisError, OSError) as err:
+            self._down_until_mono_s = self._clock.mono_s() + _FAIL_FAST_S
+            raise _away(type(err).__name__) from err
+
+    def ask(self, make: Callable[[], _T]) -> _T:
+        """Do one thing under `guard`."""
+        with self.guard():
+            return make()
+
+    def prepare(self) -> None:
+        """Create streams and group where they are missing.
+
+        Raises:
+            FireError(ENGINE_UNAVAILABLE)
+        """
+        with self.guard():
+            for stream in (self.now, self.later):
+                try:
+                    self.client.xgroup_create(stream, GROUP, id="0", mkstream=True)
+                except redis.ResponseError as err:
+                    if "BUSYGROUP" not in str(err):
+                        raise
+
+    def submit(
+        self, stream: str, bound: int, life_s: int, pictures: Sequence[Sequence[Any]]
+    ) -> int:
+        """Queue pictures, all or none; gives how many waited before, or −n − 1 where n leave no room."""
+        arguments = [bound, self.prefix, life_s]
+        for fields in pictures:
+            arguments.extend(fields)
+        keys = [stream, self.key("sequence")]
+        return self.ask(lambda: int(self._submit(keys=keys, args=arguments)))
+
+    def start(self, stream: str, job_id: str) -> bool:
+        """Note that a picture's turn has come; False: it was cancelled."""
+        keys = [stream, self.key("job", job_id)]
+        return self.ask(lambda: bool(self._start(keys=keys, args=[job_id])))
+
+    def finish(self, stream: str, entry: str, job_id: str, answer: Answer, ttl_s: int) -> bool:
+        """Keep an answer, wake who waits, and take the entry out; False: nobody wants it."""
+        state = JobState.DONE if answer.error is None else JobState.FAILED
+        keys = [stream, *(self.key(kind, job_id) for kind in ("job", "answer", "wake"))]
+        arguments = [job_id, entry, GROUP, answer.to_json(), state.value, ttl_s]
+        return self.ask(lambda: bool(self._finish(keys=keys, args=arguments)))
+
+    def take_back(self, stream: str, job_id: str) -> bool:
+        """Cancel a waiting picture; False: it runs, or is finished."""
+        keys = [stream, self.key("job", job_id)]
+        return self.ask(lambda: bool(self._take_back(keys=keys, args=[job_id])))
+
+    def settle(self, kept_key: str, answer: Answer | None, ttl_s: int) -> None:
+        """Keep the answer of a claimed Idempotency-Key, or free the key."""
+        text = b"" if answer is None else answer.to_json()
+        self.ask(lambda: self._settle(keys=[kept_key], args=[text, ttl_s]))
+
+    def close(self) -> None:
+        """Close the pool."""
+        self.client.close()
+
+
+class RedisJobs:
+    """Jobs in Redis, see `cloud.jobs.JobBook`."""
+
+    def __init__(self, link: RedisLink) -> None:
+        """Keep the connection."""
+        self._link = link
+
+    def look(self, owner: str, job_id: str) -> Job | None:
+        """Find a job of this caller."""
+        link = self._link
+        found = link.ask(lambda: link.client.hgetall(link.key("job", job_id)))
+        if not found or found[b"owner"].decode() != owner:
+            return None
+        state = JobState(found[b"state"].decode())
+        if state is JobState.QUEUED:
+            order = found[b"stream"].decode() + ":order"
+            before = link.ask(lambda: link.client.zrank(order, job_id))
+            return Job(job_id=job_id, owner=owner, state=state, position=int(before or 0))
+        if state is JobState.RUNNING:
+            return Job(job_id=job_id, owner=owner, state=state)
+        text = link.ask(lambda: link.client.get(link.key("answer", job_id)))
+        if text is None:
+            return Job(job_id=job_id, owner=owner, state=JobState.EXPIRED)
+        return Job(job_id=job_id, owner=owner, state=state, answer=Answer.from_json(text))
+
+    def remove(self, owner: str, job_id: str) -> Job | None:
+        """Cancel or forget a job."""
+        job = self.look(owner, job_id)
+        if job is None:
+            return None
+        link = self._link
+        if not link.take_back(link.later, job_id):
+            names = [link.key(kind, job_id) for kind in ("job", "answer", "wake")]
+            link.ask(lambda: link.client.delete(*names))
+        return job
+
+
+class RedisAnswers:
+    """Answers by caller and key in Redis, see `cloud.idempotency.AnswerBook`."""
+
+    def __init__(self, link: RedisLink, clock: Clock, *, ttl_s: float) -> None:
+        """Keep the connection."""
+        self._link = link
+        self._clock = clock
+        self._ttl_s = max(1, round(ttl_s))
+
+    def begin(self, owner: str, key: str, asked: str) -> Answer | None:
+        """Claim a key, see `AnswerBook.begin`."""
+        link, name = self._link, self.name(owner, key)
+        if link.ask(lambda: link.client.hsetnx(name, "asked", asked)):
+            link.ask(lambda: link.client.expire(name, self._ttl_s))
+            return None
+        known = self.look(owner, key)
+        return None if known is None else answer_for(known, asked)
+
+    def keep(self, owner: str, key: str, answer: Answer) -> None:
+        """Keep the answer of a claimed key."""
+        self._link.settle(self.name(owner, key), answer, self._ttl_s)
+
+    def release(self, owner: str, key: str) -> None:
+        """Free a claimed key."""
+        self._link.settle(self.name(owner, key), None, self._ttl_s)
+
+    def look(self, owner: str, key: str) -> Kept | None:
+        """Find what is known of a key."""
+        link = self._link
+        found = link.ask(lambda: link.client.hgetall(self.name(owner, key)))
+        if not found:
+            return None
+        text = found.get(b"answer")
+        return Kept(
+            asked=found[b"asked"].decode(),
+            answer=Answer.from_json(text) if text is not None else None,
+            until_mono_s=self._clock.mono_s() + self._ttl_s,
+        )
+
+    def name(self, owner: str, key: str) -> str:
+        """Name the key of a claim; neither part can hold a slash."""
+        return self._link.key("kept", f"{owner}/{key}")
+
+
+class RedisNonces:
+    """Nonces in Redis, so that a request cannot be replayed at another front end."""
+
+    def __init__(self, link: RedisLink, meanwhile: MemoryNonces | None) -> None:
+        """Keep the connection; `meanwhile` remembers while Redis is away, None refuses then."""
+        self._link = link
+        self._meanwhile = meanwhile
+
+    def is_new(self, edge_id: str, nonce: str, ttl_s: float) -> bool:
+        """Remember a nonce, see `Nonces.is_new`."""
+        link, name = self._link, self._link.key("nonce", edge_id, nonce)
+        try:
+            return bool(link.ask(lambda: link.client.set(name, 1, nx=True, ex=round(ttl_s))))
+        except FireError:
+            if self._meanwhile is None:
+                raise
+            return self._meanwhile.is_new(edge_id, nonce, ttl_s)
+
+
+def _away(detail: str) -> FireError:
+    return FireError(ErrorCode.ENGINE_UNAVAILABLE, f"Redis: {detail}", retry_after_s=2.0)

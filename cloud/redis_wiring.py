@@ -1,0 +1,35 @@
+"""Wires what needs the redis package, which comes with an extra of its own. Ring: rim."""
+
+from __future__ import annotations
+
+from cloud.callbacks import Callbacks
+from cloud.config import CloudSettings
+from cloud.model_slot import ModelSlot
+from cloud.redis_link import RedisLink
+from cloud.redis_worker import Worker, WorkerSettings
+from shared.clock import Clock
+
+
+def build_link(settings: CloudSettings, clock: Clock) -> RedisLink:
+    """Build the connection that the settings name."""
+    wanted = settings.redis
+    return RedisLink(
+        wanted.url.get_secret_value(), wanted.prefix, clock, timeout_s=wanted.timeout_s
+    )
+
+
+def build_worker(
+    settings: CloudSettings, slot: ModelSlot, clock: Clock, callbacks: Callbacks | None
+) -> Worker:
+    """Build a worker around a loaded model."""
+    worker = WorkerSettings(
+        max_batch=settings.engine.max_batch,
+        later_at_once=settings.jobs.runners,
+        decoders=settings.engine.decoders,
+        claim_s=settings.redis.claim_s,
+        deliveries=settings.redis.deliveries,
+        ttl_s=settings.jobs.ttl_s,
+        cost=float(settings.cost_per_call),
+        limits=settings.limits.image_limits(),
+    )
+    return Worker(worker, build_link(settings, clock), slot, clock, callbacks)

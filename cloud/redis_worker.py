@@ -1,0 +1,305 @@
+"""The other end of the queue in Redis: takes pictures, runs the model, answers. Ring: adapter.
+
+A picture that was taken and not answered belongs to a dead worker after `claim_s`; another takes it over, alone, so
+that a picture that kills workers takes no other with it. After `deliveries` it is given up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from cloud.answer import Answer
+from cloud.callbacks import Callbacks, callback_body
+from cloud.engine import run_each
+from cloud.jobs import JobState
+from cloud.model_slot import ModelSlot
+from cloud.redis_link import GROUP, RedisLink
+from cloud.wire import result_of
+from shared.clock import Clock
+from shared.detector import Detector, Prepared
+from shared.error_code import ErrorCode
+from shared.errors import FireError
+from shared.imaging import ImageLimits, read_picture
+from shared.logs import get_logger
+from shared.types import Picture
+
+_BLOCK_MS = 500  # a stopping worker notices within this
+_BEAT_S = 2.0
+_ALIVE_S = 10
+_PAUSE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """How one worker works."""
+
+    max_batch: int
+    later_at_once: int
+    decoders: int
+    claim_s: float
+    deliveries: int
+    ttl_s: float
+    cost: float
+    limits: ImageLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """One picture as it came out of a stream."""
+
+    stream: str
+    entry: str
+    job_id: str
+    encoded: bytes
+    wait_ms: int
+
+    @property
+    def queued_ms(self) -> int:
+        """Tell when it was queued, by Redis' clock: an entry's name begins with it."""
+        return int(self.entry.partition("-")[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """One picture ready for the network."""
+
+    of: _Entry
+    picture: Picture
+    prepared: Prepared
+
+
+class Worker:
+    """Runs until told to stop; a batch that was begun is finished."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        link: RedisLink,
+        slot: ModelSlot,
+        clock: Clock,
+        callbacks: Callbacks | None,
+    ) -> None:
+        """Keep what it works with; the slot's model is loaded."""
+        self._settings = settings
+        self._link = link
+        self._slot = slot
+        self._clock = clock
+        self._callbacks = callbacks
+        self._stop = threading.Event()
+        self._looked_mono_s = float("-inf")
+        self._decoders = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode")
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+
+    def run(self) -> None:
+        """Work until `stop`; while Redis is away try again and again."""
+        beat = threading.Thread(target=self._beat, name="worker-beat", daemon=True)
+        beat.start()
+        is_away = True
+        while not self._stop.is_set():
+            try:
+                if is_away:
+                    self._link.prepare()
+                    get_logger().info("worker_connected", worker=self.name)
+                    is_away = False
+                self._turn()
+            except FireError as err:
+                if not is_away:
+                    get_logger().error("worker_turn_failed", detail=err.detail)
+                is_away = True
+                self._stop.wait(_PAUSE_S)
+            except Exception as err:  # thread top: one bad turn must not end the worker
+                get_logger().error("worker_turn_failed", exc_info=err)
+                self._stop.wait(_PAUSE_S)
+        beat.join(timeout=_BEAT_S)
+        self._decoders.shutdown()
+
+    def stop(self) -> None:
+        """End after the batch that runs now."""
+        self._stop.set()
+
+    def _turn(self) -> None:
+        """Do one batch: what a dead worker left, one at a time, then callers who wait, then jobs."""
+        for entry in self._left_behind():
+            self._work([entry])
+        self._work(self._read())
+
+    def _read(self) -> list[_Entry]:
+        link, most = self._link, self._settings.max_batch
+        entries = self._read_from([link.now], most, None)
+        if not entries:
+            entries = self._read_from([link.later], self._settings.later_at_once, None)
+        return entries or self._read_from([link.now, link.later], 1, _BLOCK_MS)
+
+    def _read_from(self, streams: Sequence[str], count: int, block_ms: int | None) -> list[_Entry]:
+        link = self._link
+        found = link.ask(
+            lambda: link.client.xreadgroup(
+                GROUP, self.name, dict.fromkeys(streams, ">"), count=count, block=block_ms
+            )
+        )
+        pairs = found.items() if isinstance(found, dict) else found or ()
+        return [
+            _entry(_text(stream), entry_id, fields)
+            for stream, entries in pairs
+            for entry_id, fields in (entries[0] if isinstance(found, dict) else entries)
+            if fields
+        ]
+
+    def _left_behind(self) -> list[_Entry]:
+        """Take over what a silent worker was given; gives up what was delivered too often."""
+        now_mono_s = self._clock.mono_s()
+        if now_mono_s - self._looked_mono_s < self._settings.claim_s / 4:
+            return []
+        self._looked_mono_s = now_mono_s
+        return [
+            entry for stream in (self._link.now, self._link.later) for entry in self._claim(stream)
+        ]
+
+    def _claim(self, stream: str) -> list[_Entry]:
+        link, idle_ms = self._link, round(1000 * self._settings.claim_s)
+        _, claimed, *_ = link.ask(
+            lambda: link.client.xautoclaim(stream, GROUP, self.name, idle_ms, count=1)
+        )
+        taken = []
+        for entry_id, fields in claimed:
+            if not fields:
+                continue
+            entry = _entry(stream, entry_id, fields)
+            if self._deliveries(entry) > self._settings.deliveries:
+                detail = f"{self._settings.deliveries} workers died over it"
+                get_logger().error("picture_given_up", job_id=entry.job_id, detail=detail)
+                self._answer(entry, Answer.of_error(FireError(ErrorCode.JOB_GIVEN_UP, detail)))
+            else:
+                get_logger().warning("picture_taken_over", job_id=entry.job_id)
+                taken.append(entry)
+        return taken
+
+    def _deliveries(self, entry: _Entry) -> int:
+        link = self._link
+        found = link.ask(
+            lambda: link.client.xpending_range(
+                entry.stream, GROUP, min=entry.entry, max=entry.entry, count=1
+            )
+        )
+        return int(found[0]["times_delivered"]) if found else 0
+
+    def _work(self, entries: list[_Entry]) -> None:
+        detector = self._slot.current
+        if not entries or detector is None:
+            return
+        now_ms = self._now_ms()
+        started_mono_s = self._clock.mono_s()
+        wanted = [e for e in entries if self._is_wanted(e, now_ms)]
+        prepared = list(self._decoders.map(lambda e: self._prepare(detector, e), wanted))
+        ready = [one for one in prepared if one is not None]
+        if not ready:
+            return
+        decoded_mono_s = self._clock.mono_s()
+        outcomes = run_each(detector.run_batch, [one.prepared.tensor for one in ready])
+        ran_mono_s = self._clock.mono_s()
+        stage_ms = {
+            "decode": 1000 * (decoded_mono_s - started_mono_s),
+            "infer": 1000 * (ran_mono_s - decoded_mono_s),
+        }
+        for one, outcome in zip(ready, outcomes, strict=True):
+            if isinstance(outcome, FireError):
+                self._answer(one.of, Answer.of_error(outcome))
+                continue
+            stages = {"queue": float(max(0, now_ms - one.of.queued_ms)), **stage_ms}
+            finding = detector.finding(outcome, one.prepared.letterbox)
+            result = result_of(
+                finding,
+                detector.identity,
+                one.picture,
+                cost=self._settings.cost,
+                took_ms=sum(stages.values()),
+            )
+            self._answer(one.of, Answer.of(result), stages)
+
+    def _is_wanted(self, entry: _Entry, now_ms: int) -> bool:
+        if not self._link.start(entry.stream, entry.job_id):
+            self._answer(entry, Answer())
+            return False
+        if now_ms - entry.queued_ms > entry.wait_ms:
+            detail = "the picture waited past its deadline and was not run"
+            self._answer(entry, Answer.of_error(FireError(ErrorCode.DEADLINE_MISSED, detail)))
+            return False
+        return True
+
+    def _prepare(self, detector: Detector, entry: _Entry) -> _Ready | None:
+        try:
+            picture = read_picture(entry.encoded, self._settings.limits)
+            return _Ready(of=entry, picture=picture, prepared=detector.prepare(picture))
+        except FireError as err:
+            self._answer(entry, Answer.of_error(err))
+        except Exception as err:  # batch item: one picture must not fail the others
+            get_logger().error("picture_failed", job_id=entry.job_id, exc_info=err)
+            internal = FireError(ErrorCode.INTERNAL, "see the log of the workers")
+            self._answer(entry, Answer.of_error(internal))
+        return None
+
+    def _answer(
+        self, entry: _Entry, answer: Answer, stages: dict[str, float] | None = None
+    ) -> None:
+        link, ttl_s = self._link, max(1, round(self._settings.ttl_s))
+        job = link.ask(
+            lambda: link.client.hmget(link.key("job", entry.job_id), "callback", "claim")
+        )
+        callback_url, claim = (_text(value) if value else "" for value in job)
+        if claim:
+            is_retryable = answer.error is not None and answer.error.row.retryable
+            link.settle(claim, None if is_retryable else answer, ttl_s)
+        told = answer
+        if stages is not None and entry.stream == link.now:
+            told = Answer.of({**answer.result(), "stage_ms": stages})
+        is_kept = link.finish(entry.stream, entry.entry, entry.job_id, told, ttl_s)
+        if is_kept and callback_url and self._callbacks:
+            state = JobState.DONE if answer.error is None else JobState.FAILED
+            body = callback_body(entry.job_id, state, answer)
+            self._callbacks.send(entry.job_id, callback_url, body)
+
+    def _now_ms(self) -> int:
+        seconds, micros = self._link.ask(self._link.client.time)
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def _beat(self) -> None:
+        """Say every two seconds that this worker lives, and what it runs."""
+        link, key = self._link, self._link.key("worker", self.name)
+        while True:
+            detector = self._slot.current
+            if detector:
+                model = {**detector.identity.as_dict(), "providers": list(detector.providers)}
+                self._quietly(
+                    lambda text=json.dumps(model): link.client.set(key, text, ex=_ALIVE_S)
+                )
+                self._quietly(lambda: link.client.sadd(link.key("workers"), self.name))
+            if self._stop.wait(_BEAT_S):
+                break
+        self._quietly(lambda: link.client.delete(key))
+        self._quietly(lambda: link.client.srem(link.key("workers"), self.name))
+
+    def _quietly(self, make: Callable[[], object]) -> None:
+        try:
+            self._link.ask(make)
+        except FireError:
+            return  # the working thread says that Redis is away
+
+
+def _entry(stream: str, entry_id: bytes, fields: dict[bytes, bytes]) -> _Entry:
+    return _Entry(
+        stream=stream,
+        entry=_text(entry_id),
+        job_id=_text(fields[b"id"]),
+        encoded=fields[b"picture"],
+        wait_ms=int(fields[b"wait_ms"]),
+    )
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from cloud.answer import Answer
 from cloud.idempotency import Kept, answer_for
@@ -52,7 +54,8 @@ redis.call('HSET', KEYS[2], 'state', 'running')
 return 1
 """
 
-# KEYS: stream, job, answer, wake. ARGV: id, entry, group, answer, state, ttl s. Gives 1 when somebody still wants it.
+# KEYS: stream, job, answer, wake. ARGV: id, entry, group, answer, state, ttl s,
+# whether somebody waits. Gives 1 when it is still wanted.
 _FINISH = """
 redis.call('XACK', KEYS[1], ARGV[3], ARGV[2])
 redis.call('XDEL', KEYS[1], ARGV[2])
@@ -63,8 +66,10 @@ if state == 'done' or state == 'failed' then return 0 end
 redis.call('HSET', KEYS[2], 'state', ARGV[5])
 redis.call('EXPIRE', KEYS[2], 2 * tonumber(ARGV[6]))
 redis.call('SET', KEYS[3], ARGV[4], 'EX', ARGV[6])
-redis.call('RPUSH', KEYS[4], ARGV[4])
-redis.call('EXPIRE', KEYS[4], ARGV[6])
+if ARGV[7] == '1' then
+  redis.call('RPUSH', KEYS[4], ARGV[4])
+  redis.call('EXPIRE', KEYS[4], ARGV[6])
+end
 return 1
 """
 
@@ -105,6 +110,9 @@ class RedisLink:
             socket_connect_timeout=timeout_s,
             socket_keepalive=True,
             health_check_interval=30,
+            protocol=2,  # the answers' shapes are those of RESP2, whatever the package's default
+            # A connection that died while it was idle is replaced once; a timeout is not tried again.
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
         self._submit = self.client.register_script(_SUBMIT)
         self._start = self.client.register_script(_START)
@@ -164,7 +172,7 @@ class RedisLink:
         self, stream: str, bound: int, life_s: int, pictures: Sequence[Sequence[Any]]
     ) -> int:
         """Queue pictures, all or none; gives how many waited before, or −n − 1 where n leave no room."""
-        arguments = [bound, self.prefix, life_s]
+        arguments: list[Any] = [bound, self.prefix, life_s]
         for fields in pictures:
             arguments.extend(fields)
         keys = [stream, self.key("sequence")]
@@ -179,8 +187,15 @@ class RedisLink:
         """Keep an answer, wake who waits, and take the entry out; False: nobody wants it."""
         state = JobState.DONE if answer.error is None else JobState.FAILED
         keys = [stream, *(self.key(kind, job_id) for kind in ("job", "answer", "wake"))]
-        arguments = [job_id, entry, GROUP, answer.to_json(), state.value, ttl_s]
+        is_waited_for = int(stream == self.now)
+        arguments: list[Any] = [job_id, entry, GROUP, answer.to_json(), state.value, ttl_s]
+        arguments.append(is_waited_for)
         return self.ask(lambda: bool(self._finish(keys=keys, args=arguments)))
+
+    def answer_of(self, job_id: str) -> Answer | None:
+        """Find the kept answer of a picture."""
+        text = self.ask(lambda: self.client.get(self.key("answer", job_id)))
+        return None if text is None else Answer.from_json(text)
 
     def take_back(self, stream: str, job_id: str) -> bool:
         """Cancel a waiting picture; False: it runs, or is finished."""
@@ -217,10 +232,10 @@ class RedisJobs:
             return Job(job_id=job_id, owner=owner, state=state, position=int(before or 0))
         if state is JobState.RUNNING:
             return Job(job_id=job_id, owner=owner, state=state)
-        text = link.ask(lambda: link.client.get(link.key("answer", job_id)))
-        if text is None:
+        answer = link.answer_of(job_id)
+        if answer is None:
             return Job(job_id=job_id, owner=owner, state=JobState.EXPIRED)
-        return Job(job_id=job_id, owner=owner, state=state, answer=Answer.from_json(text))
+        return Job(job_id=job_id, owner=owner, state=state, answer=answer)
 
     def remove(self, owner: str, job_id: str) -> Job | None:
         """Cancel or forget a job."""

@@ -6,13 +6,14 @@ that a picture that kills workers takes no other with it. After `deliveries` it 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cloud.answer import Answer
 from cloud.callbacks import Callbacks, callback_body
@@ -33,6 +34,10 @@ _BLOCK_MS = 500  # a stopping worker notices within this
 _BEAT_S = 2.0
 _ALIVE_S = 10
 _PAUSE_S = 0.5
+_LOOK_BEHIND_S = (
+    0.25  # with the block above, what a dead worker left is taken up 0.75 s after claim_s
+)
+_WAITER_S = 30  # an answer that nobody fetches by an id is kept for whoever waits for it only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +63,7 @@ class _Entry:
     job_id: str
     encoded: bytes
     wait_ms: int
+    is_given_up: bool = False
 
     @property
     def queued_ms(self) -> int:
@@ -125,8 +131,11 @@ class Worker:
 
     def _turn(self) -> None:
         """Do one batch: what a dead worker left, one at a time, then callers who wait, then jobs."""
-        for entry in self._left_behind():
-            self._work([entry])
+        if self._clock.mono_s() - self._looked_mono_s >= _LOOK_BEHIND_S:
+            for stream in (self._link.now, self._link.later):
+                while not self._stop.is_set() and (entries := self._claim(stream)):
+                    self._work(entries)
+            self._looked_mono_s = self._clock.mono_s()
         self._work(self._read())
 
     def _read(self) -> list[_Entry]:
@@ -143,42 +152,29 @@ class Worker:
                 GROUP, self.name, dict.fromkeys(streams, ">"), count=count, block=block_ms
             )
         )
-        pairs = found.items() if isinstance(found, dict) else found or ()
         return [
-            _entry(_text(stream), entry_id, fields)
-            for stream, entries in pairs
-            for entry_id, fields in (entries[0] if isinstance(found, dict) else entries)
+            _entry(_text(stream), name, fields)
+            for stream, entries in found or ()
+            for name, fields in entries
             if fields
         ]
 
-    def _left_behind(self) -> list[_Entry]:
-        """Take over what a silent worker was given; gives up what was delivered too often."""
-        now_mono_s = self._clock.mono_s()
-        if now_mono_s - self._looked_mono_s < self._settings.claim_s / 4:
-            return []
-        self._looked_mono_s = now_mono_s
-        return [
-            entry for stream in (self._link.now, self._link.later) for entry in self._claim(stream)
-        ]
-
     def _claim(self, stream: str) -> list[_Entry]:
+        """Take over one picture that a silent worker was given."""
         link, idle_ms = self._link, round(1000 * self._settings.claim_s)
         _, claimed, *_ = link.ask(
             lambda: link.client.xautoclaim(stream, GROUP, self.name, idle_ms, count=1)
         )
-        taken = []
-        for entry_id, fields in claimed:
-            if not fields:
-                continue
-            entry = _entry(stream, entry_id, fields)
-            if self._deliveries(entry) > self._settings.deliveries:
-                detail = f"{self._settings.deliveries} workers died over it"
-                get_logger().error("picture_given_up", job_id=entry.job_id, detail=detail)
-                self._answer(entry, Answer.of_error(FireError(ErrorCode.JOB_GIVEN_UP, detail)))
-            else:
-                get_logger().warning("picture_taken_over", job_id=entry.job_id)
-                taken.append(entry)
-        return taken
+        return [
+            self._taken_over(_entry(stream, name, fields)) for name, fields in claimed if fields
+        ]
+
+    def _taken_over(self, entry: _Entry) -> _Entry:
+        """Say that a picture changed hands, or mark it as given up after too many deaths."""
+        is_too_often = self._deliveries(entry) > self._settings.deliveries
+        event = "picture_given_up" if is_too_often else "picture_taken_over"
+        get_logger().warning(event, job_id=entry.job_id)
+        return replace(entry, is_given_up=is_too_often)
 
     def _deliveries(self, entry: _Entry) -> int:
         link = self._link
@@ -226,6 +222,10 @@ class Worker:
         if not self._link.start(entry.stream, entry.job_id):
             self._answer(entry, Answer())
             return False
+        if entry.is_given_up:
+            detail = f"{self._settings.deliveries} workers died over it"
+            self._answer(entry, Answer.of_error(FireError(ErrorCode.JOB_GIVEN_UP, detail)))
+            return False
         if now_ms - entry.queued_ms > entry.wait_ms:
             detail = "the picture waited past its deadline and was not run"
             self._answer(entry, Answer.of_error(FireError(ErrorCode.DEADLINE_MISSED, detail)))
@@ -248,6 +248,7 @@ class Worker:
         self, entry: _Entry, answer: Answer, stages: dict[str, float] | None = None
     ) -> None:
         link, ttl_s = self._link, max(1, round(self._settings.ttl_s))
+        is_waited_for = entry.stream == link.now
         job = link.ask(
             lambda: link.client.hmget(link.key("job", entry.job_id), "callback", "claim")
         )
@@ -256,9 +257,10 @@ class Worker:
             is_retryable = answer.error is not None and answer.error.row.retryable
             link.settle(claim, None if is_retryable else answer, ttl_s)
         told = answer
-        if stages is not None and entry.stream == link.now:
+        if stages is not None and is_waited_for:
             told = Answer.of({**answer.result(), "stage_ms": stages})
-        is_kept = link.finish(entry.stream, entry.entry, entry.job_id, told, ttl_s)
+        life_s = min(ttl_s, _WAITER_S) if is_waited_for else ttl_s
+        is_kept = link.finish(entry.stream, entry.entry, entry.job_id, told, life_s)
         if is_kept and callback_url and self._callbacks:
             state = JobState.DONE if answer.error is None else JobState.FAILED
             body = callback_body(entry.job_id, state, answer)
@@ -276,7 +278,7 @@ class Worker:
             if detector:
                 model = {**detector.identity.as_dict(), "providers": list(detector.providers)}
                 self._quietly(
-                    lambda text=json.dumps(model): link.client.set(key, text, ex=_ALIVE_S)
+                    functools.partial(link.client.set, key, json.dumps(model), ex=_ALIVE_S)
                 )
                 self._quietly(lambda: link.client.sadd(link.key("workers"), self.name))
             if self._stop.wait(_BEAT_S):

@@ -108,7 +108,7 @@ def add_routes(
         inspector.count_more(lane(), len(read.pictures) - 1)
 
         def work(_claim: Claim | None) -> Answer:
-            return Answer.of(_batch(read.pictures, until))
+            return Answer.of(_batch(read, until))
 
         if key is None:
             return web.success(work(None).result())
@@ -138,8 +138,8 @@ def add_routes(
         g.stage_ms = inspected.stage_ms
         return say(inspected.result)
 
-    def _batch(encoded: Sequence[bytes], until: Deadline) -> dict[str, Any]:
-        pictures = [_picture_or_error(one, limits) for one in encoded]
+    def _batch(read: Posted, until: Deadline) -> dict[str, Any]:
+        pictures = [_picture_or_error(read, index, limits) for index in range(len(read.pictures))]
         good = [p for p in pictures if isinstance(p, Picture)]
         found = iter(inspector.inspect_many(good, until, caller=lane()) if good else ())
         outcomes = [next(found) if isinstance(p, Picture) else p for p in pictures]
@@ -167,7 +167,7 @@ def add_routes(
             return read_inside(path, settings.image_roots, limits.max_bytes)
         return arguments.take_pictures(
             values, single="image", several=None, max_bytes=limits.max_bytes, max_batch=1
-        )[0]
+        ).picture(0)
 
 
 def owner() -> str:
@@ -194,9 +194,9 @@ def say(result: Any, http_status: int = 200, **flat: Any) -> Response:
     return web.json_response(arguments.envelope(g.req_id, result, **flat), http_status)
 
 
-def _picture_or_error(encoded: bytes, limits: LimitsSection) -> Picture | FireError:
+def _picture_or_error(read: Posted, index: int, limits: LimitsSection) -> Picture | FireError:
     try:
-        return read_picture(encoded, limits.image_limits())
+        return read_picture(read.picture(index), limits.image_limits())
     except FireError as err:
         return err
 

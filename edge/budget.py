@@ -14,6 +14,8 @@ from datetime import date, datetime, time, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from shared.errors import StoreError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
@@ -50,6 +52,14 @@ class ChargeStore(Protocol):
 
     def refund(self, call_id: str) -> Charge | None:
         """Close an open charge and give it back; None when there is none."""
+        ...
+
+    def find(self, call_id: str) -> Charge | None:
+        """Give an open charge; None when there is none."""
+        ...
+
+    def set_cost(self, call_id: str, cost_micros: int) -> None:
+        """Change what an open charge costs."""
         ...
 
     def spent_micros(self, day: str) -> int:
@@ -108,6 +118,15 @@ class BudgetManager:
         with self._lock:
             self._turn_day()
             return self._open_micros()
+
+    def frozen_until(self) -> str | None:
+        """Tell the day whose budget holds although the clock is before it; None when clock and books agree.
+
+        A clock that stood in the future, even once, leaves its day in the books: nothing is granted twice, so that
+        day's budget holds until it is over. The remedy is a right clock, and patience or another state folder.
+        """
+        with self._lock:
+            return self._day if self._today() < self._day else None
 
     def today(self, camera: str | None) -> Today:
         """Tell the day as it stands, for one camera."""
@@ -179,6 +198,36 @@ class BudgetManager:
             return False
         self._credit(charge.day, charge.camera, charge.cost_micros)
         return True
+
+    def settle(self, call_id: str, cost_micros: int) -> int:
+        """Book what a call really cost, once the cloud has said so.
+
+        Returns:
+            what stands in the books: the told cost, or as much of an excess as the limit still holds; 0 without a
+            charge.
+
+        Raises:
+            StoreError: the books could not be changed; the charge stands as it was.
+        """
+        charge = self._store.find(call_id)
+        if charge is None:
+            return 0
+        with self._lock:
+            self._turn_day()
+            is_today = charge.day == self._day
+            room = max(0, self._open_micros()) if is_today else 0
+            change = min(cost_micros - charge.cost_micros, room)
+            if is_today and change > 0:
+                self._book(charge.camera, change)
+        try:
+            self._store.set_cost(call_id, charge.cost_micros + change)
+        except StoreError:
+            if change > 0:
+                self._credit(charge.day, charge.camera, change)
+            raise
+        if change < 0:
+            self._credit(charge.day, charge.camera, -change)
+        return charge.cost_micros + change
 
     def _open_micros(self) -> int:
         """What may still be spent now: the smaller of the day's and the month's rest."""

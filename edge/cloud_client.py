@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import LinkError
-from shared.types import Box, Detection, Label, Picture
+from shared.types import MICROS, Box, Detection, Label, Picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudAnswer:
-    """A usable answer: boxes in pixels of the picture that was sent; `model` names who gave it."""
+    """A usable answer: boxes in pixels of the picture that was sent; `model` names who gave it.
+
+    `cost_micros`: what the cloud says that the call cost, in millionths; None when it does not say.
+    """
 
     label: Label
     confidence: float
     detections: tuple[Detection, ...]
     model: dict[str, str]
+    cost_micros: int | None = None
 
 
 class CloudClient(Protocol):
@@ -48,13 +53,19 @@ class CloudClient(Protocol):
 
 
 class MockCloudClient:
-    """A pretended cloud: waits, then says what it was told to say (`mock:?latency_s=0.3&label=fire&fail=0`)."""
+    """A pretended cloud: waits, then says what it was told to say (`mock:?latency_s=0.3&label=fire&cost=0.02`)."""
 
     def __init__(
-        self, *, latency_s: float = 0.3, label: Label = Label.FIRE, is_failing: bool = False
+        self,
+        *,
+        latency_s: float = 0.3,
+        label: Label = Label.FIRE,
+        cost: Decimal | None = None,
+        is_failing: bool = False,
     ) -> None:
         """Keep what to pretend."""
         self._latency_s = latency_s
+        self._cost_micros = None if cost is None else int(cost * MICROS)
         self._label = label
         self._is_failing = is_failing
 
@@ -63,13 +74,15 @@ class MockCloudClient:
         """Read the pretence from a `mock:` URL.
 
         Raises:
-            ValueError: an unknown label or a latency that is not a number of seconds.
+            ValueError: an unknown label, a latency that is not a number of seconds, or an impossible cost.
         """
         query = {key: values[-1] for key, values in parse_qs(urlsplit(url).query).items()}
         latency_s = float(query.get("latency_s", "0.3"))
         if not 0.0 <= latency_s <= 600.0:
             raise ValueError("latency_s must be from 0 to 600")
+        cost = _parse_cost(query["cost"]) if "cost" in query else None
         return cls(
+            cost=cost,
             latency_s=latency_s,
             label=Label(query.get("label", "fire")),
             is_failing=query.get("fail", "0") == "1",
@@ -95,7 +108,18 @@ class MockCloudClient:
             confidence=0.9,
             detections=found,
             model={"name": "mock", "version": "0.0.0", "sha256_12": "0" * 12},
+            cost_micros=self._cost_micros,
         )
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _parse_cost(text: str) -> Decimal:
+    try:
+        cost = Decimal(text)
+    except InvalidOperation as err:
+        raise ValueError("cost must be a number") from err
+    if not (cost.is_finite() and 0 <= cost <= 1000):
+        raise ValueError("cost must be from 0 to 1000")
+    return cost

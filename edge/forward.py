@@ -28,16 +28,21 @@ from shared.imaging import upload_form
 from shared.logs import get_logger
 from shared.types import Box, Detection, Frame, Picture
 
+_MOST_TIMES_DEARER = 10  # than configured: beyond that it is a mistake or an attack, not a tariff
 _ANSWER_MARGIN_S = (
     0.01  # left for fusing and writing the answer, so that the caller's deadline holds
 )
 
 
-class Refunds(Protocol):
+class Books(Protocol):
     """What settling needs of the budget."""
 
     def refund(self, call_id: str) -> bool:
         """Give back the charge of a call that certainly did not run."""
+        ...
+
+    def settle(self, call_id: str, cost_micros: int) -> int:
+        """Book what a call really cost, never above the limit; gives what stands in the books then."""
         ...
 
 
@@ -53,7 +58,7 @@ class Forwarder:
         client: CloudClient,
         *,
         breaker: Breaker,
-        refunds: Refunds,
+        books: Books,
         latency: Latency,
         max_in_flight: int,
         uplink: Uplink,
@@ -61,7 +66,7 @@ class Forwarder:
         """Start with all places free."""
         self._client = client
         self._breaker = breaker
-        self._refunds = refunds
+        self._books = books
         self._latency = latency
         self._uplink = uplink
         self._lock = threading.Lock()
@@ -184,8 +189,24 @@ class Forwarder:
         return Outcome(
             answer=_in_source_pixels(answer, sent, frame.picture),
             reason=decision.reason,
-            charged_micros=decision.charged_micros,
+            charged_micros=self._settle(decision, answer.cost_micros),
         )
+
+    def _settle(self, decision: Decision, told_micros: int | None) -> int:
+        """Book what the cloud says the call cost; a cloud that asks for far too much is not believed."""
+        charged_micros = decision.charged_micros
+        if told_micros is None or told_micros == charged_micros:
+            return charged_micros
+        if told_micros > _MOST_TIMES_DEARER * charged_micros:
+            get_logger().error(
+                "cost_not_believed", told_micros=told_micros, charged_micros=charged_micros
+            )
+            return charged_micros
+        try:
+            return self._books.settle(decision.call_id, told_micros)
+        except StoreError as err:
+            get_logger().error("settle_failed", call_id=decision.call_id, detail=err.detail)
+            return charged_micros
 
     def _fit(self, picture: Picture, deadline: Deadline) -> Picture:
         """Bring a frame into the best form that the link can carry now, and book its bytes."""
@@ -211,7 +232,7 @@ class Forwarder:
         charged_micros = decision.charged_micros
         if is_refundable:
             try:
-                if self._refunds.refund(decision.call_id):
+                if self._books.refund(decision.call_id):
                     charged_micros = 0
             except StoreError as store_error:
                 get_logger().error(

@@ -55,6 +55,7 @@ def fuse(
         edge_model: who classified.
         stages_s: seconds by stage so far.
     """
+    final = decision if outcome is None else _settled(decision, outcome)
     if outcome is not None and outcome.answer is not None:
         answer = outcome.answer
         return Verdict(
@@ -66,19 +67,10 @@ def fuse(
             confidence=answer.confidence,
             edge=classification,
             detections=answer.detections,
-            decision=decision,
+            decision=final,
             model=answer.model,
             detail="",
             stages_s=stages_s,
-        )
-    final = decision
-    if outcome is not None:
-        refunded_micros = decision.charged_micros - outcome.charged_micros
-        final = replace(
-            decision,
-            reason=outcome.reason,
-            charged_micros=outcome.charged_micros,
-            budget_remaining_micros=decision.budget_remaining_micros + refunded_micros,
         )
     return Verdict(
         frame_id=frame.frame_id,
@@ -93,4 +85,15 @@ def fuse(
         model=edge_model.as_dict(),
         detail=outcome.detail if outcome else "",
         stages_s=stages_s,
+    )
+
+
+def _settled(decision: Decision, outcome: Outcome) -> Decision:
+    """Say what ruled in the end, and what the call cost after all."""
+    returned_micros = decision.charged_micros - outcome.charged_micros
+    return replace(
+        decision,
+        reason=outcome.reason,
+        charged_micros=outcome.charged_micros,
+        budget_remaining_micros=decision.budget_remaining_micros + returned_micros,
     )

@@ -74,6 +74,7 @@ class _WireResult(_Strict):
     confidence: float = Field(ge=0, le=1)
     detections: tuple[_WireDetection, ...] = Field(max_length=300)
     model: _WireModel
+    cost_micros: int | None = Field(default=None, ge=0, le=1_000_000_000_000)
 
 
 class _WireAnswer(_Strict):
@@ -264,6 +265,7 @@ def _parse(response: requests.Response, body: bytes) -> CloudAnswer:
             for d in result.detections
         ),
         model=result.model.model_dump(),
+        cost_micros=result.cost_micros,
     )
 
 

@@ -70,6 +70,25 @@ class Ledger:
             return None
         return Charge(call_id=call_id, day=row[0], cost_micros=row[1], camera=row[2], tier=row[3])
 
+    def find(self, call_id: str) -> Charge | None:
+        """Give an open charge."""
+        with self._store.transaction() as db:
+            row = db.execute(
+                "SELECT day, cost_micros, camera, tier FROM charge WHERE call_id=? AND is_open=1",
+                (call_id,),
+            ).fetchone()
+        if row is None:
+            return None
+        return Charge(call_id=call_id, day=row[0], cost_micros=row[1], camera=row[2], tier=row[3])
+
+    def set_cost(self, call_id: str, cost_micros: int) -> None:
+        """Change what an open charge costs."""
+        with self._store.transaction() as db:
+            db.execute(
+                "UPDATE charge SET cost_micros=? WHERE call_id=? AND is_open=1",
+                (cost_micros, call_id),
+            )
+
     def spent_micros(self, day: str) -> int:
         """Sum the open charges of a day."""
         with self._store.transaction() as db:

@@ -7,6 +7,7 @@ Events, records and alerts continue this line after `fuse`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -18,6 +19,10 @@ from edge.outcome import Outcome
 from shared.clock import Clock, Stopwatch
 from shared.deadline import Deadline
 from shared.types import Classification, Frame, ModelIdentity
+
+_TELL_WITHIN_S = (
+    1.0  # publishing takes microseconds; a listener that hangs must not keep a forwarder thread
+)
 
 
 class Classifies(Protocol):
@@ -143,13 +148,21 @@ class Pipeline:
         )
 
     def stream(self, frame: Frame, deadline: Deadline, publish: Callable[[Verdict], None]) -> None:
-        """Run the line for a camera: publish the edge's verdict at once, the cloud's when it comes."""
+        """Run the line for a camera: publish the edge's verdict at once, the cloud's when it comes.
+
+        The amendment never overtakes: a cloud that answers faster than the first verdict is published waits for it.
+        """
+        is_told = threading.Event()
 
         def amend(pending: Pending, outcome: Outcome) -> None:
+            is_told.wait(_TELL_WITHIN_S)
             publish(replace(self._fuse(pending, outcome), is_amendment=True))
 
         begun = self.begin(frame, deadline, then=amend)
-        publish(replace(self._fuse(begun, None), is_pending=begun.promised is not None))
+        try:
+            publish(replace(self._fuse(begun, None), is_pending=begun.promised is not None))
+        finally:
+            is_told.set()
 
     def _fuse(self, pending: Pending, outcome: Outcome | None) -> Verdict:
         if outcome is not None:

@@ -92,13 +92,13 @@ def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
 
     def deadline() -> Deadline:
         return edge.deadline_in(
-            arguments.parse_deadline_ms(request.headers.get("X-Request-Deadline-Ms"))
+            arguments.parse_deadline_ms(request.environ.get("HTTP_X_REQUEST_DEADLINE_MS"))
         )
 
     def joint(*, is_adaptive: bool) -> Response:
         until = deadline()
         verdict = edge.joint(
-            posted_frame(), until, request.headers.get("traceparent"), is_adaptive=is_adaptive
+            posted_frame(), until, request.environ.get("HTTP_TRACEPARENT"), is_adaptive=is_adaptive
         )
         return web.success(_joint_result(verdict), **_joint_flat(verdict))
 
@@ -128,10 +128,10 @@ def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
         web.take_req_id(posted.fields)
         camera = arguments.parse_fields(posted.fields).camera
 
-        def framed(encoded: bytes) -> Frame:
-            return edge.frame(read_picture(encoded, image_limits), camera)
+        def framed(index: int) -> Frame:
+            return edge.frame(read_picture(posted.picture(index), image_limits), camera)
 
-        frames = [_or_error(framed, encoded) for encoded in posted.pictures]
+        frames = [_or_error(framed, index) for index in range(len(posted.pictures))]
         good = [frame for frame in frames if isinstance(frame, Frame)]
         if request.args.get("joint") == "1":
             answers = iter([_item(v, _joint_flat) for v in edge.joint_many(good, until)])

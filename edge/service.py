@@ -23,7 +23,7 @@ from edge.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, Retr
 from edge.latency import Latency
 from edge.ledger import Ledger
 from edge.metrics import EdgeMetrics
-from edge.pipeline import Pipeline
+from edge.pipeline import Pending, Pipeline
 from edge.plane import DecisionPlane, value_model
 from edge.policies import PolicyName, Wish
 from edge.routes import add_routes
@@ -195,16 +195,12 @@ class EdgeService:
         return verdict
 
     def joint_many(self, frames: Sequence[Frame], deadline: Deadline) -> list[Verdict | FireError]:
-        """Ask the pair about several frames; all are sent before the first is waited for."""
-        begun = [self._begun_or_error(frame, deadline) for frame in frames]
+        """Ask the pair about several frames, as many at once as the link has places."""
         answers: list[Verdict | FireError] = []
-        for pending in begun:
-            if isinstance(pending, FireError):
-                answers.append(pending)
-            else:
-                verdict = self._pipeline.finish(pending, deadline)
-                self._publish(verdict, g.req_id, is_request=True)
-                answers.append(verdict)
+        at_once = self._settings.policy.max_in_flight
+        for first in range(0, len(frames), at_once):
+            begun = [self._begun_or_error(f, deadline) for f in frames[first : first + at_once]]
+            answers += [self._finished(pending, deadline) for pending in begun]
         return answers
 
     def policy_status(self) -> dict[str, Any]:
@@ -237,7 +233,14 @@ class EdgeService:
             for state in (camera.state() for camera in self._cameras)
         ]
 
-    def _begun_or_error(self, frame: Frame, deadline: Deadline) -> Any:
+    def _finished(self, pending: Pending | FireError, deadline: Deadline) -> Verdict | FireError:
+        if isinstance(pending, FireError):
+            return pending
+        verdict = self._pipeline.finish(pending, deadline)
+        self._publish(verdict, g.req_id, is_request=True)
+        return verdict
+
+    def _begun_or_error(self, frame: Frame, deadline: Deadline) -> Pending | FireError:
         try:
             return self._pipeline.begin(frame, deadline)
         except FireError as err:
@@ -304,7 +307,7 @@ class EdgeService:
         return Forwarder(
             build_client(settings.cloud, pool_size=settings.policy.max_in_flight),
             breaker=Breaker(settings.breaker.breaker_settings(), self._clock),
-            refunds=self._budget,
+            books=self._budget,
             latency=self._latency,
             max_in_flight=settings.policy.max_in_flight,
             uplink=Uplink(
@@ -346,6 +349,7 @@ class EdgeService:
 
     def _checks(self) -> Mapping[str, web.Check]:
         ok, degraded = web.CheckState.OK, web.CheckState.DEGRADED
+        frozen = self._budget.frozen_until()
         lost = [state for state in self.camera_states() if state["trouble"]]
         state = self._breaker_state()
         left = self._budget.remaining_micros() / MICROS
@@ -366,6 +370,12 @@ class EdgeService:
             "disk": web.Check(
                 state=degraded if self._ledger.trouble else ok,
                 text=self._ledger.trouble or "state is written",
+            ),
+            "clock": web.Check(
+                state=degraded if frozen else ok,
+                text=f"set back: the budget of {frozen} holds until that day is over"
+                if frozen
+                else "in step with the books",
             ),
             "budget": web.Check(state=ok if left > 0 else degraded, text=f"{left:.2f} left today"),
         }

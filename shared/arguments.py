@@ -27,10 +27,20 @@ _WHITESPACE = str.maketrans("", "", " \t\r\n")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posted:
-    """One parsed request body: pictures as encoded bytes and the fields that came with them."""
+    """One parsed request body: pictures as encoded bytes and the fields that came with them.
+
+    `faults`: of a list, the pictures that were not even base64, by index; they stand as empty bytes in `pictures`.
+    """
 
     pictures: tuple[bytes, ...]
     fields: Mapping[str, Any] = field(default_factory=dict)
+    faults: Mapping[int, RequestError] = field(default_factory=dict)
+
+    def picture(self, index: int) -> bytes:
+        """Give one picture; raises the error of one that could not be read."""
+        if index in self.faults:
+            raise self.faults[index]
+        return self.pictures[index]
 
 
 class PictureFields(BaseModel):
@@ -128,13 +138,15 @@ def decode_base64(text: Any, name: str, max_bytes: int) -> bytes:
 
 def take_pictures(
     values: Mapping[str, Any], *, single: str, several: str | None, max_bytes: int, max_batch: int
-) -> tuple[bytes, ...]:
+) -> Posted:
     """Take base64 pictures from a JSON object: `single` holds one, `several` a list (None: no list is allowed).
+
+    One picture of a list that cannot be decoded is a fault of its own and does not fail the others.
 
     Raises:
         RequestError(REQUEST_FIELD_MISSING): neither is there.
         RequestError(BATCH_TOO_LARGE): more than `max_batch`.
-        and what `decode_base64` raises.
+        and, for a single picture, what `decode_base64` raises.
     """
     if several is not None and several in values:
         texts = values[several]
@@ -143,10 +155,21 @@ def take_pictures(
                 ErrorCode.REQUEST_FIELD_INVALID, f"{several} must be a list that is not empty"
             )
         check_batch(len(texts), max_batch)
-        return tuple(decode_base64(t, f"{several}[{i}]", max_bytes) for i, t in enumerate(texts))
+        return _take_list(texts, several, max_bytes)
     if single in values:
-        return (decode_base64(values[single], single, max_bytes),)
+        return Posted(pictures=(decode_base64(values[single], single, max_bytes),))
     raise RequestError(ErrorCode.REQUEST_FIELD_MISSING, f"{single} (base64) is missing")
+
+
+def _take_list(texts: list[Any], name: str, max_bytes: int) -> Posted:
+    pictures, faults = [], {}
+    for index, text in enumerate(texts):
+        try:
+            pictures.append(decode_base64(text, f"{name}[{index}]", max_bytes))
+        except RequestError as err:
+            pictures.append(b"")
+            faults[index] = err
+    return Posted(pictures=tuple(pictures), faults=faults)
 
 
 def check_batch(count: int, max_batch: int) -> None:

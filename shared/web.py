@@ -8,11 +8,12 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g, request
+from flask.globals import request_ctx
 from flask_cors import CORS
 from prometheus_client import CollectorRegistry
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -101,7 +102,8 @@ def create_app(
 
     @app.before_request
     def begin() -> None:
-        given = request.environ.get("HTTP_X_REQUEST_ID") or request.args.get("req_id")
+        now = request_ctx.request
+        given = now.environ.get("HTTP_X_REQUEST_ID") or now.args.get("req_id")
         g.req_id = given if given is not None and is_req_id(given) else new_id(clock.now_at())
 
     @app.errorhandler(FireError)
@@ -182,7 +184,8 @@ def http_error_response(error: HTTPException) -> Response:
 
 def is_chinese() -> bool:
     """Tell whether the caller prefers Chinese texts."""
-    return request.headers.get("Accept-Language", "").lower().startswith("zh")
+    accepted: str = request.environ.get("HTTP_ACCEPT_LANGUAGE", "")
+    return accepted.lower().startswith("zh")
 
 
 def take_req_id(values: Mapping[str, Any]) -> None:
@@ -202,11 +205,12 @@ def read_posted(limits: LimitsSection, *, several: bool = False) -> Posted:
     Raises:
         RequestError: what is wrong with it, see `shared.arguments`.
     """
-    media_type = arguments.media_type_of(request.content_type)
-    query = request.args.to_dict()
+    now = request_ctx.request  # each touch of Flask's `request` costs a look-up
+    media_type = arguments.media_type_of(now.content_type)
+    query = now.args.to_dict()
     query.pop("joint", None)
     if arguments.is_picture_type(media_type):
-        body = _read_body()
+        body = _read_body(now)
         if not body:
             raise RequestError(
                 ErrorCode.REQUEST_FIELD_MISSING, "the body is empty, expected a picture"
@@ -220,16 +224,16 @@ def read_posted(limits: LimitsSection, *, several: bool = False) -> Posted:
     raise RequestError(ErrorCode.REQUEST_CONTENT_TYPE, detail)
 
 
-def _read_body() -> bytes:
+def _read_body(now: Request) -> bytes:
     """Read the whole body, in one piece where the server has it complete; werkzeug would copy it in pieces of 64 kB."""
     kept: bytes | None = g.get("body")
     if kept is not None:
         return kept
-    length, limit = request.content_length, request.max_content_length
-    is_complete = request.environ.get("wsgi.input_terminated", False)
+    length, limit = now.content_length, now.max_content_length
+    is_complete = now.environ.get("wsgi.input_terminated", False)
     if is_complete and length is not None and limit is not None and length <= limit:
-        return bytes(request.input_stream.read())
-    return request.get_data(cache=False)
+        return bytes(now.input_stream.read())
+    return now.get_data(cache=False)
 
 
 def keep_body() -> bytes:
@@ -242,7 +246,7 @@ def keep_body() -> bytes:
 def _read_json(limits: LimitsSection, query: Mapping[str, str], *, several: bool) -> Posted:
     values = arguments.parse_json_object(request.get_data(cache=False))
     take_req_id(values)
-    pictures = arguments.take_pictures(
+    taken = arguments.take_pictures(
         values,
         single="image",
         several="images" if several else None,
@@ -254,7 +258,7 @@ def _read_json(limits: LimitsSection, query: Mapping[str, str], *, several: bool
         for key, value in values.items()
         if key not in ("image", "images" if several else "image")
     }
-    return Posted(pictures=pictures, fields={**query, **rest})
+    return replace(taken, fields={**query, **rest})
 
 
 def _read_multipart(limits: LimitsSection, query: Mapping[str, str], *, several: bool) -> Posted:

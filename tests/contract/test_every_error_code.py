@@ -142,6 +142,7 @@ def _result_expired(world: World) -> int:
     jobs.finish("old", Answer.of(None))
     entry = jobs._finished["old"]
     jobs._finished["old"] = replace(entry, at_mono_s=entry.at_mono_s - jobs._ttl_s)
+    jobs._finished.move_to_end("old", last=False)
     return world.pair.cloud.get("/infer/result/old").json()["err_no"]
 
 
@@ -223,6 +224,24 @@ class _HurryingClock(FakeClock):
 def _deadline_missed(world: World) -> int:
     with running_cloud(world.tmp_path / "c", world.models, clock=_HurryingClock()) as cloud:
         return cloud.show("/infer", fire_jpeg(), X_Request_Deadline_Ms="500").json()["err_no"]
+
+
+def _engine_away(world: World) -> int:
+    pytest.importorskip("redis")
+    with dead_url() as url:
+        sections = {
+            "engine": {"kind": "redis"},
+            "redis": {"url": url.replace("http", "redis")},
+        }
+        with running_cloud(world.tmp_path / "c", world.models, **sections) as cloud:
+            return cloud.show("/infer", fire_jpeg()).json()["err_no"]
+
+
+def _given_up(world: World) -> int:
+    jobs = world.pair.cloud.service.house.jobs
+    jobs.add("", "deadly")
+    jobs.finish("deadly", Answer.of_error(FireError(ErrorCode.JOB_GIVEN_UP, "twice")))
+    return world.pair.cloud.get("/infer/result/deadly").json()["err_no"]
 
 
 def _store_unavailable(world: World) -> int:
@@ -317,6 +336,8 @@ PROVOCATIONS: dict[ErrorCode, Callable[[World], int]] = {
     ErrorCode.CLOUD_OVERLOADED: _overloaded,
     ErrorCode.DEADLINE_MISSED: _deadline_missed,
     ErrorCode.CLOUD_REFUSED: _stand_in(answers({"err_no": 1007}, status=400)),
+    ErrorCode.ENGINE_UNAVAILABLE: _engine_away,
+    ErrorCode.JOB_GIVEN_UP: _given_up,
     ErrorCode.STORE_UNAVAILABLE: _store_unavailable,
     ErrorCode.STORE_SCHEMA: _store_schema,
     ErrorCode.CAMERA_UNAVAILABLE: _camera_unavailable,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edge.budget import Charge
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
@@ -33,6 +35,16 @@ class MemoryCharges:
     def refund(self, call_id: str) -> Charge | None:
         """Close a charge."""
         return self.open.pop(call_id, None)
+
+    def find(self, call_id: str) -> Charge | None:
+        """Give an open charge."""
+        return self.open.get(call_id)
+
+    def set_cost(self, call_id: str, cost_micros: int) -> None:
+        """Change what a charge costs."""
+        if self.is_broken:
+            raise StoreError(ErrorCode.STORE_UNAVAILABLE, "disk is full")
+        self.open[call_id] = replace(self.open[call_id], cost_micros=cost_micros)
 
     def spent_micros(self, day: str) -> int:
         """Sum a day."""

@@ -175,3 +175,14 @@ def test_the_ledger_works_again_once_a_full_disk_has_room(ledger):
     assert ledger.insert(_charge("after"))
     assert ledger.spent_micros("2026-03-10") == before + 5
     assert ledger.trouble is None
+
+
+def test_a_clock_that_was_set_back_is_shown(tmp_path, models):
+    clock = FakeClock(datetime(2026, 5, 1, 12, tzinfo=UTC))
+    with running_edge(tmp_path, models, _MOCK, clock=clock, policy=_policy(5)) as edge:
+        _reasons(edge, 1)
+        assert edge.get("/readyz").json()["checks"]["clock"]["state"] == "ok"
+        clock.set_wall(datetime(2026, 4, 1, 12, tzinfo=UTC))
+        check = edge.get("/readyz").json()["checks"]["clock"]
+    assert check["state"] == "degraded"
+    assert "2026-05-01" in check["text"]

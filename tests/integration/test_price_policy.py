@@ -141,3 +141,12 @@ def test_an_audit_that_finds_what_the_edge_missed_is_counted_as_a_miss(tmp_path,
     assert decision["reason"] == "cloud_audit"
     assert (told["total"]["audits"], told["total"]["misses"]) == (1, 1)
     assert told["has_drifted"] is False
+
+
+@pytest.mark.parametrize(("told", "booked"), [("0.05", 0.05), ("0", 0.0), ("999", 0.02)])
+def test_a_call_costs_what_the_cloud_says_unless_that_is_absurd(tmp_path, models, told, booked):
+    cloud = f"mock:?latency_s=0&cost={told}"
+    with running_edge(tmp_path, models, cloud, policy={"name": "always"}) as edge:
+        answer = edge.show("/joint_predict", fire_jpeg()).json()
+        spent = edge.get("/policy").json()["result"]["spent"]
+    assert (answer["cost"], spent) == (booked, booked)

@@ -197,3 +197,16 @@ def test_one_picture_above_the_batch_limit_is_refused_before_any_is_decoded():
         max_batch=4,
     )
     assert code is ErrorCode.BATCH_TOO_LARGE
+
+
+def test_one_picture_of_a_list_that_is_not_base64_does_not_fail_the_others():
+    posted = arguments.take_pictures(
+        {"images": ["aGk=", "!", 7]}, single="image", several="images", max_bytes=1000, max_batch=4
+    )
+    assert posted.picture(0) == b"hi"
+    assert {index: fault.code for index, fault in posted.faults.items()} == {
+        1: ErrorCode.REQUEST_BASE64,
+        2: ErrorCode.REQUEST_FIELD_INVALID,
+    }
+    with pytest.raises(RequestError):
+        posted.picture(1)

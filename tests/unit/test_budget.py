@@ -274,3 +274,45 @@ def test_a_monthly_cap_holds_over_days_and_a_restart_and_ends_with_the_month():
     assert budget.remaining_micros() == 1
     clock.advance(86_400)
     assert budget.remaining_micros() == 10
+
+
+def settled(limit: int, told: int, *, spent: int = 0) -> tuple[int, int]:
+    """Charge one unit, settle it at `told`; gives what stands in the books and what is left."""
+    store = MemoryCharges()
+    budget = BudgetManager(
+        limit_micros=limit, zone=ZoneInfo("UTC"), store=store, now_at=FakeClock().now_at
+    )
+    assert all(budget.check_and_deduct(1, call_id=f"x{n}") for n in range(spent + 1))
+    return budget.settle("x0", told), budget.remaining_micros()
+
+
+@given(st.integers(1, 50), st.integers(0, 100), st.integers(0, 40))
+def test_a_dearer_call_never_breaks_the_limit(limit, told, spent):
+    booked, left = settled(limit, told, spent=min(spent, limit - 1))
+    assert left >= 0
+    assert booked <= max(told, 1)
+
+
+def test_a_call_is_booked_at_what_the_cloud_says():
+    assert settled(10, 3) == (3, 7)
+    assert settled(10, 0) == (0, 10)
+
+
+def test_a_cost_that_cannot_be_written_leaves_the_charge_as_it_was():
+    store = MemoryCharges()
+    budget = BudgetManager(
+        limit_micros=10, zone=ZoneInfo("UTC"), store=store, now_at=FakeClock().now_at
+    )
+    budget.check_and_deduct(1, call_id="x")
+    store.is_broken = True
+    with pytest.raises(StoreError):
+        budget.settle("x", 5)
+    assert budget.remaining_micros() == 9
+
+
+def test_a_call_without_a_charge_has_nothing_to_settle():
+    store = MemoryCharges()
+    budget = BudgetManager(
+        limit_micros=10, zone=ZoneInfo("UTC"), store=store, now_at=FakeClock().now_at
+    )
+    assert budget.settle("nobody", 5) == 0

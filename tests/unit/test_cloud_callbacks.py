@@ -79,5 +79,5 @@ def test_a_callback_is_signed_as_standard_webhooks_are():
     ],
 )
 def test_a_list_without_a_key_or_with_half_an_address_is_refused_at_start(section):
-    with pytest.raises(ValueError, match="callbacks|address|path"):
+    with pytest.raises(ValueError, match=r"callbacks|address|path"):
         CallbacksSection.model_validate(section)

@@ -1,0 +1,344 @@
+"""What both engines promise, on a real service each; the Redis one with a real server and a worker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from shared.clock import SystemClock
+from tests.helpers.held_model import HeldModel
+from tests.helpers.pictures import calm_jpeg, fire_jpeg
+from tests.helpers.redis_server import RedisServer, redis_server
+from tests.helpers.services import Running, cloud_settings, running_cloud
+
+
+@contextmanager
+def running_worker(state: Path, models: Path, **sections: Any) -> Iterator[Any]:
+    """Run a worker in a thread."""
+    from cloud.model_slot import ModelSlot
+    from cloud.redis_wiring import build_worker
+    from cloud.service import slot_settings
+
+    settings = cloud_settings(state, models, **sections)
+    slot = ModelSlot(slot_settings(settings))
+    slot.load()
+    worker = build_worker(settings, slot, SystemClock(), None)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        thread.join(10)
+        worker._link.close()
+
+
+class World:
+    """A cloud of one kind; `slot` is where its model is."""
+
+    def __init__(self, cloud: Running, slot: Any) -> None:
+        self.cloud = cloud
+        self.slot = slot
+
+    @contextmanager
+    def held_model(self) -> Iterator[HeldModel]:
+        detector = self.slot.current
+        held = HeldModel(detector.run_batch)
+        detector.run_batch = held
+        try:
+            yield held
+        finally:
+            held.go_on.set()
+            del detector.run_batch
+
+    def settled(self, job_id: str) -> requests.Response:
+        ends_s = time.monotonic() + 10
+        while time.monotonic() < ends_s:
+            answer = self.cloud.get(f"/infer/result/{job_id}")
+            if answer.status_code != 202:
+                return answer
+            time.sleep(0.01)
+        return pytest.fail("no answer within 10 s")
+
+    def until(self, is_true: Any) -> None:
+        ends_s = time.monotonic() + 10
+        while not is_true():
+            assert time.monotonic() < ends_s, "not true within 10 s"
+            time.sleep(0.01)
+
+
+@pytest.fixture(params=["local", "redis"])
+def world(request: pytest.FixtureRequest, tmp_path: Path, models: Path) -> Iterator[World]:
+    sections: dict[str, Any] = {
+        "jobs": {"ttl_s": 1.0, "max_waiting": 6, "runners": 1},
+        "engine": {"places": 4, "kind": request.param},
+    }
+    with ExitStack() as stack:
+        if request.param == "redis":
+            server = stack.enter_context(redis_server(tmp_path))
+            sections["redis"] = {"url": server.url}
+            worker = stack.enter_context(running_worker(tmp_path, models, **sections))
+        cloud = stack.enter_context(running_cloud(tmp_path, models, **sections))
+        slot = worker._slot if request.param == "redis" else cloud.service.house.slot
+        made = World(cloud, slot)
+        made.until(lambda: cloud.get("/readyz").status_code == 200)
+        yield made
+
+
+def test_a_picture_is_answered_with_boxes_model_and_times(world):
+    answer = world.cloud.show("/infer", fire_jpeg())
+    result = answer.json()["result"]
+    assert (result["label"], result["model"]["name"]) == ("fire", "cloud-detector")
+    assert result["detections"][0]["label"] == "fire"
+    assert (result["width"], result["height"]) == (320, 160)
+    assert answer.json()["cost"] == result["cost"] == 0.02
+    assert "infer;dur=" in answer.headers["Server-Timing"]
+    assert "stage_ms" not in result
+
+
+def test_a_damaged_picture_is_the_callers_error(world):
+    answer = world.cloud.show("/infer", fire_jpeg()[:-200])
+    assert (answer.status_code, answer.json()["err_no"]) == (400, 1007)
+
+
+def test_a_job_is_accepted_and_its_result_fetched(world):
+    accepted = world.cloud.show("/infer/async", fire_jpeg())
+    assert accepted.status_code == 202
+    done = world.settled(accepted.json()["request_id"])
+    assert (done.status_code, done.json()["result"]["label"]) == (200, "fire")
+    assert done.json()["cost"] == 0.02
+
+
+def test_a_job_that_cannot_be_done_has_failed(world):
+    job_id = world.cloud.show("/infer/async", fire_jpeg()[:-200]).json()["request_id"]
+    failed = world.settled(job_id)
+    assert (failed.status_code, failed.json()["err_no"]) == (500, 1007)
+
+
+def test_a_result_expires_and_is_then_forgotten(world):
+    job_id = world.cloud.show("/infer/async", fire_jpeg()).json()["request_id"]
+    world.settled(job_id)
+    time.sleep(1.1)
+    assert world.cloud.get(f"/infer/result/{job_id}").status_code == 410
+    time.sleep(1.1)
+    assert world.cloud.get(f"/infer/result/{job_id}").status_code == 404
+
+
+def test_waiting_jobs_know_their_place_and_can_be_cancelled(world):
+    with world.held_model() as model:
+        ids = [world.cloud.show("/infer/async", fire_jpeg()).json()["request_id"]]
+        assert model.is_running.wait(5)
+        ids += [world.cloud.show("/infer/async", fire_jpeg()).json()["request_id"] for _ in "123"]
+        told = [world.cloud.get(f"/infer/result/{i}").json() for i in ids]
+        assert [t["status"] for t in told] == ["running", "queued", "queued", "queued"]
+        assert [t["result"]["position"] for t in told[1:]] == [0, 1, 2]
+        cancelled = world.cloud.call("DELETE", f"/infer/result/{ids[1]}")
+        assert cancelled.json()["result"]["was"] == "queued"
+        assert world.cloud.get(f"/infer/result/{ids[1]}").status_code == 404
+        assert world.cloud.get(f"/infer/result/{ids[2]}").json()["result"]["position"] == 0
+        model.go_on.set()
+        for job_id in (ids[0], *ids[2:]):
+            assert world.settled(job_id).status_code == 200
+        assert sum(model.batches) == 3
+
+
+def test_the_queue_of_jobs_is_bounded(world):
+    with world.held_model():
+        answers = [world.cloud.show("/infer/async", fire_jpeg()) for _ in range(9)]
+    refused = [a for a in answers if a.status_code == 503]
+    assert len(refused) in (2, 3)
+    assert all(int(a.headers["Retry-After"]) >= 1 for a in refused)
+
+
+def test_a_keyed_request_runs_once(world):
+    with world.held_model() as model:
+        model.go_on.set()
+        answers = [world.cloud.show("/infer", fire_jpeg(), Idempotency_Key="k1") for _ in range(2)]
+        other = world.cloud.show("/infer", calm_jpeg(), Idempotency_Key="k1")
+    assert sum(model.batches) == 1
+    assert answers[1].headers["Idempotency-Replayed"] == "true"
+    assert answers[0].json()["result"] == answers[1].json()["result"]
+    assert (other.status_code, other.json()["err_no"]) == (422, 1015)
+
+
+def test_a_late_answer_is_fetched_by_its_key(world):
+    with world.held_model() as model:
+        late = world.cloud.show(
+            "/infer", fire_jpeg(), Idempotency_Key="k1", X_Request_Deadline_Ms="300"
+        )
+        assert (late.status_code, late.json()["err_no"]) == (504, 3002)
+        assert world.cloud.show("/infer", fire_jpeg(), Idempotency_Key="k1").status_code == 409
+        model.go_on.set()
+        fetched = world.settled("k1")
+    assert fetched.json()["result"]["label"] == "fire"
+    assert sum(model.batches) == 1
+
+
+def test_what_waited_past_its_deadline_is_not_run_and_frees_its_key(world):
+    with world.held_model() as model:
+        busy = threading.Thread(target=lambda: _post(world.cloud))
+        busy.start()
+        assert model.is_running.wait(5)
+        late = world.cloud.show(
+            "/infer", fire_jpeg(), Idempotency_Key="k2", X_Request_Deadline_Ms="200"
+        )
+        assert (late.status_code, late.json()["err_no"]) == (504, 3005)
+        model.go_on.set()
+        busy.join()
+        again = world.cloud.show("/infer", fire_jpeg(), Idempotency_Key="k2")
+        assert (again.status_code, again.headers.get("Idempotency-Replayed")) == (200, None)
+    assert sum(model.batches) == 2
+
+
+def test_a_batch_answers_for_every_picture(world):
+    pictures = [fire_jpeg(), fire_jpeg()[:-200], calm_jpeg()]
+    answer = world.cloud.post("/infer/batch", files=[("images", p) for p in pictures])
+    results = answer.json()["result"]["results"]
+    assert [r["err_no"] for r in results] == [0, 1007, 0]
+    assert [r.get("label") for r in results] == ["fire", None, "none"]
+
+
+def test_places_are_bounded(world):
+    with world.held_model() as model:
+        threads = [threading.Thread(target=lambda: _post(world.cloud)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        world.until(lambda: world.cloud.service.house.admission.taken == 4)
+        refused = world.cloud.show("/infer", fire_jpeg())
+        assert (refused.status_code, refused.json()["err_no"]) == (503, 3004)
+        model.go_on.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_the_models_are_named(world):
+    (model,) = world.cloud.get("/models").json()["result"]["models"]
+    assert (model["name"], model["providers"]) == ("cloud-detector", ["CPUExecutionProvider"])
+    assert world.cloud.get("/version").json()["model"]["version"] == "0.1.0"
+
+
+def _post(cloud: Running) -> requests.Response:
+    return requests.post(
+        cloud.url + "/infer",
+        data=fire_jpeg(),
+        headers={"Content-Type": "image/jpeg"},
+        timeout=20,
+    )
+
+
+# Redis alone
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as running:
+        yield running
+
+
+def _sections(server: RedisServer, **more: Any) -> dict[str, Any]:
+    redis = {"url": server.url, "timeout_s": 1.0, **more.pop("redis", {})}
+    engine = {"kind": "redis", **more.pop("engine", {})}
+    return {"engine": engine, "redis": redis, **more}
+
+
+def test_the_bound_holds_over_all_front_ends(tmp_path, models, server):
+    sections = _sections(server, engine={"places": 5})
+    with (
+        running_cloud(tmp_path / "a", models, **sections) as one,
+        running_cloud(tmp_path / "b", models, **sections) as two,
+        running_worker(tmp_path, models, **sections) as worker,
+    ):
+        gate = World(one, worker._slot)
+        with gate.held_model() as model:
+            answers: list[int] = []
+            threads = [
+                threading.Thread(target=lambda c=cloud: answers.append(_post(c).status_code))
+                for cloud in (one, two) * 5
+            ]
+            for thread in threads:
+                thread.start()
+            gate.until(lambda: answers.count(503) == 5)
+            model.go_on.set()
+            for thread in threads:
+                thread.join()
+        assert sorted(answers) == [200] * 5 + [503] * 5
+
+
+def test_a_job_submitted_at_one_front_end_is_fetched_at_another_and_keys_agree(
+    tmp_path, models, server
+):
+    sections = _sections(server)
+    with (
+        running_cloud(tmp_path / "a", models, **sections) as one,
+        running_cloud(tmp_path / "b", models, **sections) as two,
+        running_worker(tmp_path, models, **sections) as worker,
+    ):
+        job_id = one.show("/infer/async", fire_jpeg()).json()["request_id"]
+        assert World(two, worker._slot).settled(job_id).json()["result"]["label"] == "fire"
+        one.show("/infer", fire_jpeg(), Idempotency_Key="k1")
+        again = two.show("/infer", fire_jpeg(), Idempotency_Key="k1")
+        assert again.headers["Idempotency-Replayed"] == "true"
+
+
+def test_what_waits_is_not_lost_when_no_worker_is_there_yet(tmp_path, models, server):
+    sections = _sections(server)
+    with running_cloud(tmp_path / "a", models, **sections) as cloud:
+        assert cloud.get("/readyz").status_code == 503
+        job_id = cloud.show("/infer/async", fire_jpeg()).json()["request_id"]
+        assert cloud.get(f"/infer/result/{job_id}").json()["status"] == "queued"
+        with running_worker(tmp_path, models, **sections) as worker:
+            assert World(cloud, worker._slot).settled(job_id).status_code == 200
+
+
+def test_a_front_end_without_a_model_says_503_while_redis_is_away_and_works_again_after(
+    tmp_path, models, server
+):
+    sections = _sections(server)
+    with (
+        running_cloud(tmp_path / "a", models, **sections) as cloud,
+        running_worker(tmp_path, models, **sections),
+    ):
+        assert cloud.show("/infer", fire_jpeg()).status_code == 200
+        server.kill()
+        started_s = time.monotonic()
+        for path in ("/infer", "/infer/async"):
+            away = cloud.show(path, fire_jpeg())
+            assert (away.status_code, away.json()["err_no"]) == (503, 3007)
+        assert cloud.get("/infer/result/x").status_code == 503
+        assert cloud.get("/readyz").status_code == 503
+        assert cloud.get("/healthz").status_code == 200
+        assert time.monotonic() - started_s < 3.0
+        server.start()
+        ends_s = time.monotonic() + 15
+        while cloud.show("/infer", fire_jpeg()).status_code != 200:
+            assert time.monotonic() < ends_s
+            time.sleep(0.1)
+
+
+def test_a_front_end_with_a_model_answers_alone_while_redis_is_away(tmp_path, models, server):
+    sections = _sections(server, redis={"fallback": True})
+    with running_cloud(tmp_path / "a", models, **sections) as cloud:
+        server.kill()
+        answer = cloud.show("/infer", fire_jpeg())
+        assert (answer.status_code, answer.json()["result"]["label"]) == (200, "fire")
+        assert cloud.show("/infer/async", fire_jpeg()).status_code == 503
+        assert cloud.get("/readyz").status_code == 200
+
+
+def test_a_waiting_caller_is_told_at_once_when_redis_dies(tmp_path, models, server):
+    sections = _sections(server)
+    with running_cloud(tmp_path / "a", models, **sections) as cloud:
+        answers: list[requests.Response] = []
+        thread = threading.Thread(target=lambda: answers.append(_post(cloud)))
+        thread.start()
+        time.sleep(0.3)
+        server.kill()
+        thread.join(5)
+        assert answers[0].status_code == 503

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import redis
@@ -46,12 +47,13 @@ end
 return length
 """
 
-# KEYS: stream, job. ARGV: id. Gives 1 when the picture is wanted, 0 when it was cancelled.
+# KEYS: stream, job. ARGV: id. Gives Redis' time in ms and what the job asks for, which is false when it was cancelled.
 _START = """
 redis.call('ZREM', KEYS[1] .. ':order', ARGV[1])
-if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
-redis.call('HSET', KEYS[2], 'state', 'running')
-return 1
+local now = redis.call('TIME')
+local asked = redis.call('HMGET', KEYS[2], 'callback', 'claim')
+if asked[1] then redis.call('HSET', KEYS[2], 'state', 'running') end
+return {now[1] * 1000 + math.floor(now[2] / 1000), asked[1], asked[2]}
 """
 
 # KEYS: stream, job, answer, wake. ARGV: id, entry, group, answer, state, ttl s,
@@ -94,6 +96,16 @@ redis.call('HSET', KEYS[1], 'answer', ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 1
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """What a worker learns when it takes a picture; `now_ms` is Redis' clock."""
+
+    now_ms: int
+    is_wanted: bool
+    callback_url: str
+    claim: str
 
 
 class RedisLink:
@@ -178,10 +190,16 @@ class RedisLink:
         keys = [stream, self.key("sequence")]
         return self.ask(lambda: int(self._submit(keys=keys, args=arguments)))
 
-    def start(self, stream: str, job_id: str) -> bool:
-        """Note that a picture's turn has come; False: it was cancelled."""
+    def start(self, stream: str, job_id: str) -> Started:
+        """Note that a picture's turn has come."""
         keys = [stream, self.key("job", job_id)]
-        return self.ask(lambda: bool(self._start(keys=keys, args=[job_id])))
+        now_ms, callback, claim = self.ask(lambda: self._start(keys=keys, args=[job_id]))
+        return Started(
+            now_ms=int(now_ms),
+            is_wanted=callback is not None,
+            callback_url=(callback or b"").decode(),
+            claim=(claim or b"").decode(),
+        )
 
     def finish(self, stream: str, entry: str, job_id: str, answer: Answer, ttl_s: int) -> bool:
         """Keep an answer, wake who waits, and take the entry out; False: nobody wants it."""

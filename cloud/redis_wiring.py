@@ -23,7 +23,7 @@ def build_worker(
 ) -> Worker:
     """Build a worker around a loaded model."""
     worker = WorkerSettings(
-        max_batch=settings.engine.max_batch,
+        max_batch=settings.max_batch,
         later_at_once=settings.jobs.runners,
         decoders=settings.engine.decoders,
         claim_s=settings.redis.claim_s,

@@ -20,7 +20,7 @@ from cloud.callbacks import Callbacks, callback_body
 from cloud.engine import run_each
 from cloud.jobs import JobState
 from cloud.model_slot import ModelSlot
-from cloud.redis_link import GROUP, RedisLink
+from cloud.redis_link import GROUP, RedisLink, Started
 from cloud.wire import result_of
 from shared.clock import Clock
 from shared.detector import Detector, Prepared
@@ -34,6 +34,7 @@ _BLOCK_MS = 500  # a stopping worker notices within this
 _BEAT_S = 2.0
 _ALIVE_S = 10
 _PAUSE_S = 0.5
+_LATER_EVERY = 4
 _LOOK_BEHIND_S = (
     0.25  # with the block above, what a dead worker left is taken up 0.75 s after claim_s
 )
@@ -72,10 +73,23 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """One picture that this worker works on."""
+
+    entry: _Entry
+    started: Started
+
+    @property
+    def waited_ms(self) -> float:
+        """Tell how long it waited, by Redis' clock."""
+        return float(max(0, self.started.now_ms - self.entry.queued_ms))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
     """One picture ready for the network."""
 
-    of: _Entry
+    of: _Task
     picture: Picture
     prepared: Prepared
 
@@ -99,6 +113,7 @@ class Worker:
         self._callbacks = callbacks
         self._stop = threading.Event()
         self._looked_mono_s = float("-inf")
+        self._turns = 0
         self._decoders = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode")
         self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
 
@@ -142,8 +157,12 @@ class Worker:
         link, most = self._link, self._settings.max_batch
         entries = self._read_from([link.now], most, None)
         if not entries:
-            entries = self._read_from([link.later], self._settings.later_at_once, None)
-        return entries or self._read_from([link.now, link.later], 1, _BLOCK_MS)
+            at_once = min(most, self._settings.later_at_once)
+            return self._read_from([link.now, link.later], at_once, _BLOCK_MS)
+        self._turns += 1
+        if self._turns % _LATER_EVERY == 0:  # callers who never stop coming do not starve the jobs
+            entries += self._read_from([link.later], 1, None)
+        return entries
 
     def _read_from(self, streams: Sequence[str], count: int, block_ms: int | None) -> list[_Entry]:
         link = self._link
@@ -189,10 +208,9 @@ class Worker:
         detector = self._slot.current
         if not entries or detector is None:
             return
-        now_ms = self._now_ms()
         started_mono_s = self._clock.mono_s()
-        wanted = [e for e in entries if self._is_wanted(e, now_ms)]
-        prepared = list(self._decoders.map(lambda e: self._prepare(detector, e), wanted))
+        wanted = [task for entry in entries if (task := self._taken(entry)) is not None]
+        prepared = list(self._decoders.map(lambda task: self._prepare(detector, task), wanted))
         ready = [one for one in prepared if one is not None]
         if not ready:
             return
@@ -207,7 +225,7 @@ class Worker:
             if isinstance(outcome, FireError):
                 self._answer(one.of, Answer.of_error(outcome))
                 continue
-            stages = {"queue": float(max(0, now_ms - one.of.queued_ms)), **stage_ms}
+            stages = {"queue": one.of.waited_ms, **stage_ms}
             finding = detector.finding(outcome, one.prepared.letterbox)
             result = result_of(
                 finding,
@@ -218,57 +236,49 @@ class Worker:
             )
             self._answer(one.of, Answer.of(result), stages)
 
-    def _is_wanted(self, entry: _Entry, now_ms: int) -> bool:
-        if not self._link.start(entry.stream, entry.job_id):
-            self._answer(entry, Answer())
-            return False
-        if entry.is_given_up:
+    def _taken(self, entry: _Entry) -> _Task | None:
+        """Take a picture up; None when it was cancelled, given up, or came too late."""
+        started = self._link.start(entry.stream, entry.job_id)
+        task = _Task(entry=entry, started=started)
+        if not started.is_wanted:
+            self._answer(task, Answer())
+        elif entry.is_given_up:
             detail = f"{self._settings.deliveries} workers died over it"
-            self._answer(entry, Answer.of_error(FireError(ErrorCode.JOB_GIVEN_UP, detail)))
-            return False
-        if now_ms - entry.queued_ms > entry.wait_ms:
+            self._answer(task, Answer.of_error(FireError(ErrorCode.JOB_GIVEN_UP, detail)))
+        elif task.waited_ms > entry.wait_ms:
             detail = "the picture waited past its deadline and was not run"
-            self._answer(entry, Answer.of_error(FireError(ErrorCode.DEADLINE_MISSED, detail)))
-            return False
-        return True
-
-    def _prepare(self, detector: Detector, entry: _Entry) -> _Ready | None:
-        try:
-            picture = read_picture(entry.encoded, self._settings.limits)
-            return _Ready(of=entry, picture=picture, prepared=detector.prepare(picture))
-        except FireError as err:
-            self._answer(entry, Answer.of_error(err))
-        except Exception as err:  # batch item: one picture must not fail the others
-            get_logger().error("picture_failed", job_id=entry.job_id, exc_info=err)
-            internal = FireError(ErrorCode.INTERNAL, "see the log of the workers")
-            self._answer(entry, Answer.of_error(internal))
+            self._answer(task, Answer.of_error(FireError(ErrorCode.DEADLINE_MISSED, detail)))
+        else:
+            return task
         return None
 
-    def _answer(
-        self, entry: _Entry, answer: Answer, stages: dict[str, float] | None = None
-    ) -> None:
-        link, ttl_s = self._link, max(1, round(self._settings.ttl_s))
+    def _prepare(self, detector: Detector, task: _Task) -> _Ready | None:
+        try:
+            picture = read_picture(task.entry.encoded, self._settings.limits)
+            return _Ready(of=task, picture=picture, prepared=detector.prepare(picture))
+        except FireError as err:
+            self._answer(task, Answer.of_error(err))
+        except Exception as err:  # batch item: one picture must not fail the others
+            get_logger().error("picture_failed", job_id=task.entry.job_id, exc_info=err)
+            internal = FireError(ErrorCode.INTERNAL, "see the log of the workers")
+            self._answer(task, Answer.of_error(internal))
+        return None
+
+    def _answer(self, task: _Task, answer: Answer, stages: dict[str, float] | None = None) -> None:
+        link, entry, ttl_s = self._link, task.entry, max(1, round(self._settings.ttl_s))
         is_waited_for = entry.stream == link.now
-        job = link.ask(
-            lambda: link.client.hmget(link.key("job", entry.job_id), "callback", "claim")
-        )
-        callback_url, claim = (_text(value) if value else "" for value in job)
-        if claim:
+        if task.started.claim:
             is_retryable = answer.error is not None and answer.error.row.retryable
-            link.settle(claim, None if is_retryable else answer, ttl_s)
+            link.settle(task.started.claim, None if is_retryable else answer, ttl_s)
         told = answer
         if stages is not None and is_waited_for:
             told = Answer.of({**answer.result(), "stage_ms": stages})
         life_s = min(ttl_s, _WAITER_S) if is_waited_for else ttl_s
         is_kept = link.finish(entry.stream, entry.entry, entry.job_id, told, life_s)
-        if is_kept and callback_url and self._callbacks:
+        if is_kept and task.started.callback_url and self._callbacks:
             state = JobState.DONE if answer.error is None else JobState.FAILED
             body = callback_body(entry.job_id, state, answer)
-            self._callbacks.send(entry.job_id, callback_url, body)
-
-    def _now_ms(self) -> int:
-        seconds, micros = self._link.ask(self._link.client.time)
-        return int(seconds) * 1000 + int(micros) // 1000
+            self._callbacks.send(entry.job_id, task.started.callback_url, body)
 
     def _beat(self) -> None:
         """Say every two seconds that this worker lives, and what it runs."""

@@ -302,7 +302,7 @@ def house_settings(settings: CloudSettings) -> HouseSettings:
     jobs = settings.jobs
     return HouseSettings(
         places=settings.engine.places,
-        max_batch=settings.engine.max_batch,
+        max_batch=settings.max_batch,
         runners=RunnerSettings(
             runners=jobs.runners,
             max_waiting=jobs.max_waiting,

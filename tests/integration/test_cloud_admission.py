@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import requests
 
+from cloud.keys import add_key
 from tests.helpers.held_model import held_model
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, running_cloud
+from tests.helpers.signing import SignedBy
 
 
 def _post(cloud: Running, **headers: str) -> requests.Response:
@@ -124,3 +126,42 @@ def test_every_stage_is_measured(tmp_path: Path, models: Path, name: str):
     with running_cloud(tmp_path, models) as cloud:
         cloud.show("/infer", fire_jpeg())
         assert f'fire_cloud_stage_seconds_count{{stage="{name}"}} 1.0' in cloud.get("/metrics").text
+
+
+def test_one_edge_that_floods_does_not_starve_three_others(tmp_path: Path, models: Path):
+    names = ("flood", "a", "b", "c")
+    keys = {name: add_key(tmp_path / "keys.json", name) for name in names}
+    with running_cloud(tmp_path, models, engine={"places": 8}, server={"threads": 40}) as cloud:
+        detector = cloud.service.house.slot.current
+        run_batch = detector.run_batch
+
+        def slow(tensors: Any) -> Any:
+            time.sleep(0.02)
+            return run_batch(tensors)
+
+        detector.run_batch = slow
+        stop = threading.Event()
+        statuses: dict[str, list[int]] = {name: [] for name in names}
+
+        def keep_asking(name: str, pause_s: float) -> None:
+            with requests.Session() as session:
+                session.auth = SignedBy(name, keys[name])
+                session.headers["Content-Type"] = "image/jpeg"
+                while not stop.wait(pause_s):
+                    answer = session.post(cloud.url + "/infer", data=fire_jpeg(), timeout=20)
+                    statuses[name].append(answer.status_code)
+
+        threads = [threading.Thread(target=keep_asking, args=("flood", 0.0)) for _ in range(16)]
+        threads += [threading.Thread(target=keep_asking, args=(n, 0.1)) for n in names[1:]]
+        for thread in threads:
+            thread.start()
+        time.sleep(3.0)
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert statuses["flood"].count(503) > 10
+    for name in names[1:]:
+        answered = statuses[name].count(200)
+        # The first may come before the house knows that it must share.
+        assert answered >= len(statuses[name]) - 2, statuses[name]
+        assert answered >= 5

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import requests
 
+from cloud.keys import add_key
 from shared.clock import SystemClock
 from tests.helpers.held_model import HeldModel
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.redis_server import RedisServer, redis_server
 from tests.helpers.services import Running, cloud_settings, running_cloud
+from tests.helpers.signing import SignedBy
 
 
 @contextmanager
@@ -323,11 +325,16 @@ def test_a_front_end_without_a_model_says_503_while_redis_is_away_and_works_agai
 
 
 def test_a_front_end_with_a_model_answers_alone_while_redis_is_away(tmp_path, models, server):
+    key = add_key(tmp_path / "a" / "keys.json", "gate")
     sections = _sections(server, redis={"fallback": True})
     with running_cloud(tmp_path / "a", models, **sections) as cloud:
         server.kill()
+        cloud.session.auth = SignedBy("gate", key)
         answer = cloud.show("/infer", fire_jpeg())
         assert (answer.status_code, answer.json()["result"]["label"]) == (200, "fire")
+        keyed = [cloud.show("/infer", fire_jpeg(), Idempotency_Key="k1") for _ in range(2)]
+        assert [a.status_code for a in keyed] == [200, 200]
+        assert keyed[1].headers["Idempotency-Replayed"] == "true"
         assert cloud.show("/infer/async", fire_jpeg()).status_code == 503
         assert cloud.get("/readyz").status_code == 200
 

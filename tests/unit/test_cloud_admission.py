@@ -175,3 +175,17 @@ def test_a_batch_larger_than_the_bucket_is_let_through_once_and_paid_back():
 def test_a_rate_of_zero_limits_nobody():
     rate = RateLimit(FakeClock(), per_s=0.0, burst=1)
     assert [_code(lambda: rate.take("a")) for _ in range(100)] == [None] * 100
+
+
+def test_a_caller_that_found_the_house_full_at_the_door_has_places_kept_for_it():
+    admission = Admission(8, FakeClock())
+    with ExitStack() as held:
+        places = [admission.place("flood") for _ in range(8)]
+        for place in places:
+            place.__enter__()
+        assert _code(lambda: admission.refuse_if_full("new")) is ErrorCode.CLOUD_OVERLOADED
+        places[0].__exit__(None, None, None)
+        assert _fill(admission, held, "flood") == 0
+        assert _fill(admission, held, "new", most=1) == 1
+        for place in places[1:]:
+            place.__exit__(None, None, None)

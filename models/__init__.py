@@ -1,0 +1,1 @@
+"""Training, export, quantisation and the shipped artifacts; no service imports code from here."""

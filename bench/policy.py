@@ -356,14 +356,15 @@ def main() -> None:
     """Run the gates and print their table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--sim", type=Path, default=Path("../shared/policy_sim"))
-    parser.add_argument("--full", action="store_true", help="20 worlds instead of 2")
+    parser.add_argument("--worlds", type=int, default=2, help="simulated worlds; --full is 20")
+    parser.add_argument("--full", action="store_true", help="20 worlds, and the runs kept as CSV")
     parser.add_argument("--first-seed", type=int, default=0, help="tune on 500 and above only")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     if not (options.sim / "world.py").is_file():
         print(f"no simulator at {options.sim}: nothing was measured")
         return
-    count = 20 if options.full else 2
+    count = 20 if options.full else options.worlds
     todo = jobs(options.sim.resolve(), range(options.first_seed, options.first_seed + count))
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         scores = []

@@ -80,14 +80,15 @@ class Admission:
         finally:
             self._leave(caller, count)
 
-    def refuse_if_full(self) -> None:
-        """Refuse before a body is even parsed.
+    def refuse_if_full(self, caller: str = "") -> None:
+        """Refuse before a body is even parsed; a place is kept for `caller` when it comes back.
 
         Raises:
             FireError(CLOUD_OVERLOADED)
         """
         if self.is_full:
             with self._lock:
+                self._lanes.setdefault(caller, _Lane()).seen_mono_s = self._clock.mono_s()
                 raise self._refusal("")
 
     def expected_wait_s(self, before: int) -> float:

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from cloud.config import ENV_PREFIX, CloudSettings
+from cloud.config import ENV_PREFIX, CloudSettings, EngineKind
 from cloud.keys import ADMIN, KeyRing, add_key, read_keys, remove_keys
-from cloud.service import CloudService, must_sign, run_worker
+from cloud.service import CloudService, check_redis, must_sign, refuse_open_door, run_worker
 from cloud.wire import detection_as_dict
 from shared.annotate import annotate
 from shared.clock import SystemClock
@@ -85,8 +85,13 @@ def check(config: Path | None) -> None:
         click.echo("ok    configuration")
         for warning in settings.warnings():
             click.echo(f"warn  {warning}")
-        is_signed = must_sign(settings, KeyRing(settings.keys_path, SystemClock()))
+        ring = KeyRing(settings.keys_path, SystemClock())
+        refuse_open_door(settings, ring)
+        is_signed = must_sign(settings, ring)
         click.echo(f"ok    requests {'must be signed' if is_signed else 'need no signature'}")
+        if settings.engine.kind is EngineKind.REDIS:
+            check_redis(settings)
+            click.echo("ok    Redis answers")
         refuse_two_runtimes()
         detector = _detector(settings.models, settings.model.variant, settings.model.device)
         model = detector.identity

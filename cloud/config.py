@@ -212,6 +212,14 @@ class ModelSection(Section):
     )
 
 
+class CloudLogSection(LogSection):
+    """What the cloud writes to stderr."""
+
+    requests: bool = Field(
+        True, description="One line for every picture asked about; refusals are only counted."
+    )
+
+
 class CloudSettings(Section):
     """Everything the cloud service can be told."""
 
@@ -224,7 +232,7 @@ class CloudSettings(Section):
     jobs: JobsSection = JobsSection()
     callbacks: CallbacksSection = CallbacksSection()
     model: ModelSection = ModelSection()
-    log: LogSection = LogSection()
+    log: CloudLogSection = CloudLogSection()
     state: Path = Field(Path("run/cloud"), description="Folder for what must survive a restart.")
     models: Path | None = Field(
         None, description="Folder of model artifacts; the shipped ones when unset."

@@ -91,7 +91,7 @@ class House(Protocol):
         """Tell why nothing can be taken in; None when it can."""
         ...
 
-    def refuse_if_full(self) -> None:
+    def refuse_if_full(self, caller: str) -> None:
         """Refuse before a body is parsed.
 
         Raises:

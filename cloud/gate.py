@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from flask import Flask, g, request
 
@@ -16,15 +16,7 @@ _OPEN = frozenset({"/", "/health", "/healthz", "/readyz", "/metrics", "/version"
 _OPEN_BELOW = "/errors/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """How signatures are checked, and whether a request without one is let through."""
-
-    verifier: Verifier
-    is_required: bool
-
-
-def add_gate(app: Flask, gate: Gate) -> None:
+def add_gate(app: Flask, verifier: Verifier, *, is_required: Callable[[], bool]) -> None:
     """Check signatures before any route runs; `g.edge_id` names who signed, and is missing when nobody did.
 
     A signature that is sent is checked, also where none is needed.
@@ -35,11 +27,11 @@ def add_gate(app: Flask, gate: Gate) -> None:
         path = request.path
         if path in _OPEN or path.startswith(_OPEN_BELOW) or request.method == "OPTIONS":
             return
-        if not gate.is_required and "Signature" not in request.headers:
+        if not is_required() and "Signature" not in request.headers:
             return
         # As the caller sent it: Flask's path is decoded already.
         raw_path, _, raw_query = request.environ.get("REQUEST_URI", path).partition("?")
-        g.edge_id = gate.verifier.verify(
+        g.edge_id = verifier.verify(
             Signed(
                 method=request.method,
                 path=raw_path,

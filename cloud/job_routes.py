@@ -62,6 +62,7 @@ def add_job_routes(
         def work(_claim: Claim | None) -> Answer:
             picture = read_picture(posted.pictures[0], limits.image_limits())
             job_id = submitter.submit(picture, deadline, owner=owner(), callback_url=callback_url)
+            g.job_id = job_id
             return Answer.of({"request_id": job_id, "status": "submitted"})
 
         if key is None:

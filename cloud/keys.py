@@ -47,6 +47,7 @@ class KeyRing:
     @property
     def has_edges(self) -> bool:
         """Tell whether any edge has a key."""
+        self._look_again()
         return bool(self._keys.keys() - {ADMIN})
 
     def _look_again(self) -> None:

@@ -123,10 +123,10 @@ class LocalHouse:
         """Tell why nothing can be taken in."""
         return self._trouble
 
-    def refuse_if_full(self) -> None:
+    def refuse_if_full(self, caller: str) -> None:
         """Refuse before a body is parsed."""
         self._ready()
-        self.admission.refuse_if_full()
+        self.admission.refuse_if_full(caller)
 
     def inspect(
         self, picture: Picture, deadline: Deadline, *, caller: str, claim: Claim | None = None

@@ -19,7 +19,6 @@ from cloud.engine import Inspected, Reloaded
 from cloud.idempotency import Claim
 from cloud.local_house import LocalHouse
 from cloud.redis_link import RedisAnswers, RedisJobs, RedisLink, RedisNonces
-from shared.auth import MemoryNonces
 from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
@@ -58,8 +57,13 @@ class RedisHouse:
         self._trouble: str | None = "the service is starting"
         self.admission = Admission(settings.places, clock)
         self.jobs = RedisJobs(link)
-        self.answers = RedisAnswers(link, clock, ttl_s=settings.ttl_s)
-        self.nonces = RedisNonces(link, MemoryNonces(clock) if fallback else None)
+        self.answers = RedisAnswers(
+            link,
+            clock,
+            ttl_s=settings.ttl_s,
+            meanwhile=fallback.answers if fallback else None,
+        )
+        self.nonces = RedisNonces(link, fallback.nonces if fallback else None)
 
     def start(self) -> None:
         """Create the streams; a Redis that is away may come later."""
@@ -90,10 +94,10 @@ class RedisHouse:
         except FireError as err:
             return None if self._fallback else err.detail
 
-    def refuse_if_full(self) -> None:
+    def refuse_if_full(self, caller: str) -> None:
         """Refuse before a body is parsed."""
         self._check_open()
-        self.admission.refuse_if_full()
+        self.admission.refuse_if_full(caller)
 
     def inspect(
         self, picture: Picture, deadline: Deadline, *, caller: str, claim: Claim | None = None

@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from cloud.answer import Answer
-from cloud.idempotency import Kept, answer_for
+from cloud.idempotency import Kept, MemoryAnswers, answer_for
 from cloud.jobs import Job, JobState
 from shared.auth import MemoryNonces
 from shared.clock import Clock
@@ -270,33 +270,55 @@ class RedisJobs:
 class RedisAnswers:
     """Answers by caller and key in Redis, see `cloud.idempotency.AnswerBook`."""
 
-    def __init__(self, link: RedisLink, clock: Clock, *, ttl_s: float) -> None:
-        """Keep the connection."""
+    def __init__(
+        self, link: RedisLink, clock: Clock, *, ttl_s: float, meanwhile: MemoryAnswers | None = None
+    ) -> None:
+        """Keep the connection; `meanwhile` keeps answers while Redis is away, None refuses then."""
         self._link = link
         self._clock = clock
         self._ttl_s = max(1, round(ttl_s))
+        self._meanwhile = meanwhile
 
     def begin(self, owner: str, key: str, asked: str) -> Answer | None:
         """Claim a key, see `AnswerBook.begin`."""
         link, name = self._link, self.name(owner, key)
-        if link.ask(lambda: link.client.hsetnx(name, "asked", asked)):
-            link.ask(lambda: link.client.expire(name, self._ttl_s))
-            return None
-        known = self.look(owner, key)
+        try:
+            if link.ask(lambda: link.client.hsetnx(name, "asked", asked)):
+                link.ask(lambda: link.client.expire(name, self._ttl_s))
+                return None
+            known = self._look(name)
+        except FireError as err:
+            return self._instead(err).begin(owner, key, asked)
         return None if known is None else answer_for(known, asked)
 
     def keep(self, owner: str, key: str, answer: Answer) -> None:
         """Keep the answer of a claimed key."""
-        self._link.settle(self.name(owner, key), answer, self._ttl_s)
+        try:
+            self._link.settle(self.name(owner, key), answer, self._ttl_s)
+        except FireError as err:
+            self._instead(err).keep(owner, key, answer)
 
     def release(self, owner: str, key: str) -> None:
         """Free a claimed key."""
-        self._link.settle(self.name(owner, key), None, self._ttl_s)
+        try:
+            self._link.settle(self.name(owner, key), None, self._ttl_s)
+        except FireError as err:
+            self._instead(err).release(owner, key)
 
     def look(self, owner: str, key: str) -> Kept | None:
         """Find what is known of a key."""
+        try:
+            return self._look(self.name(owner, key))
+        except FireError as err:
+            return self._instead(err).look(owner, key)
+
+    def name(self, owner: str, key: str) -> str:
+        """Name the key of a claim; neither part can hold a slash."""
+        return self._link.key("kept", f"{owner}/{key}")
+
+    def _look(self, name: str) -> Kept | None:
         link = self._link
-        found = link.ask(lambda: link.client.hgetall(self.name(owner, key)))
+        found = link.ask(lambda: link.client.hgetall(name))
         if not found:
             return None
         text = found.get(b"answer")
@@ -306,9 +328,10 @@ class RedisAnswers:
             until_mono_s=self._clock.mono_s() + self._ttl_s,
         )
 
-    def name(self, owner: str, key: str) -> str:
-        """Name the key of a claim; neither part can hold a slash."""
-        return self._link.key("kept", f"{owner}/{key}")
+    def _instead(self, err: FireError) -> MemoryAnswers:
+        if self._meanwhile is None:
+            raise err
+        return self._meanwhile
 
 
 class RedisNonces:

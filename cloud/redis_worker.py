@@ -35,6 +35,7 @@ _BEAT_S = 2.0
 _ALIVE_S = 10
 _PAUSE_S = 0.5
 _LATER_EVERY = 4
+_FIRST = "0-0"
 _LOOK_BEHIND_S = (
     0.25  # with the block above, what a dead worker left is taken up 0.75 s after claim_s
 )
@@ -181,12 +182,17 @@ class Worker:
     def _claim(self, stream: str) -> list[_Entry]:
         """Take over one picture that a silent worker was given."""
         link, idle_ms = self._link, round(1000 * self._settings.claim_s)
-        _, claimed, *_ = link.ask(
-            lambda: link.client.xautoclaim(stream, GROUP, self.name, idle_ms, count=1)
-        )
-        return [
-            self._taken_over(_entry(stream, name, fields)) for name, fields in claimed if fields
-        ]
+        cursor = _FIRST
+        while (
+            True
+        ):  # one call looks at ten entries only, and those may all belong to workers that live
+            claim = functools.partial(
+                link.client.xautoclaim, stream, GROUP, self.name, idle_ms, start_id=cursor, count=1
+            )
+            cursor, claimed, *_ = link.ask(claim)
+            taken = [_entry(stream, name, fields) for name, fields in claimed if fields]
+            if taken or _text(cursor) == _FIRST:
+                return [self._taken_over(entry) for entry in taken]
 
     def _taken_over(self, entry: _Entry) -> _Entry:
         """Say that a picture changed hands, or mark it as given up after too many deaths."""
@@ -210,7 +216,8 @@ class Worker:
             return
         started_mono_s = self._clock.mono_s()
         wanted = [task for entry in entries if (task := self._taken(entry)) is not None]
-        prepared = list(self._decoders.map(lambda task: self._prepare(detector, task), wanted))
+        prepare = functools.partial(self._prepare, detector)
+        prepared = self._decoders.map(prepare, wanted) if len(wanted) > 1 else map(prepare, wanted)
         ready = [one for one in prepared if one is not None]
         if not ready:
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -22,6 +24,8 @@ from shared.imaging import read_picture
 from shared.types import Picture
 
 REFERENCE_ROUTE = "/fire_detector"
+_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,3})(?=$|[,;\s])")
+_LOOK_AGAIN_S = 0.02
 
 
 class Door(Protocol):
@@ -98,7 +102,7 @@ def add_routes(
             return Answer.of(inspected.result)
 
         asked = fingerprint(request.path, read.pictures, read.fields)
-        return say(once(answers, key, asked, work))
+        return say(once(answers, key, asked, work, until))
 
     @app.post("/infer/batch")
     def infer_batch() -> Response:
@@ -113,7 +117,7 @@ def add_routes(
         if key is None:
             return web.success(work(None).result())
         asked = fingerprint(request.path, read.pictures, read.fields)
-        return say(once(answers, key, asked, work))
+        return say(once(answers, key, asked, work, until))
 
     @app.post(REFERENCE_ROUTE)
     def fire_detector() -> Response:
@@ -180,11 +184,37 @@ def lane() -> str:
     return owner() or request.remote_addr or ""
 
 
-def once(answers: AnswerBook, key: str, asked: str, work: Callable[[Claim], Answer]) -> Any:
-    """Give the result of a request that has an Idempotency-Key: what was kept, or else what `work` does."""
-    done = answer_once(answers, owner(), key, asked, work)
-    g.is_replayed = done.is_replayed
-    return done.answer.result()
+def once(
+    answers: AnswerBook,
+    key: str,
+    asked: str,
+    work: Callable[[Claim], Answer],
+    until: Deadline | None = None,
+) -> Any:
+    """Give the result of a request that has an Idempotency-Key: what was kept, or else what `work` does.
+
+    A caller who says `Prefer: wait=<seconds>` (RFC 7240) waits for the first request with its key, up to `until`,
+    instead of being sent away with 409: its second try gets the answer that its first one was too impatient for.
+    """
+    patience = _patience(until)
+    while True:
+        try:
+            done = answer_once(answers, owner(), key, asked, work)
+        except FireError as err:
+            is_running = err.code is ErrorCode.IDEMPOTENCY_RUNNING
+            if not is_running or patience is None or patience.has_passed():
+                raise
+            time.sleep(_LOOK_AGAIN_S)
+            continue
+        g.is_replayed = done.is_replayed
+        return done.answer.result()
+
+
+def _patience(until: Deadline | None) -> Deadline | None:
+    match = _WAIT.search(request.headers.get("Prefer", ""))
+    if match is None or until is None:
+        return None
+    return Deadline.after(min(float(match[1]), until.remaining_s()), until.clock)
 
 
 def say(result: Any, http_status: int = 200, **flat: Any) -> Response:

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import Any, assert_never
 
 import cv2
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from cloud.answer import Answer
 from cloud.callbacks import Callbacks, callback_body
 from cloud.config import AuthMode, CloudSettings, EngineKind
 from cloud.engine import House, Inspected
-from cloud.gate import Gate, add_gate
+from cloud.gate import add_gate
 from cloud.idempotency import Claim
 from cloud.job_routes import add_job_routes
 from cloud.job_runner import Order, RunnerSettings
@@ -44,6 +44,7 @@ from shared.types import Picture
 from shared.version import commit, version
 
 _REDIS_MISSING = "engine.kind redis needs the package: pip install 'emberlink[redis]'"
+_TRACEPARENT_CHARACTERS = 55
 _LAST_ANSWERS_S = 0.2  # for the bytes of the last answers, when the stop's time is spent
 
 
@@ -67,6 +68,7 @@ class CloudService:
         self._callbacks = build_callbacks(settings, self._clock, self._metrics)
         self.house: House = build_house(settings, self._clock, self._metrics, self._callbacks)
         self._keys = KeyRing(settings.keys_path, self._clock)
+        refuse_open_door(settings, self._keys)
         self.app = self._build_app()
         self._servers = [WebServer(self.app, settings.server)]
         if settings.server.reference_port:
@@ -118,7 +120,7 @@ class CloudService:
         with self._counting_refusals():
             self._rate.take(caller)
             if needs_place:
-                self.house.refuse_if_full()
+                self.house.refuse_if_full(caller)
 
     def count_more(self, caller: str, count: int) -> None:
         """Count further pictures of one call against the caller's rate, see `cloud.routes.Door`."""
@@ -168,7 +170,7 @@ class CloudService:
             reference_route=REFERENCE_ROUTE,
         )
         verifier = Verifier(self._keys.keys_of, house.nonces, self._clock)
-        add_gate(app, Gate(verifier=verifier, is_required=must_sign(settings, self._keys)))
+        add_gate(app, verifier, is_required=lambda: must_sign(settings, self._keys))
         add_routes(app, self, house.answers, settings)
         add_model_routes(app, house)
         add_job_routes(app, self, house.jobs, house.answers, settings)
@@ -178,6 +180,18 @@ class CloudService:
     def _count(self, response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule else "unknown"
         self._metrics.requests.labels(route, str(response.status_code)).inc()
+        is_refusal = response.status_code in (429, 503)  # counted; a line each would be a flood
+        if self._settings.log.requests and request.method == "POST" and not is_refusal:
+            get_logger().info(
+                "request",
+                req_id=g.get("req_id"),
+                job_id=g.get("job_id"),
+                route=route,
+                status=response.status_code,
+                edge=g.get("edge_id"),
+                stage_ms=g.get("stage_ms"),
+                traceparent=request.headers.get("traceparent", "")[:_TRACEPARENT_CHARACTERS],
+            )
         return response
 
     def _checks(self) -> Mapping[str, web.Check]:
@@ -297,6 +311,22 @@ def run_worker(settings: CloudSettings) -> None:
     get_logger().info("worker_stopped")
 
 
+def check_redis(settings: CloudSettings) -> None:
+    """Ask Redis for an answer.
+
+    Raises:
+        ConfigError: the redis package is missing.
+        FireError(ENGINE_UNAVAILABLE)
+    """
+    try:
+        from cloud.redis_wiring import build_link
+    except ImportError as err:
+        raise ConfigError(ErrorCode.CONFIG_INVALID, _REDIS_MISSING) from err
+    link = build_link(settings, SystemClock())
+    link.prepare()
+    link.close()
+
+
 def house_settings(settings: CloudSettings) -> HouseSettings:
     """Take the bounds of one process from the settings."""
     jobs = settings.jobs
@@ -344,23 +374,27 @@ def build_callbacks(
 
 
 def must_sign(settings: CloudSettings, keys: KeyRing) -> bool:
-    """Decide whether requests must be signed.
-
-    Raises:
-        ConfigError(CONFIG_INVALID): anybody on the network could ask, and nobody said that this is meant.
-    """
+    """Decide whether requests must be signed; a key that is made while the service runs counts at once."""
     match settings.auth.mode:
         case AuthMode.SIGNED:
             return True
         case AuthMode.OPEN:
             return False
         case AuthMode.AUTO:
-            if keys.has_edges or settings.is_local:
-                return keys.has_edges
-            detail = (
-                f"server.host is {settings.server.host}, and no edge has a key: make one with "
-                '`emberlink-cloud keys new EDGE`, listen on 127.0.0.1, or set auth.mode = "open"'
-            )
-            raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
+            return keys.has_edges or not settings.is_local
         case _:
             assert_never(settings.auth.mode)
+
+
+def refuse_open_door(settings: CloudSettings, keys: KeyRing) -> None:
+    """Stop a service that the network can reach, that has no keys, and of which nobody said that this is meant.
+
+    Raises:
+        ConfigError(CONFIG_INVALID)
+    """
+    if settings.auth.mode is AuthMode.AUTO and not settings.is_local and not keys.has_edges:
+        detail = (
+            f"server.host is {settings.server.host}, and no edge has a key: make one with "
+            '`emberlink-cloud keys new EDGE`, listen on 127.0.0.1, or set auth.mode = "open"'
+        )
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail)

@@ -159,6 +159,7 @@ class HttpCloudClient:
             "Accept-Encoding": "identity",
             "X-Request-ID": call_id,
             "Idempotency-Key": call_id,
+            "Prefer": "wait=60",  # a second try gets the first one's answer as soon as it is there
             "X-Request-Deadline-Ms": str(max(1, int(seconds * 1000))),
             "traceparent": continue_trace(traceparent),
         }

@@ -132,9 +132,9 @@ def _speed_rows(metrics: Manifest, variants: Sequence[str]) -> list[Row]:
 def _cue_text(as_stored: Manifest, same: Manifest) -> str:
     return (
         "With all pictures brought to one size and one JPEG quality (224 pixels, 60), AUC is "
-        f"{same['fire']['auc']:.4f} for fire\nand {same['smoke']['auc']:.4f} for smoke; as stored it is "
-        f"{as_stored['fire']['auc']:.4f} and {as_stored['smoke']['auc']:.4f}. Whatever it still takes from stored size\n"
-        "and quality is at most that difference."
+        f"{same['fire']['auc']:.4f} for fire\nand {same['smoke']['auc']:.4f} for smoke; as stored "
+        f"it is {as_stored['fire']['auc']:.4f} and {as_stored['smoke']['auc']:.4f}. Whatever it still takes from\n"
+        "stored size and quality is at most that difference."
     )
 
 

@@ -71,7 +71,7 @@ class DetectorConfig:
     """Everything that decides a run; it is kept in the checkpoint and in the manifest."""
 
     seed: int = 1
-    epochs: int = 11
+    epochs: int = 10
     pictures_per_epoch: int = 4000
     batch: int = 16
     trunk_rate: float = 4e-4

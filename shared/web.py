@@ -126,13 +126,17 @@ def create_app(
     return app
 
 
+def encode(body: Mapping[str, Any]) -> bytes:
+    """Write JSON; NaN would be our own mistake and raises."""
+    # A lone surrogate in a caller's text cannot be written as UTF-8; it must not turn an answer into a 500.
+    return _ENCODER.encode(body).encode("utf-8", "replace")
+
+
 def json_response(
     body: Mapping[str, Any], status: int = 200, content_type: str = _JSON
 ) -> Response:
     """Write a JSON answer; NaN would be our own mistake and raises."""
-    # A lone surrogate in a caller's text cannot be written as UTF-8; it must not turn an answer into a 500.
-    encoded = _ENCODER.encode(body).encode("utf-8", "replace")
-    response = Response(encoded, status=status, content_type=content_type)
+    response = Response(encode(body), status=status, content_type=content_type)
     response.headers["X-Request-ID"] = g.req_id
     return response
 

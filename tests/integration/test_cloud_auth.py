@@ -188,3 +188,11 @@ def test_keys_are_made_listed_and_taken_away_on_the_command_line(tmp_path):
     assert run("remove", "gate").exit_code == 0
     assert run("remove", "gate").exit_code == 1
     assert run("new", "a b").exit_code == 2
+
+
+def test_the_first_key_closes_a_door_that_was_open(tmp_path, models):
+    with running_cloud(tmp_path, models) as running:
+        assert running.show("/infer", fire_jpeg()).status_code == 200
+        add_key(tmp_path / "keys.json", "gate")
+        running.service._keys._looked_mono_s -= 10
+        assert running.show("/infer", fire_jpeg()).status_code == 401

@@ -17,7 +17,7 @@ from shared.clock import SystemClock
 from tests.helpers.held_model import HeldModel
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.redis_server import RedisServer, redis_server
-from tests.helpers.services import Running, cloud_settings, running_cloud
+from tests.helpers.services import Running, cloud_settings, running_cloud, running_edge
 from tests.helpers.signing import SignedBy
 
 
@@ -181,6 +181,35 @@ def test_a_late_answer_is_fetched_by_its_key(world):
         fetched = world.settled("k1")
     assert fetched.json()["result"]["label"] == "fire"
     assert sum(model.batches) == 1
+
+
+def test_a_second_try_that_prefers_to_wait_gets_the_answer_of_the_first(world):
+    with world.held_model() as model:
+        late = world.cloud.show(
+            "/infer", fire_jpeg(), Idempotency_Key="k3", X_Request_Deadline_Ms="300"
+        )
+        assert late.status_code == 504
+        threading.Timer(0.3, model.go_on.set).start()
+        again = world.cloud.show(
+            "/infer", fire_jpeg(), Idempotency_Key="k3", Prefer="respond-async, wait=5"
+        )
+        assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
+    assert sum(model.batches) == 1
+
+
+def test_a_second_try_waits_no_longer_than_its_deadline(world):
+    with world.held_model():
+        for deadline_ms in ("300", "500"):
+            started_s = time.monotonic()
+            answer = world.cloud.show(
+                "/infer",
+                fire_jpeg(),
+                Idempotency_Key="k4",
+                Prefer="wait=60",
+                X_Request_Deadline_Ms=deadline_ms,
+            )
+            assert time.monotonic() - started_s < 2.0
+        assert (answer.status_code, answer.json()["err_no"]) == (409, 1016)
 
 
 def test_what_waited_past_its_deadline_is_not_run_and_frees_its_key(world):
@@ -349,3 +378,16 @@ def test_a_waiting_caller_is_told_at_once_when_redis_dies(tmp_path, models, serv
         server.kill()
         thread.join(5)
         assert answers[0].status_code == 503
+
+
+def test_an_edge_gets_the_answer_that_its_first_try_was_too_impatient_for(world, tmp_path, models):
+    link = {"url": world.cloud.url, "timeout_s": 0.4}
+    policy = {"name": "always"}
+    with (
+        world.held_model() as model,
+        running_edge(tmp_path / "edge", models, cloud=link, policy=policy) as edge,
+    ):
+        threading.Timer(0.6, model.go_on.set).start()
+        answer = edge.show("/joint_predict", fire_jpeg(), X_Request_Deadline_Ms="5000").json()
+        assert answer["source"] == "cloud"
+    assert sum(model.batches) == 1

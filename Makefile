@@ -7,7 +7,7 @@ SOURCE ?= sim:
 DATA ?= ../shared/data/fire-smoke
 WEIGHTS ?= ../shared/pretrained
 
-.PHONY: run test check fmt lint type unit fault e2e bench bench-policy bench-policy-full lock wheel docs clean \
+.PHONY: run test check fmt lint type unit fault e2e bench bench-cloud bench-gpu bench-policy bench-policy-full lock wheel docs clean \
 	train-setup train-classifier train-detector export quantize calibrate evaluate
 
 ## run: both services and a camera on this machine; SOURCE=rtsp://… plays another camera
@@ -47,6 +47,13 @@ e2e: $(VENV)/.ready-dev
 ## bench: every speed and memory number, as ratios within one run; writes bench/results.json
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m bench
+
+## bench-cloud: the cloud under load, against the bare loop of its own session; bench-gpu measures the same on a card
+bench-cloud: $(VENV)/.ready-dev
+	$(BIN)/python -m bench.cloud
+
+bench-gpu: $(VENV)/.ready-dev
+	$(BIN)/python -m bench.cloud --device cuda
 
 ## bench-policy: the forwarding policies in simulated days, and parity with their reference form
 bench-policy: $(VENV)/.ready-dev

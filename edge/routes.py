@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol, TypeVar
@@ -48,7 +49,13 @@ class Edge(Protocol):
         ...
 
     def joint(
-        self, frame: Frame, deadline: Deadline, traceparent: str | None, *, is_adaptive: bool
+        self,
+        frame: Frame,
+        deadline: Deadline,
+        traceparent: str | None,
+        *,
+        req_id: str,
+        is_adaptive: bool,
     ) -> Verdict:
         """Ask the pair."""
         ...
@@ -97,10 +104,10 @@ def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
 
     def joint(*, is_adaptive: bool) -> Response:
         until = deadline()
-        verdict = edge.joint(
-            posted_frame(), until, request.environ.get("HTTP_TRACEPARENT"), is_adaptive=is_adaptive
-        )
-        return web.success(_joint_result(verdict), **_joint_flat(verdict))
+        frame, traceparent = posted_frame(), request.environ.get("HTTP_TRACEPARENT")
+        verdict = edge.joint(frame, until, traceparent, req_id=g.req_id, is_adaptive=is_adaptive)
+        result, flat = joint_answer(verdict, is_chinese=web.is_chinese())
+        return web.success(result, **flat)
 
     @app.post("/joint_predict")
     def joint_predict() -> Response:
@@ -134,7 +141,8 @@ def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
         frames = [_or_error(framed, index) for index in range(len(posted.pictures))]
         good = [frame for frame in frames if isinstance(frame, Frame)]
         if request.args.get("joint") == "1":
-            answers = iter([_item(v, _joint_flat) for v in edge.joint_many(good, until)])
+            as_dict = functools.partial(_joint_flat, is_chinese=web.is_chinese())
+            answers = iter([_item(v, as_dict) for v in edge.joint_many(good, until)])
         else:
             answers = iter([_item(_or_error(edge.classify, f), _edge_result) for f in good])
         items = [next(answers) if isinstance(f, Frame) else _item(f, _edge_result) for f in frames]
@@ -218,6 +226,11 @@ def _edge_result(classification: Classification) -> dict[str, Any]:
     }
 
 
+def joint_answer(verdict: Verdict, *, is_chinese: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give the result of a verdict, and the fields that stand beside it."""
+    return _joint_result(verdict), _joint_flat(verdict, is_chinese=is_chinese)
+
+
 def _joint_result(verdict: Verdict) -> dict[str, Any]:
     return {
         "frame_id": verdict.frame_id,
@@ -227,7 +240,7 @@ def _joint_result(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _joint_flat(verdict: Verdict) -> dict[str, Any]:
+def _joint_flat(verdict: Verdict, *, is_chinese: bool) -> dict[str, Any]:
     return {
         "source": verdict.source.value,
         "label": verdict.label.value,
@@ -237,7 +250,7 @@ def _joint_flat(verdict: Verdict) -> dict[str, Any]:
         "detections": [_detection(d) for d in verdict.detections],
         "cost": verdict.decision.charged_micros / MICROS,
         "decision": _decision(verdict.decision),
-        "message": sentence(verdict.decision.reason, is_chinese=web.is_chinese()),
+        "message": sentence(verdict.decision.reason, is_chinese=is_chinese),
         "timing_ms": {stage: round(1000 * s, 2) for stage, s in verdict.stages_s.items()},
         "model": verdict.model,
     }

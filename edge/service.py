@@ -17,6 +17,7 @@ from edge.classify import Classifier
 from edge.cloud_client import CloudClient, MockCloudClient
 from edge.config import CameraSection, CloudSection, EdgeSettings, RetryProfile
 from edge.evidence import Alarm, Grade
+from edge.fast_lane import FastLane
 from edge.forward import Forwarder
 from edge.fuse import Verdict
 from edge.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, RetrySettings
@@ -120,7 +121,8 @@ class EdgeService:
             for name, camera in settings.cameras.items()
         ]
         self.app = self._build_app()
-        self._server = WebServer(self.app, settings.server)
+        lane = FastLane(self.app, self, settings.limits.image_limits(), self._clock)
+        self._server = WebServer(lane, settings.server)
 
     @property
     def port(self) -> int:
@@ -180,7 +182,13 @@ class EdgeService:
             raise
 
     def joint(
-        self, frame: Frame, deadline: Deadline, traceparent: str | None, *, is_adaptive: bool
+        self,
+        frame: Frame,
+        deadline: Deadline,
+        traceparent: str | None,
+        *,
+        req_id: str,
+        is_adaptive: bool,
     ) -> Verdict:
         """Ask the pair."""
         decider = self._adaptive if is_adaptive else self._pipeline.decider
@@ -191,7 +199,7 @@ class EdgeService:
         except FireError:
             self._metrics.count_failed(frame.camera)
             raise
-        self._publish(verdict, g.req_id, is_request=True)
+        self._publish(verdict, req_id, is_request=True)
         return verdict
 
     def joint_many(self, frames: Sequence[Frame], deadline: Deadline) -> list[Verdict | FireError]:

@@ -189,7 +189,7 @@ class CloudService:
                 route=route,
                 status=response.status_code,
                 edge=g.get("edge_id"),
-                stage_ms=g.get("stage_ms"),
+                ms={stage: round(ms, 1) for stage, ms in g.get("stage_ms", {}).items()},
                 traceparent=request.headers.get("traceparent", "")[:_TRACEPARENT_CHARACTERS],
             )
         return response

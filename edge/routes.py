@@ -82,7 +82,7 @@ class Edge(Protocol):
 
 
 def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
-    """Add the prediction routes and `/cameras`."""
+    """Add the prediction routes, and what the box tells about policy and cameras."""
     limits = settings.limits
     image_limits = limits.image_limits()
 
@@ -149,6 +149,10 @@ def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
         results = [{"index": index, **item} for index, item in enumerate(items)]
         return web.success({"results": results, "failed": sum(r["err_no"] != 0 for r in results)})
 
+    _add_status_routes(app, edge)
+
+
+def _add_status_routes(app: Flask, edge: Edge) -> None:
     @app.get("/policy")
     def policy() -> Response:
         return web.success(edge.policy_status())

@@ -58,6 +58,7 @@ def test_frames_without_a_camera_and_a_flood_of_names_are_not_logged(tmp_path):
 def test_a_disk_that_cannot_be_written_costs_records_and_nothing_else(tmp_path):
     (tmp_path / "gate").write_text("in the way", encoding="ascii")
     write(tmp_path, 200)
+    assert (tmp_path / "gate").read_text(encoding="ascii") == "in the way"
 
 
 def test_another_file_is_not_taken_for_a_log(tmp_path):

@@ -181,10 +181,12 @@ def test_make_run_decides_and_every_command_of_the_readme_answers(
     edge_port, cloud_port = running_pair
     wait_until(lambda: cameras(edge_port)[0]["frame_age_s"] is not None)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme[readme.index("## Ask it") : readme.index("## The API")]
-    blocks = re.findall(r"```sh\n(.*?)```", section, flags=re.DOTALL)
-    assert len(blocks) == 2
-    for command in commands_of("".join(blocks)):
+    asking = readme[readme.index("## Ask it") : readme.index("## The API")]
+    policy = readme[readme.index("## What is forwarded") : readme.index("## Configuration")]
+    blocks = re.findall(r"```sh\n(.*?)```", asking + policy, flags=re.DOTALL)
+    commands = [c for c in commands_of("".join(blocks)) if "curl" in c or "sample" in c]
+    assert len(commands) == 10
+    for command in commands:
         here = (
             command.replace("127.0.0.1:5000", f"127.0.0.1:{edge_port}")
             .replace("127.0.0.1:5001", f"127.0.0.1:{cloud_port}")

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data import Picture, Truth
-from shared.preprocess import InputContract, fit, letterbox_for, normalise, resize
+from shared.letterbox import InputContract, letterbox_for
+from shared.preprocess import fit, normalise, resize
 from shared.scene import RenderedFrame, Scene, SceneSettings, add_fire
 
 Rng = np.random.Generator

@@ -12,7 +12,8 @@ from tqdm import tqdm
 from models.data import LABELS, Picture
 from models.metrics import IOU_STEPS, PictureBoxes, box_average_precision
 from shared.boxes import nms
-from shared.preprocess import InputContract, preprocess
+from shared.letterbox import InputContract
+from shared.preprocess import preprocess
 
 NMS_IOU = 0.6
 # Boxes below this are not even counted in AP; lower costs NMS time and changes AP in the third digit.

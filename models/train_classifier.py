@@ -42,7 +42,8 @@ from models.training_run import (
     seed_everything,
     to_device,
 )
-from shared.preprocess import InputContract, canvas_size, preprocess
+from shared.letterbox import InputContract, canvas_size
+from shared.preprocess import preprocess
 
 CONTRACT = InputContract(
     name="frame",

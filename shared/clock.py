@@ -37,7 +37,7 @@ class Stopwatch:
     def __init__(self, clock: Clock) -> None:
         """Start now."""
         self._clock = clock
-        self._started_mono_s = self._lap_mono_s = clock.mono_s()
+        self._lap_mono_s = clock.mono_s()
         self.stages_s: dict[str, float] = {}
 
     def lap(self, stage: str) -> None:
@@ -45,7 +45,3 @@ class Stopwatch:
         now_mono_s = self._clock.mono_s()
         self.stages_s[stage] = self.stages_s.get(stage, 0.0) + now_mono_s - self._lap_mono_s
         self._lap_mono_s = now_mono_s
-
-    def total_s(self) -> float:
-        """Tell the time since the start."""
-        return self._clock.mono_s() - self._started_mono_s

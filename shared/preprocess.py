@@ -12,10 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.letterbox import InputContract as InputContract
-from shared.letterbox import Letterbox as Letterbox
-from shared.letterbox import canvas_size as canvas_size
-from shared.letterbox import letterbox_for as letterbox_for
+from shared.letterbox import InputContract, Letterbox, letterbox_for
 
 # Above this shrink factor linear interpolation skips source pixels: it reads 2 × 2 of them, and a small flame that
 # falls between vanishes. Area averaging reads them all, at about twice the cost, which is why it is not used below.

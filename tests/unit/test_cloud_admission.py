@@ -121,6 +121,7 @@ def test_nothing_is_refused_for_its_deadline_before_anything_was_measured():
     with ExitStack() as held:
         _fill(admission, held, "", most=7)
         held.enter_context(admission.place(deadline=Deadline.after(0.01, clock)))
+        assert admission.taken == 8
 
 
 def test_idle_time_does_not_count_as_service_time():

@@ -34,7 +34,7 @@ def test_two_runtimes_in_one_environment_are_refused():
 
 @pytest.mark.parametrize("installed", [["onnxruntime"], ["onnxruntime-gpu"], []])
 def test_one_runtime_is_enough(installed):
-    refuse_two_runtimes(installed)
+    assert refuse_two_runtimes(installed) is None
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")

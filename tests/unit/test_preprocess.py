@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.preprocess import InputContract, canvas_size, letterbox_for, preprocess, resize
+from shared.letterbox import InputContract, canvas_size, letterbox_for
+from shared.preprocess import preprocess, resize
 
 EDGE = InputContract(
     name="frame",

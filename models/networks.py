@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
@@ -336,6 +337,34 @@ def pretrained_detector(weights_dir: Path, *, prior: float = 0.02) -> CloudDetec
             bias = torch.cat([start, bias[COCO_CLASSES:]])
         conv.load_state_dict({"weight": weight, "bias": bias})
     return model
+
+
+def load_exported(model: nn.Module, path: Path) -> None:
+    """Take the weights of a file that `models.export` wrote: a shipped model is a place to start from.
+
+    Neither network holds batch norm, so the file has every weight as it was trained.
+
+    Raises:
+        FileNotFoundError: the file is not there.
+        ValueError: it lacks a layer of the network, or has it in another shape.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there; --start-from names an fp32 ONNX file")
+    stored = {
+        _trained_name(t.name): torch.from_numpy(onnx.numpy_helper.to_array(t).copy())
+        for t in onnx.load(path).graph.initializer
+    }
+    own = model.state_dict()
+    lacking = [k for k in own if k not in stored or stored[k].shape != own[k].shape]
+    if lacking:
+        raise ValueError(f"{path} lacks {len(lacking)} layers, for instance {lacking[0]}")
+    model.load_state_dict({k: stored[k] for k in own})
+
+
+def _trained_name(exported: str) -> str:
+    """Undo what the wrappers of the export put before and into a weight's name."""
+    layer, _, kind = exported.removeprefix("model.").rpartition(".")
+    return f"{layer.removesuffix('.conv')}.{kind}"
 
 
 def _found(path: Path) -> Path:

@@ -28,7 +28,12 @@ from models.augment import (
 from models.data import Pack, Picture, Truth, load_pack
 from models.losses import balanced_cell_bce, masked_bce
 from models.metrics import auc
-from models.networks import CELL_STRIDE_PX, EdgeClassifier, pretrained_classifier
+from models.networks import (
+    CELL_STRIDE_PX,
+    EdgeClassifier,
+    load_exported,
+    pretrained_classifier,
+)
 from models.training_run import (
     Learner,
     RunArguments,
@@ -197,7 +202,10 @@ def train(config: ClassifierConfig, run: RunArguments) -> None:
     held_out = load_pack(run.data, "val", skip_unreadable=run.skip_unreadable)
     mixer = Mixer(pack.pictures, config.mix, config.seed)
     device = pick_device()
-    model = on_device(pretrained_classifier(run.weights), device)
+    model = pretrained_classifier(run.weights)
+    if run.start_from is not None:
+        load_exported(model, run.start_from)
+    model = on_device(model, device)
     optimiser = optimiser_for(
         model,
         trunk_rate=config.trunk_rate,

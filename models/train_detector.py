@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -39,6 +38,7 @@ from models.networks import (
     CloudDetector,
     RawDetections,
     decode_boxes,
+    load_exported,
     pretrained_detector,
 )
 from models.training_run import (
@@ -254,7 +254,7 @@ def train(config: DetectorConfig, run: RunArguments) -> None:
     pack = load_pack(run.data, "train", skip_unreadable=run.skip_unreadable)
     held_out = load_pack(run.data, "val", skip_unreadable=run.skip_unreadable)
     mixer = Mixer([p for p in pack.pictures if usable(p)], config.mix, config.seed)
-    learner = _build_learner(config, run.weights)
+    learner = _build_learner(config, run)
     learner.resume(run.folder)
     shadow = on_device(CloudDetector(learner.model.graph), learner.device)
     for epoch in range(learner.epochs_done, config.epochs):
@@ -273,9 +273,12 @@ def train(config: DetectorConfig, run: RunArguments) -> None:
         )
 
 
-def _build_learner(config: DetectorConfig, weights: Path) -> Learner[CloudDetector]:
+def _build_learner(config: DetectorConfig, run: RunArguments) -> Learner[CloudDetector]:
     device = pick_device()
-    model = on_device(pretrained_detector(weights), device)
+    model = pretrained_detector(run.weights)
+    if run.start_from is not None:
+        load_exported(model, run.start_from)
+    model = on_device(model, device)
     if config.freeze_wide_depthwise and device.type == "cpu":
         freeze_wide_depthwise(model)
     optimiser = optimiser_for(

@@ -79,6 +79,7 @@ class RunArguments:
     pictures: int
     threads: int
     skip_unreadable: bool
+    start_from: Path | None = None
 
 
 def read_run_arguments(description: str, *, run: str, epochs: int, pictures: int) -> RunArguments:
@@ -96,6 +97,11 @@ def read_run_arguments(description: str, *, run: str, epochs: int, pictures: int
     parser.add_argument("--pictures", type=int, default=pictures, help="pictures an epoch")
     parser.add_argument("--threads", type=int, default=1, help="cores that PyTorch may use")
     parser.add_argument("--skip-unreadable", action="store_true", help="leave broken pictures out")
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        help="fp32 ONNX file of an earlier run whose weights a new run starts with",
+    )
     given = parser.parse_args()
     return RunArguments(
         data=given.data,
@@ -106,6 +112,7 @@ def read_run_arguments(description: str, *, run: str, epochs: int, pictures: int
         pictures=given.pictures,
         threads=given.threads,
         skip_unreadable=given.skip_unreadable,
+        start_from=given.start_from,
     )
 
 

@@ -47,17 +47,28 @@ class Picture:
     height_px: int
 
 
+class ClockQuality(StrEnum):
+    """Where a frame's capture time comes from; the values are the wire words."""
+
+    SOURCE = "source"
+    RECEIVED = "received"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
     """One picture with its camera and time.
 
-    `camera` is None for a frame that was posted without one: it has no history.
+    `camera` is None for a frame that was posted without one: it has no history. `captured_at` is the source's own time
+    where it tells one, else the time of receipt, as `clock_quality` says. `received_at` is by the box's clock; None
+    means that it is `captured_at`.
     """
 
     frame_id: str
     camera: str | None
     picture: Picture
     captured_at: datetime
+    clock_quality: ClockQuality = ClockQuality.RECEIVED
+    received_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

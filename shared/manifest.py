@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
 from shared.letterbox import InputContract
-from shared.types import ModelIdentity
+from shared.types import Label, ModelIdentity
 
 MANIFEST_NAME = "manifest.json"
 _MAX_MODEL_BYTES = 512 * 1024 * 1024
+_MAX_SELF_TEST_BYTES = 2_000_000  # a 1080p JPEG is a fifth of this
 _LABELS = ("fire", "smoke")
 
 
@@ -73,6 +75,14 @@ class ValueSection(_Strict):
     prior: float = Field(gt=0, lt=1)
 
 
+class SelfTestFile(_Strict):
+    """A picture whose answer is known; a model that gives another is refused. `file` is relative to the manifest."""
+
+    file: str = Field(pattern=r"^selftest/[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    label: Label
+
+
 class Manifest(_Strict):
     """An artifact's manifest, schema 1."""
 
@@ -90,18 +100,35 @@ class Manifest(_Strict):
     thresholds: dict[str, float]
     nms_iou: float | None = Field(ge=0, le=1)
     value: ValueSection | None = None
+    selftest: tuple[SelfTestFile, ...] = Field(default=(), max_length=32)
     training: dict[str, Any]
     metrics: dict[str, Any]
 
 
-class Artifact:
-    """A verified artifact: its manifest and the bytes of one variant."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTest:
+    """A verified picture (encoded bytes) and what the model must say of it."""
 
-    def __init__(self, manifest: Manifest, variant: str, model_bytes: bytes) -> None:
+    name: str
+    encoded: bytes
+    label: Label
+
+
+class Artifact:
+    """A verified artifact: its manifest, the bytes of one variant, and the pictures it must know."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        variant: str,
+        model_bytes: bytes,
+        self_tests: tuple[SelfTest, ...] = (),
+    ) -> None:
         """Keep what `load_artifact` verified."""
         self.manifest = manifest
         self.variant = variant
         self.model_bytes = model_bytes
+        self.self_tests = self_tests
 
     @property
     def identity(self) -> ModelIdentity:
@@ -141,7 +168,21 @@ def load_artifact(
         ModelError(MODEL_NOT_READY): nothing of that name is there.
         ModelError(MODEL_REFUSED): the manifest is not valid, or the file differs from it.
     """
-    folder = _newest_version(models_dir / name)
+    return load_version(_newest_version(models_dir / name), name, kind=kind, variant=variant)
+
+
+def load_version(
+    folder: Path,
+    name: str,
+    *,
+    kind: Literal["classifier", "detector"],
+    variant: str | None = None,
+) -> Artifact:
+    """Load and verify the artifact in one folder, see `load_artifact`.
+
+    Raises:
+        ModelError(MODEL_REFUSED)
+    """
     manifest = read_manifest(folder / MANIFEST_NAME)
     _check_claims(manifest, folder, name, kind)
     chosen = variant or manifest.default_variant
@@ -149,7 +190,16 @@ def load_artifact(
     if entry is None:
         detail = f"{folder}: no variant {chosen!r}, there are {sorted(manifest.files)}"
         raise ModelError(ErrorCode.MODEL_REFUSED, detail)
-    return Artifact(manifest, chosen, _verified_bytes(folder / entry.path, entry))
+    model_bytes = _verified_bytes(folder / entry.path, entry.sha256, entry.bytes)
+    tests = tuple(
+        SelfTest(
+            name=test.file,
+            encoded=_verified_bytes(folder / test.file, test.sha256),
+            label=test.label,
+        )
+        for test in manifest.selftest
+    )
+    return Artifact(manifest, chosen, model_bytes, tests)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -194,16 +244,21 @@ def _check_claims(manifest: Manifest, folder: Path, name: str, kind: str) -> Non
         raise ModelError(ErrorCode.MODEL_REFUSED, f"{folder / MANIFEST_NAME}: " + "; ".join(wrong))
 
 
-def _verified_bytes(path: Path, entry: ModelFile) -> bytes:
+def _verified_bytes(path: Path, sha256: str, size: int | None = None) -> bytes:
+    """Read a file and hold it against its hash; without a `size` it may be as large as a self-test picture."""
     try:
-        if path.stat().st_size != entry.bytes:
-            detail = f"{path} has {path.stat().st_size} bytes, its manifest says {entry.bytes}"
+        found_bytes = path.stat().st_size
+        if size is not None and found_bytes != size:
+            detail = f"{path} has {found_bytes} bytes, its manifest says {size}"
             raise ModelError(ErrorCode.MODEL_REFUSED, detail)
-        model_bytes = path.read_bytes()
+        if size is None and found_bytes > _MAX_SELF_TEST_BYTES:
+            detail = f"{path} has {found_bytes} bytes, at most {_MAX_SELF_TEST_BYTES} are allowed"
+            raise ModelError(ErrorCode.MODEL_REFUSED, detail)
+        content = path.read_bytes()
     except OSError as err:
         raise ModelError(ErrorCode.MODEL_REFUSED, f"{path}: {err}") from err
-    sha256 = hashlib.sha256(model_bytes).hexdigest()
-    if sha256 != entry.sha256:
-        detail = f"{path} has sha256 {sha256[:12]}…, its manifest says {entry.sha256[:12]}…"
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        detail = f"{path} has sha256 {found[:12]}…, its manifest says {sha256[:12]}…"
         raise ModelError(ErrorCode.MODEL_REFUSED, detail)
-    return model_bytes
+    return content

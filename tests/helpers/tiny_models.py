@@ -71,6 +71,19 @@ def write_detector(
     )
 
 
+def add_self_test(folder: Path, label: str, jpeg: bytes) -> Path:
+    """Add a picture that the artifact's model must answer with `label`; returns the picture's file."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    tests = manifest.setdefault("selftest", [])
+    name = f"selftest/{label}-{len(tests) + 1}.jpg"
+    tests.append({"file": name, "sha256": hashlib.sha256(jpeg).hexdigest(), "label": label})
+    (folder / "selftest").mkdir(exist_ok=True)
+    (folder / name).write_bytes(jpeg)
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    return folder / name
+
+
 def _model(nodes: list[Any], constants: dict[str, Any], outputs: dict[str, list[Any]]) -> bytes:
     graph = helper.make_graph(
         nodes,

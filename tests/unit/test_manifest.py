@@ -9,7 +9,8 @@ import pytest
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
 from shared.manifest import Artifact, load_artifact
-from tests.helpers.tiny_models import write_classifier, write_detector
+from tests.helpers.pictures import calm_jpeg, fire_jpeg
+from tests.helpers.tiny_models import add_self_test, write_classifier, write_detector
 
 
 def _load(models: Path, **arguments: Any) -> Artifact:
@@ -113,4 +114,35 @@ def test_a_manifest_that_says_something_else_is_refused(tmp_path, changes):
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": NaN}', "\x00"])
 def test_a_manifest_that_is_none_is_refused(tmp_path, text):
     (write_classifier(tmp_path) / "manifest.json").write_text(text)
+    assert _refusal(tmp_path).code is ErrorCode.MODEL_REFUSED
+
+
+def test_self_test_pictures_are_verified_and_kept(tmp_path):
+    folder = write_classifier(tmp_path)
+    add_self_test(folder, "fire", fire_jpeg())
+    add_self_test(folder, "none", calm_jpeg())
+    tests = _load(tmp_path).self_tests
+    assert [(t.name, t.label.value) for t in tests] == [
+        ("selftest/fire-1.jpg", "fire"),
+        ("selftest/none-2.jpg", "none"),
+    ]
+    assert tests[0].encoded == fire_jpeg()
+
+
+def test_a_self_test_picture_that_was_changed_is_refused(tmp_path):
+    add_self_test(write_classifier(tmp_path), "fire", fire_jpeg()).write_bytes(calm_jpeg())
+    assert "sha256" in _refusal(tmp_path).detail
+
+
+def test_a_self_test_picture_that_is_huge_is_refused_before_it_is_read(tmp_path):
+    picture = add_self_test(write_classifier(tmp_path), "fire", fire_jpeg())
+    with picture.open("wb") as file:
+        file.truncate(3_000_000)
+    assert "at most" in _refusal(tmp_path).detail
+
+
+@pytest.mark.parametrize("file", ["../secret.jpg", "selftest/../../x", "fire-1.jpg", "selftest/.x"])
+def test_a_self_test_outside_its_folder_is_refused(tmp_path, file):
+    folder = write_classifier(tmp_path)
+    _change(folder, selftest=[{"file": file, "sha256": "0" * 64, "label": "fire"}])
     assert _refusal(tmp_path).code is ErrorCode.MODEL_REFUSED

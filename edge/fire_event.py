@@ -52,15 +52,6 @@ class FireEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventChange:
-    """A step of an event, with the event after it; `why` says in a word or two what changed on an update."""
-
-    step: EventStep
-    event: FireEvent
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class KeptFrame:
     """A frame that is kept as evidence, with what was said of it; None for one that was never classified."""
 
@@ -103,3 +94,16 @@ class Origin:
     confidence: float
     is_earliest_kept: bool
     growth: tuple[GrowthPoint, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventChange:
+    """A step of an event, with the event after it.
+
+    `why` says in a word or two what changed on an update. `origin` is None until it was traced.
+    """
+
+    step: EventStep
+    event: FireEvent
+    why: str = ""
+    origin: Origin | None = None

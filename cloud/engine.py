@@ -19,7 +19,7 @@ from shared.auth import Nonces
 from shared.deadline import Deadline
 from shared.detect import RawOutput
 from shared.errors import FireError
-from shared.types import ModelIdentity, Picture
+from shared.types import Picture, Reloaded
 
 
 class BatchRunner(Protocol):
@@ -46,19 +46,6 @@ class Inspected:
 
     result: dict[str, Any]
     stage_ms: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reloaded:
-    """What a reload did."""
-
-    model: ModelIdentity
-    before: ModelIdentity | None
-
-    @property
-    def is_changed(self) -> bool:
-        """Tell whether another file runs now."""
-        return self.model != self.before
 
 
 class House(Protocol):

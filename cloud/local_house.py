@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 from cloud.admission import Admission
 from cloud.answer import Answer
-from cloud.engine import Inspected, Reloaded
+from cloud.engine import Inspected
 from cloud.idempotency import Claim, MemoryAnswers
 from cloud.job_runner import JobRunner, Order, RunnerSettings
 from cloud.jobs import MemoryJobs
 from cloud.local_engine import BatchReport, LocalEngine, Promise
-from cloud.model_slot import ModelSlot, SlotSettings
+from cloud.model_slot import SlotSettings, detector_slot
 from cloud.wire import result_of
 from shared.auth import MemoryNonces
 from shared.clock import Clock
@@ -29,7 +29,7 @@ from shared.detector import Detector
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError
 from shared.letterbox import Letterbox
-from shared.types import Picture
+from shared.types import Picture, Reloaded
 
 _T = TypeVar("_T")
 _DRAIN_POLL_S = 0.01
@@ -84,7 +84,7 @@ class LocalHouse:
         self._session: LocalEngine | None = None
         self._runner: JobRunner | None = None
         self.admission = Admission(settings.places, clock)
-        self.slot = ModelSlot(slot, self._model_changed)
+        self.slot = detector_slot(slot, self._model_changed)
         self.jobs = MemoryJobs(clock, ttl_s=settings.ttl_s, max_kept=settings.max_kept)
         self.answers = MemoryAnswers(clock, ttl_s=settings.ttl_s, max_kept=settings.max_kept)
         self.nonces = MemoryNonces(clock)

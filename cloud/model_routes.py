@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 from flask import Flask, Response
 
-from cloud.engine import Reloaded
 from cloud.gate import allow_admin_only
 from shared import web
+from shared.types import Reloaded
 
 
 class Models(Protocol):
@@ -33,11 +33,4 @@ def add_model_routes(app: Flask, service: Models) -> None:
     @app.post("/models/reload")
     def reload() -> Response:
         allow_admin_only()
-        done = service.reload()
-        return web.success(
-            {
-                "changed": done.is_changed,
-                "model": done.model.as_dict(),
-                "before": done.before.as_dict() if done.before else None,
-            }
-        )
+        return web.success(service.reload().as_dict())

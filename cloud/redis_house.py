@@ -15,7 +15,7 @@ from typing import Any
 
 from cloud.admission import Admission
 from cloud.answer import Answer
-from cloud.engine import Inspected, Reloaded
+from cloud.engine import Inspected
 from cloud.idempotency import Claim
 from cloud.local_house import LocalHouse
 from cloud.redis_link import RedisAnswers, RedisJobs, RedisLink, RedisNonces
@@ -23,7 +23,7 @@ from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError
-from shared.types import Picture
+from shared.types import Picture, Reloaded
 
 _LONGEST_BLOCK_S = 1.0  # below the socket's timeout; a caller's whole wait is made of such pieces
 _SPARE_LIFE_S = 60

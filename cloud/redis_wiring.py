@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cloud.callbacks import Callbacks
 from cloud.config import CloudSettings
-from cloud.model_slot import ModelSlot
+from cloud.model_slot import DetectorSlot
 from cloud.redis_link import RedisLink
 from cloud.redis_worker import Worker, WorkerSettings
 from shared.clock import Clock
@@ -19,7 +19,7 @@ def build_link(settings: CloudSettings, clock: Clock) -> RedisLink:
 
 
 def build_worker(
-    settings: CloudSettings, slot: ModelSlot, clock: Clock, callbacks: Callbacks | None
+    settings: CloudSettings, slot: DetectorSlot, clock: Clock, callbacks: Callbacks | None
 ) -> Worker:
     """Build a worker around a loaded model."""
     worker = WorkerSettings(

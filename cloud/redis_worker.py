@@ -19,7 +19,7 @@ from cloud.answer import Answer
 from cloud.callbacks import Callbacks, callback_body
 from cloud.engine import run_each
 from cloud.jobs import JobState
-from cloud.model_slot import ModelSlot
+from cloud.model_slot import DetectorSlot
 from cloud.redis_link import GROUP, RedisLink, Started
 from cloud.wire import result_of
 from shared.clock import Clock
@@ -102,7 +102,7 @@ class Worker:
         self,
         settings: WorkerSettings,
         link: RedisLink,
-        slot: ModelSlot,
+        slot: DetectorSlot,
         clock: Clock,
         callbacks: Callbacks | None,
     ) -> None:

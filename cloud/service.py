@@ -23,7 +23,7 @@ from cloud.keys import KeyRing
 from cloud.local_house import HouseSettings, LocalHouse, Reports
 from cloud.metrics import CloudMetrics
 from cloud.model_routes import add_model_routes
-from cloud.model_slot import ModelSlot, SlotSettings
+from cloud.model_slot import SlotSettings, detector_slot
 from cloud.rate_limit import RateLimit
 from cloud.routes import REFERENCE_ROUTE, add_routes
 from shared import web
@@ -295,7 +295,7 @@ def run_worker(settings: CloudSettings) -> None:
     clock = SystemClock()
     metrics = CloudMetrics(lambda: {"queue": 0, "jobs": 0})
     callbacks = build_callbacks(settings, clock, metrics)
-    slot = ModelSlot(slot_settings(settings))
+    slot = detector_slot(slot_settings(settings))
     slot.load()
     if settings.model.watch_s:
         slot.watch(settings.model.watch_s)

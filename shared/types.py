@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 MICROS = 1_000_000
 """Money is counted in millionths of the operator's currency, as integers."""
@@ -143,6 +144,24 @@ class ModelIdentity:
     def as_dict(self) -> dict[str, str]:
         """Give the wire form."""
         return {"name": self.name, "version": self.version, "sha256_12": self.sha256_12}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloaded:
+    """What a look for a newer model did."""
+
+    model: ModelIdentity
+    before: ModelIdentity | None
+
+    @property
+    def is_changed(self) -> bool:
+        """Tell whether another file runs now."""
+        return self.model != self.before
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the wire form."""
+        before = self.before.as_dict() if self.before else None
+        return {"changed": self.is_changed, "model": self.model.as_dict(), "before": before}
 
 
 def label_of(detections: tuple[Detection, ...]) -> Label:

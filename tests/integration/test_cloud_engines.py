@@ -24,12 +24,12 @@ from tests.helpers.signing import SignedBy
 @contextmanager
 def running_worker(state: Path, models: Path, **sections: Any) -> Iterator[Any]:
     """Run a worker in a thread."""
-    from cloud.model_slot import ModelSlot
+    from cloud.model_slot import detector_slot
     from cloud.redis_wiring import build_worker
     from cloud.service import slot_settings
 
     settings = cloud_settings(state, models, **sections)
-    slot = ModelSlot(slot_settings(settings))
+    slot = detector_slot(slot_settings(settings))
     slot.load()
     worker = build_worker(settings, slot, SystemClock(), None)
     thread = threading.Thread(target=worker.run)

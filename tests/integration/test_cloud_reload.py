@@ -18,7 +18,7 @@ from tests.helpers.held_model import held_model
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import Running, running_cloud
 from tests.helpers.signing import SignedBy
-from tests.helpers.tiny_models import write_detector
+from tests.helpers.tiny_models import add_self_test, write_detector
 
 _NEVER_FIRE = -20.0
 
@@ -85,8 +85,7 @@ def _other_labels(folder: Path) -> None:
 
 
 def _failing_self_test(folder: Path) -> None:
-    (folder / "selftest").mkdir()
-    (folder / "selftest" / "fire-1.jpg").write_bytes(calm_jpeg())
+    add_self_test(folder, "fire", calm_jpeg())
 
 
 @pytest.mark.parametrize(
@@ -108,9 +107,8 @@ def test_a_model_whose_outputs_are_not_numbers_is_refused(world):
 
 def test_a_model_that_passes_its_own_pictures_is_taken(world):
     folder = write_detector(world.folder, version="0.2.0", fire_bias=-3.5)
-    (folder / "selftest").mkdir()
-    (folder / "selftest" / "fire-1.jpg").write_bytes(fire_jpeg())
-    (folder / "selftest" / "none-1.jpg").write_bytes(calm_jpeg())
+    add_self_test(folder, "fire", fire_jpeg())
+    add_self_test(folder, "none", calm_jpeg())
     assert world.reload().json()["result"]["changed"] is True
 
 

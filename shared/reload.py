@@ -1,0 +1,160 @@
+"""The model that runs now, and how another takes its place. Ring: adapter.
+
+A new model is verified, built and tried beside the old one. It takes over between two pictures: what the old one
+began, the old one finishes. Whatever goes wrong, the old one goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from shared.error_code import ErrorCode
+from shared.errors import FireError, ModelError
+from shared.imaging import ImageLimits, jpeg_picture, read_picture
+from shared.logs import get_logger
+from shared.manifest import Artifact
+from shared.types import Label, ModelIdentity, Picture, Reloaded
+
+_RETRY_AFTER_S = 5.0  # building and trying a model takes about this long
+
+
+class Loaded(Protocol):
+    """A model that was built."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Name it."""
+        ...
+
+
+M = TypeVar("M", bound=Loaded)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(Generic[M]):
+    """How models of one kind are found, built and asked.
+
+    `find` gives the newest artifact, verified; `build` makes a warmed-up model of it; `label` says what a model sees
+    in a picture and raises where its answer is not a finite one. Each may raise FireError.
+    """
+
+    find: Callable[[], Artifact]
+    build: Callable[[Artifact], M]
+    label: Callable[[M, Picture], Label]
+
+
+class ModelSlot(Generic[M]):
+    """Holds the model. `current` may be read by any thread; one change at a time."""
+
+    def __init__(
+        self, recipe: Recipe[M], on_change: Callable[[M], None] = lambda new: None
+    ) -> None:
+        """Start empty; `on_change` is told every model that takes over."""
+        self._recipe = recipe
+        self._on_change = on_change
+        self._changing = threading.Lock()
+        self._stop = threading.Event()
+        self._watchers: list[threading.Thread] = []
+        self.current: M | None = None
+
+    def load(self) -> M:
+        """Load the newest version for the first time.
+
+        Raises:
+            ModelError: it is missing or was refused.
+        """
+        model = self._recipe.build(self._recipe.find())
+        self._take(model)
+        return model
+
+    def reload(self) -> Reloaded:
+        """Replace the model by the newest version, when that is another file.
+
+        Raises:
+            ModelError(MODEL_REFUSED, MODEL_NOT_READY): the new one is not fit; the old one goes on.
+            FireError(HTTP_UNAVAILABLE): another change is under way.
+        """
+        with self._alone():
+            return self._change_to(self._recipe.find(), lambda: None)
+
+    def offer(self, artifact: Artifact, keep: Callable[[], None]) -> Reloaded:
+        """Replace the model by a given one; `keep` is called when it has passed, before it takes over.
+
+        Raises:
+            ModelError(MODEL_REFUSED): it is not fit; the old one goes on.
+            FireError(HTTP_UNAVAILABLE): another change is under way.
+        """
+        with self._alone():
+            return self._change_to(artifact, keep)
+
+    def watch(self, every_s: float, look: Callable[[], object] | None = None) -> None:
+        """Look for a newer version every `every_s` seconds, in a thread of its own; `look` replaces `reload`."""
+        watcher = threading.Thread(
+            target=self._watch, args=(every_s, look or self.reload), name="model-watch", daemon=True
+        )
+        self._watchers.append(watcher)
+        watcher.start()
+
+    def stop(self) -> None:
+        """End the watching."""
+        self._stop.set()
+        for watcher in self._watchers:
+            watcher.join(timeout=2.0)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._changing.acquire(blocking=False):
+            detail = "another reload is under way"
+            raise FireError(ErrorCode.HTTP_UNAVAILABLE, detail, retry_after_s=_RETRY_AFTER_S)
+        try:
+            yield
+        finally:
+            self._changing.release()
+
+    def _change_to(self, artifact: Artifact, keep: Callable[[], None]) -> Reloaded:
+        before = self.current.identity if self.current else None
+        if artifact.identity != before:
+            model = self._recipe.build(artifact)
+            self._try(model, artifact)
+            keep()
+            self._take(model)
+        return Reloaded(model=artifact.identity, before=before)
+
+    def _try(self, model: M, artifact: Artifact) -> None:
+        """Run noise, then the pictures that the artifact lists, whose labels must come out."""
+        noise = np.random.default_rng(0).integers(0, 256, (360, 640, 3), dtype=np.uint8)
+        try:
+            self._recipe.label(model, jpeg_picture(noise))
+            for test in artifact.self_tests:
+                found = self._recipe.label(model, read_picture(test.encoded, ImageLimits()))
+                if found is not test.label:
+                    detail = f"{test.name} shows {test.label.value}, the model says {found.value}"
+                    raise ModelError(ErrorCode.MODEL_REFUSED, f"self-test: {detail}")
+        except ModelError:
+            raise
+        except (FireError, ValueError, IndexError, KeyError, TypeError) as err:
+            raise ModelError(ErrorCode.MODEL_REFUSED, f"the self-test failed: {err}") from err
+
+    def _take(self, model: M) -> None:
+        self.current = model
+        self._on_change(model)
+        get_logger().info("model_taken", model=model.identity.as_dict())
+
+    def _watch(self, every_s: float, look: Callable[[], object]) -> None:
+        trouble = ""
+        while not self._stop.wait(every_s):
+            try:
+                look()
+                trouble = ""
+            except FireError as err:
+                if err.detail != trouble:  # once a trouble, not once a look
+                    get_logger().error("model_not_taken", detail=err.detail)
+                trouble = err.detail
+            except Exception as err:  # thread top: a look that fails must not end the watching
+                get_logger().error("model_watch_failed", exc_info=err)

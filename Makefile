@@ -8,7 +8,7 @@ DATA ?= ../shared/data/fire-smoke
 WEIGHTS ?= ../shared/pretrained
 
 .PHONY: run test check fmt lint type unit fault e2e bench bench-cloud bench-gpu bench-policy bench-policy-full lock wheel docs clean \
-	train-setup train-classifier train-detector export quantize calibrate evaluate
+	train-setup train-classifier train-detector folds export quantize calibrate evaluate
 
 ## run: both services and a camera on this machine; SOURCE=rtsp://… plays another camera
 run: $(VENV)/.ready-cpu
@@ -85,6 +85,10 @@ train-setup: $(VENV)/.ready-train
 
 train-classifier train-detector: train-setup
 	$(STAGE).$(subst -,_,$@) --data $(DATA) --weights $(WEIGHTS) $(ARGS)
+
+## folds: the classifier trained five times, each time without some sources, which it is then judged on
+folds: train-setup
+	$(STAGE).folds --data $(DATA) --weights $(WEIGHTS) $(ARGS)
 
 export: train-setup
 	$(STAGE).export classifier $(ARGS)

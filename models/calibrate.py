@@ -7,6 +7,7 @@ saw. How well that carries over to a source nobody calibrated on is measured by 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def fit_platt(logits: NDArray[np.floating], labels: NDArray[np.floating]) -> Pla
     return Platt(scale=max(1e-3, float(theta[0])), bias=float(theta[1]))
 
 
-def onnx_logits(path: Path, pictures: tuple[Picture, ...]) -> NDArray[np.float32]:
+def onnx_logits(path: Path, pictures: Sequence[Picture]) -> NDArray[np.float32]:
     """Score pictures with a file as served; shape (N, 2)."""
     model = OnnxModel(path)
     rows = [model.run(preprocess(p.decode(), CONTRACT).tensor)[0][0] for p in pictures]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from models import train_classifier, train_detector
-from models.artifact import PLANS
-from models.data import Picture, default_data_dir, load_pack
+from models.artifact import PLANS, ArtifactPlan
+from models.data import Picture, default_data_dir, load_pack, read_corrections
 from shared.letterbox import InputContract
 from shared.preprocess import preprocess
 
@@ -57,15 +57,14 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships
         return None if tensor is None else {self._name: tensor}
 
 
-def quantize(kind: str, data: Path) -> Path:
-    """Quantise the staged fp32 file of a network.
+def quantize(plan: ArtifactPlan, pictures: Sequence[Picture]) -> Path:
+    """Quantise the staged fp32 file of a network; the ranges of its activations come from some of the pictures.
 
     Raises:
         FileNotFoundError: it was not exported.
     """
-    plan = PLANS[kind]
-    contract = train_classifier.CONTRACT if kind == "classifier" else train_detector.CONTRACT
-    pictures = load_pack(data, "train").pictures
+    is_classifier = plan.kind == "classifier"
+    contract = train_classifier.CONTRACT if is_classifier else train_detector.CONTRACT
     rng = np.random.default_rng(_SEED)
     chosen = [
         pictures[int(i)] for i in rng.choice(len(pictures), _CALIBRATION_PICTURES, replace=False)
@@ -94,7 +93,7 @@ def quantize(kind: str, data: Path) -> Path:
             "Reshape",
             "Transpose",
         ],
-        nodes_to_exclude=float_nodes(prepared, _FLOAT_FIRST_LAYERS[kind]),
+        nodes_to_exclude=float_nodes(prepared, _FLOAT_FIRST_LAYERS[plan.kind]),
         extra_options={"CalibMovingAverage": True},
     )
     prepared.unlink()
@@ -124,7 +123,8 @@ def main() -> None:
     parser.add_argument("kind", choices=sorted(PLANS))
     parser.add_argument("--data", type=Path, default=default_data_dir())
     arguments = parser.parse_args()
-    path = quantize(arguments.kind, arguments.data)
+    pictures = load_pack(arguments.data, "train", corrections=read_corrections()).pictures
+    path = quantize(PLANS[arguments.kind], pictures)
     click.echo(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 

@@ -7,8 +7,9 @@ look-alikes are a fixed share of every batch. Resumes from its last epoch; the s
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from models.augment import (
     place_on_canvas,
     to_tensor,
 )
-from models.data import Pack, Picture, Truth, load_pack
+from models.data import Pack, Picture, Truth, load_pack, read_corrections
 from models.losses import balanced_cell_bce, masked_bce
 from models.metrics import auc
 from models.networks import (
@@ -196,37 +197,65 @@ def validate(model: EdgeClassifier, pack: Pack) -> dict[str, float]:
 
 
 def train(config: ClassifierConfig, run: RunArguments) -> None:
-    """Train from the run's last checkpoint, or from the start, to the last epoch."""
+    """Train on the whole train split, measuring val after every epoch."""
     seed_everything(config.seed, run.threads)
-    pack = load_pack(run.data, "train", skip_unreadable=run.skip_unreadable)
+    pack = load_pack(
+        run.data, "train", skip_unreadable=run.skip_unreadable, corrections=read_corrections()
+    )
     held_out = load_pack(run.data, "val", skip_unreadable=run.skip_unreadable)
-    mixer = Mixer(pack.pictures, config.mix, config.seed)
-    device = pick_device()
-    model = pretrained_classifier(run.weights)
-    if run.start_from is not None:
-        load_exported(model, run.start_from)
-    model = on_device(model, device)
+    learner = build_learner(config, weights=run.weights, start_from=run.start_from)
+    fit(
+        learner,
+        pack.pictures,
+        config,
+        run.folder,
+        data_sha256=pack.sha256,
+        measure=lambda model: validate(model, held_out),
+    )
+
+
+def build_learner(
+    config: ClassifierConfig, *, weights: Path, start_from: Path | None = None
+) -> Learner[EdgeClassifier]:
+    """Build the network on ImageNet weights, or on those of an exported file, with its optimiser."""
+    model = pretrained_classifier(weights)
+    if start_from is not None:
+        load_exported(model, start_from)
+    model = on_device(model, pick_device())
     optimiser = optimiser_for(
         model,
         trunk_rate=config.trunk_rate,
         head_rate=config.head_rate,
         weight_decay=config.weight_decay,
     )
-    learner = Learner(model, optimiser, average_decay=config.average_decay)
-    learner.resume(run.folder)
-    shadow = on_device(EdgeClassifier(), device)
+    return Learner(model, optimiser, average_decay=config.average_decay)
+
+
+def fit(
+    learner: Learner[EdgeClassifier],
+    pictures: Sequence[Picture],
+    config: ClassifierConfig,
+    folder: Path,
+    *,
+    data_sha256: str,
+    measure: Callable[[EdgeClassifier], dict[str, float]],
+) -> None:
+    """Train from the folder's last checkpoint, or from the start, to the last epoch; `measure` gets the average."""
+    mixer = Mixer(pictures, config.mix, config.seed)
+    learner.resume(folder)
+    shadow = on_device(EdgeClassifier(), learner.device)
     for epoch in range(learner.epochs_done, config.epochs):
         began = time.perf_counter()
         torch.manual_seed(config.seed * 1000 + epoch)
         loss = train_epoch(learner, batches(mixer, config, epoch), config)
         learner.epochs_done = epoch + 1
         save_checkpoint(
-            run.folder, learner.snapshot() | {"config": asdict(config), "data_sha256": pack.sha256}
+            folder, learner.snapshot() | {"config": asdict(config), "data_sha256": data_sha256}
         )
         shadow.load_state_dict(learner.average.state)
-        measured = validate(shadow, held_out)
+        measured = measure(shadow)
         log_epoch(
-            run.folder,
+            folder,
             {"epoch": epoch + 1, "loss": loss, **measured, "seconds": time.perf_counter() - began},
         )
 

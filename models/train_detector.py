@@ -30,7 +30,7 @@ from models.augment import (
     place_on_canvas,
     to_tensor,
 )
-from models.data import Pack, Picture, Truth, load_pack
+from models.data import Pack, Picture, Truth, load_pack, read_corrections
 from models.detections import box_metrics, detect_pictures
 from models.losses import distribution_focal, paired_iou, quality_focal
 from models.networks import (
@@ -251,7 +251,9 @@ def freeze_wide_depthwise(model: CloudDetector) -> None:
 def train(config: DetectorConfig, run: RunArguments) -> None:
     """Train from the run's last checkpoint, or from the start, to the last epoch."""
     seed_everything(config.seed, run.threads)
-    pack = load_pack(run.data, "train", skip_unreadable=run.skip_unreadable)
+    pack = load_pack(
+        run.data, "train", skip_unreadable=run.skip_unreadable, corrections=read_corrections()
+    )
     held_out = load_pack(run.data, "val", skip_unreadable=run.skip_unreadable)
     mixer = Mixer([p for p in pack.pictures if usable(p)], config.mix, config.seed)
     learner = _build_learner(config, run)

@@ -11,28 +11,26 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-LABELS = ("fire", "smoke")
+from models.data.corrections import Correction, correct
+from models.data.truth import LABELS, DataError, Picture, Truth
+
 # COCO category id → our label index.
 _CATEGORIES = {1: 0, 2: 1}
 _COCO_FILES = {
     "train": ("instances_train.json", "instances_train_fireonly.json"),
     "val": ("instances_val.json", "instances_val_fireonly.json"),
 }
+_NO_CORRECTIONS: Mapping[str, Correction] = MappingProxyType({})
 Split = Literal["train", "val"]
-
-
-class DataError(Exception):
-    """The data folder cannot be used as it is; the text says what is wrong and what to do."""
 
 
 def default_data_dir() -> Path:
@@ -46,52 +44,6 @@ def default_weights_dir() -> Path:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
-    """What is known about one picture.
-
-    `present` is per label (fire, smoke): 1, 0 or NaN where it is not known. `boxes_xyxy` (N, 4) float32 are pixels of
-    the picture they came with, `box_labels` (N,) int64 index LABELS. `boxes_known` says per label whether all its boxes
-    were drawn; where not, absence of a box means nothing.
-    """
-
-    present: tuple[float, float]
-    boxes_xyxy: NDArray[np.float32]
-    box_labels: NDArray[np.int64]
-    boxes_known: tuple[bool, bool]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """One picture of the pack: where it comes from, its truth in stored pixels, and its JPEG bytes."""
-
-    file: str
-    source: str
-    cluster: str
-    kind: str
-    tag: str
-    width_px: int
-    height_px: int
-    truth: Truth
-    jpeg: bytes = field(repr=False)
-
-    @property
-    def is_negative(self) -> bool:
-        """Tell whether neither fire nor smoke is in it, for certain."""
-        return self.truth.present == (0.0, 0.0)
-
-    def decode(self) -> NDArray[np.uint8]:
-        """Decode to (H, W, 3) uint8 BGR.
-
-        Raises:
-            DataError: OpenCV cannot read it.
-        """
-        decoded = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
-        if decoded is None:
-            raise DataError(f"{self.file}: not a readable picture")
-        return np.asarray(decoded, np.uint8)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
     """One split of the pack in memory (JPEG bytes, about 200 MB for train)."""
 
@@ -102,18 +54,27 @@ class Pack:
     skipped: tuple[str, ...]
 
 
-def load_pack(root: Path, split: Split, *, skip_unreadable: bool = False) -> Pack:
+def load_pack(
+    root: Path,
+    split: Split,
+    *,
+    skip_unreadable: bool = False,
+    corrections: Mapping[str, Correction] = _NO_CORRECTIONS,
+) -> Pack:
     """Read one split and check that manifest, COCO files and pictures agree.
 
     Args:
         root: data folder with `manifest.csv`, `annotations/` and `images/`.
         split: which part.
         skip_unreadable: leave pictures out that cannot be read, and name them, instead of refusing.
+        corrections: by file, from `read_corrections`; those of the other split are passed over.
 
     Raises:
-        DataError: the folder, a file or a picture is missing, unreadable or contradicts another; all problems at once.
+        DataError: the folder, a file or a picture is missing, unreadable or contradicts another, or a correction names
+            a picture that is not there; all problems at once.
     """
     rows = _read_manifest(root, split)
+    _check_corrections(corrections, split, rows)
     boxes = _read_boxes(root, split, {row["file"]: row for row in rows})
     pictures, skipped = [], []
     for row in tqdm(rows, desc=f"read {split}", unit="picture", leave=False):
@@ -121,7 +82,10 @@ def load_pack(root: Path, split: Split, *, skip_unreadable: bool = False) -> Pac
         if problem:
             skipped.append(problem)
             continue
-        pictures.append(_picture(row, boxes.get(row["file"], []), jpeg))
+        as_labelled = _picture(row, boxes.get(row["file"], []), jpeg)
+        picture = correct(as_labelled, corrections.get(row["file"]))
+        if picture is not None:
+            pictures.append(picture)
     if skipped and not skip_unreadable:
         raise DataError(
             _list_problems(
@@ -151,6 +115,15 @@ def _read_manifest(root: Path, split: Split) -> list[dict[str, str]]:
             )
         )
     return rows
+
+
+def _check_corrections(
+    corrections: Mapping[str, Correction], split: Split, rows: Sequence[dict[str, str]]
+) -> None:
+    known = {row["file"] for row in rows}
+    lost = [f for f in corrections if f.startswith(f"images/{split}/") and f not in known]
+    if lost:
+        raise DataError(_list_problems("corrections of pictures that are not in the pack", lost))
 
 
 def _read_boxes(

@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
+from edge.camera_state import CameraState
 from shared.clock import Clock
 from shared.errors import FireError
 from shared.ids import new_id
@@ -30,17 +30,6 @@ class Pictures(Protocol):
     def pictures(self) -> Iterator[Picture]:
         """Give pictures until the source ends; raises CameraError."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CameraState:
-    """What is known of a camera now; times are monotonic readings in seconds, None before the first."""
-
-    name: str
-    last_frame_mono_s: float | None
-    trouble: str | None
-    skipped: int
-    has_ended: bool
 
 
 class NewestSlot:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -18,6 +20,7 @@ from tenacity.stop import stop_base
 from urllib3.exceptions import ConnectTimeoutError as Urllib3ConnectTimeout
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
+from edge.clock_skew import ClockSkew
 from edge.cloud_client import CloudAnswer
 from shared.auth import Signer
 from shared.deadline import Deadline
@@ -93,8 +96,10 @@ class HttpCloudClient:
         pool_size: int,
         on_try: Callable[[], None] = lambda: None,
         signer: Signer | None = None,
+        skew: ClockSkew | None = None,
     ) -> None:
         """Prepare a pooled session; nothing is sent yet. With a `signer` every try is signed."""
+        self._skew = skew
         self._url = f"{url}/infer"
         self._path = urlsplit(self._url).path
         self._signer = signer
@@ -165,6 +170,7 @@ class HttpCloudClient:
         }
         if self._signer:
             headers |= self._signer.headers("POST", self._path, "", picture.encoded)
+        sent_at = self._skew.now_at() if self._skew else None
         with self._deadlines.call(seconds) as call:
             try:
                 with self._session.post(
@@ -178,6 +184,8 @@ class HttpCloudClient:
                     body = _read_bounded(response)
             except (requests.RequestException, HTTPError, OSError) as err:
                 raise _as_link_error(err, is_late=call.is_over) from err
+        if self._skew and sent_at and (told_at := _date(response)):
+            self._skew.note(sent_at, told_at)
         return _parse(response, body)
 
 
@@ -306,6 +314,15 @@ def _err_no(body: bytes) -> int | None:
         return None
     number = value.get("err_no") if isinstance(value, dict) else None
     return number if isinstance(number, int) else None
+
+
+def _date(response: requests.Response) -> datetime | None:
+    """Read the answer's `Date`; None when it has none that can be read."""
+    try:
+        date = parsedate_to_datetime(response.headers["Date"])
+    except (KeyError, ValueError):
+        return None
+    return date if date.tzinfo else None
 
 
 def _retry_after_s(response: requests.Response) -> float | None:

@@ -11,8 +11,10 @@ from edge.fuse import Verdict
 from edge.reasons import Reason
 from shared.breaker import BreakerState
 from shared.metrics import SECONDS_BUCKETS
+from shared.trouble import Trouble, TroubleKind
 from shared.types import MICROS, Source
 
+_KINDS_OF_CAMERAS = frozenset({TroubleKind.CAMERA, TroubleKind.VIEW})
 _POSTED = "http"  # a camera name that came with a post is free text; as a label it would grow without bound
 
 
@@ -25,6 +27,7 @@ class EdgeMetrics:
         *,
         budget_micros: Callable[[], int],
         breaker_state: Callable[[], BreakerState | None],
+        troubles: Callable[[], Iterable[Trouble]],
     ) -> None:
         """Create them in a registry of their own; the callables are asked at each scrape."""
         self.registry = CollectorRegistry()
@@ -56,6 +59,7 @@ class EdgeMetrics:
             registry=self.registry,
         )
         self._add_gauges(budget_micros, breaker_state)
+        self._add_troubles(troubles)
 
     def observe(self, verdict: Verdict) -> None:
         """Count one verdict and its stages."""
@@ -89,6 +93,23 @@ class EdgeMetrics:
         for state in BreakerState:
             is_state = functools.partial(_is_state, breaker_state, state)
             breaker.labels(state.value).set_function(is_state)
+
+    def _add_troubles(self, troubles: Callable[[], Iterable[Trouble]]) -> None:
+        gauge = Gauge(
+            "fire_edge_trouble_active",
+            "Troubles that hold now; `camera` is empty for what is about no camera.",
+            ["kind", "camera"],
+            registry=self.registry,
+        )
+        for kind in TroubleKind:
+            cameras = self._cameras if kind in _KINDS_OF_CAMERAS else ("",)
+            for camera in cameras:
+                count = functools.partial(_count, troubles, kind, camera)
+                gauge.labels(kind.value, camera).set_function(count)
+
+
+def _count(troubles: Callable[[], Iterable[Trouble]], kind: TroubleKind, camera: str) -> float:
+    return sum(t.kind is kind and (not camera or t.subject == camera) for t in troubles())
 
 
 def _is_state(now: Callable[[], BreakerState | None], state: BreakerState) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -14,6 +14,7 @@ from edge.audit import AuditReport
 from edge.cameras import Camera
 from edge.capture import CameraAddress, open_source
 from edge.classify import Classifier
+from edge.clock_skew import ClockSkew
 from edge.cloud_client import CloudClient, MockCloudClient
 from edge.config import CameraSection, CloudSection, EdgeSettings, RetryProfile
 from edge.evidence import Alarm, Grade
@@ -29,6 +30,8 @@ from edge.plane import DecisionPlane, value_model
 from edge.policies import PolicyName, Wish
 from edge.routes import add_routes
 from edge.score_log import ScoreLog
+from edge.supervision import box_rule, free_bytes, is_clock_synchronised, readiness
+from edge.troubles import BoxState, camera_troubles
 from edge.uplink import Uplink, UploadForm
 from shared import web
 from shared.auth import MIN_KEY_CHARACTERS, Signer
@@ -45,8 +48,14 @@ from shared.manifest import load_artifact, shipped_models
 from shared.metrics import set_build_info, set_model_info
 from shared.serve import WebServer
 from shared.startup import hold_folder, keep_freed_memory
+from shared.supervise import Supervisor
+from shared.trouble import Trouble
+from shared.trouble_routes import add_trouble_routes
 from shared.types import MICROS, Classification, Frame, ModelIdentity, Picture, Source
 from shared.version import commit, version
+
+_WEB_LOOP = "web-loop"
+_WEB_LOOP_SILENT_S = 15.0  # it turns each second; a machine under full load delays it by less
 
 
 class EdgeService:
@@ -72,6 +81,7 @@ class EdgeService:
             self._state_lock = undo.enter_context(hold_folder(settings.state))
             self._ledger = Ledger(settings.state / "ledger.sqlite3")
             undo.callback(self._ledger.close)
+            self._supervisor = Supervisor(self._clock, settings.state)
             self._build(settings, on_camera_end)
             undo.pop_all()  # a service that was built keeps them until `stop`
 
@@ -97,6 +107,7 @@ class EdgeService:
             clock=self._clock,
         )
         self._budget = self._plane.budget
+        self._skew = ClockSkew(self._clock)
         self._forwarder = self._build_forwarder()
         self._pipeline = Pipeline(
             classifier=self._classifier,
@@ -113,6 +124,7 @@ class EdgeService:
             settings.cameras,
             budget_micros=self._budget.remaining_micros,
             breaker_state=self._breaker_state,
+            troubles=self._supervisor.active,
         )
         set_build_info(self._metrics.registry, "fire_edge", version(), commit())
         set_model_info(self._metrics.registry, "fire_edge", self._classifier.identity)
@@ -122,7 +134,11 @@ class EdgeService:
         ]
         self.app = self._build_app()
         lane = FastLane(self.app, self, settings.limits.image_limits(), self._clock)
-        self._server = WebServer(lane, settings.server)
+        self._server = WebServer(
+            lane, settings.server, functools.partial(self._supervisor.beat, _WEB_LOOP)
+        )
+        self._supervisor.add_rule(box_rule(self._box_state, self._clock))
+        self._supervisor.add_rule(self._camera_troubles)
 
     @property
     def port(self) -> int:
@@ -137,8 +153,10 @@ class EdgeService:
     def start(self) -> None:
         """Begin to answer and to watch."""
         self._server.start()
+        self._supervisor.watch(_WEB_LOOP, allowed_s=_WEB_LOOP_SILENT_S, is_vital=True)
         for camera in self._cameras:
             camera.start()
+        self._supervisor.start()
         settings = self._settings
         get_logger().info(
             "edge_ready",
@@ -151,6 +169,7 @@ class EdgeService:
 
     def stop(self) -> None:
         """Stop in reverse order: cameras, port, forwarder, state."""
+        self._supervisor.stopping()
         for camera in self._cameras:
             camera.stop(timeout_s=2.0)
         self._server.stop(self._settings.server.stop_timeout_s)
@@ -160,6 +179,7 @@ class EdgeService:
         if self._scores:
             self._scores.close()
         self._ledger.close()
+        self._supervisor.stopped()
         self._state_lock.close()
         get_logger().info("edge_stopped")
 
@@ -313,7 +333,7 @@ class EdgeService:
         if not settings.cloud.url:
             return None
         return Forwarder(
-            build_client(settings.cloud, pool_size=settings.policy.max_in_flight),
+            build_client(settings.cloud, pool_size=settings.policy.max_in_flight, skew=self._skew),
             breaker=Breaker(settings.breaker.breaker_settings(), self._clock),
             books=self._budget,
             latency=self._latency,
@@ -350,43 +370,41 @@ class EdgeService:
             "edge", server=self._settings.server, clock=self._clock, operations=operations
         )
         add_routes(app, self, self._settings)
+        add_trouble_routes(app, self._supervisor, self._clock)
         return app
 
     def _breaker_state(self) -> BreakerState | None:
         return self._forwarder.breaker.state if self._forwarder else None
 
     def _checks(self) -> Mapping[str, web.Check]:
-        ok, degraded = web.CheckState.OK, web.CheckState.DEGRADED
-        frozen = self._budget.frozen_until()
-        lost = [state for state in self.camera_states() if state["trouble"]]
         state = self._breaker_state()
-        left = self._budget.remaining_micros() / MICROS
-        link = "no cloud is configured" if state is None else f"breaker is {state.value}"
-        return {
-            "model": web.Check(
-                state=degraded if self._classifier.trouble else ok,
-                text=self._classifier.trouble or f"{self.model.name} {self.model.version}",
-            ),
-            "cameras": web.Check(
-                state=degraded if lost else ok,
-                text="; ".join(f"{s['name']}: {s['trouble']}" for s in lost)
-                or f"{len(self._cameras)} watching",
-            ),
-            "cloud_link": web.Check(
-                state=ok if state in (None, BreakerState.CLOSED) else degraded, text=link
-            ),
-            "disk": web.Check(
-                state=degraded if self._ledger.trouble else ok,
-                text=self._ledger.trouble or "state is written",
-            ),
-            "clock": web.Check(
-                state=degraded if frozen else ok,
-                text=f"set back: the budget of {frozen} holds until that day is over"
-                if frozen
-                else "in step with the books",
-            ),
-            "budget": web.Check(state=ok if left > 0 else degraded, text=f"{left:.2f} left today"),
+        well = {
+            "model": f"{self.model.name} {self.model.version}",
+            "cameras": f"{len(self._cameras)} watching",
+            "cloud_link": f"breaker is {state.value}" if state else "no cloud is configured",
+            "disk": "state is written",
+            "clock": "in step with the books",
+            "budget": f"{self._budget.remaining_micros() / MICROS:.2f} left today",
         }
+        return readiness(self._supervisor, well)
+
+    def _box_state(self) -> BoxState:
+        return BoxState(
+            breaker=self._breaker_state(),
+            budget_left_micros=self._budget.remaining_micros(),
+            cost_micros=self._settings.policy.cost_micros,
+            frozen_day=self._budget.frozen_until(),
+            clock_skew_s=self._skew.seconds(),
+            is_clock_synchronised=is_clock_synchronised(),
+            ledger_trouble=self._ledger.trouble,
+            free_bytes=free_bytes(self._settings.state),
+            classifier_trouble=self._classifier.trouble,
+        )
+
+    def _camera_troubles(self) -> Iterator[Trouble]:
+        now_at = self._clock.now_at()
+        for camera in self._cameras:
+            yield from camera_troubles(camera.state(), now_at)
 
     def _version(self) -> Mapping[str, Any]:
         return {
@@ -402,7 +420,9 @@ class EdgeService:
         }
 
 
-def build_client(cloud: CloudSection, *, pool_size: int) -> CloudClient:
+def build_client(
+    cloud: CloudSection, *, pool_size: int, skew: ClockSkew | None = None
+) -> CloudClient:
     """Build the client for a cloud's address: HTTP, or a pretended one for `mock:`."""
     if cloud.url.startswith("mock:"):
         return MockCloudClient.from_url(cloud.url)
@@ -413,7 +433,7 @@ def build_client(cloud: CloudSection, *, pool_size: int) -> CloudClient:
         first_pause_s=cloud.backoff_s or base.first_pause_s,
         longest_pause_s=max(cloud.backoff_s or 0.0, base.longest_pause_s),
     )
-    return HttpCloudClient(cloud.url, retry, pool_size=pool_size, signer=_signer(cloud))
+    return HttpCloudClient(cloud.url, retry, pool_size=pool_size, signer=_signer(cloud), skew=skew)
 
 
 def _signer(cloud: CloudSection) -> Signer | None:

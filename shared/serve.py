@@ -11,6 +11,7 @@ import json
 import logging
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import waitress
@@ -182,8 +183,10 @@ class _Seat:
 class WebServer:
     """Serves one WSGI application from its own loop thread until stopped."""
 
-    def __init__(self, app: Any, settings: ServerSection) -> None:
-        """Bind the port; nothing is answered before `start`.
+    def __init__(
+        self, app: Any, settings: ServerSection, beat: Callable[[], None] = lambda: None
+    ) -> None:
+        """Bind the port; nothing is answered before `start`. `beat` is called in every turn of the loop.
 
         Raises:
             ConfigError(CONFIG_INVALID): the address cannot be bound, with the reason.
@@ -198,6 +201,7 @@ class WebServer:
             detail = f"cannot listen on {settings.host}:{settings.port}: {err.strerror or err}"
             hint = "; another program has the port: `ss -ltnp` names it" if err.errno == 98 else ""
             raise ConfigError(ErrorCode.CONFIG_INVALID, detail + hint) from err
+        self._beat = beat
         self._thread = threading.Thread(target=self._loop, name="web-loop", daemon=True)
 
     @property
@@ -243,7 +247,9 @@ class WebServer:
         return server
 
     def _loop(self) -> None:
-        wasyncore.loop(timeout=1.0, map=self._server._map, use_poll=True)
+        while self._server._map:
+            wasyncore.loop(timeout=1.0, map=self._server._map, use_poll=True, count=1)
+            self._beat()
 
     def _stop_accepting(self) -> None:
         self._server.accepting = False

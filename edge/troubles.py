@@ -1,0 +1,115 @@
+"""Which states of the box are troubles, and what a person can do about each. Ring: domain.
+
+Every rule of the edge stands here; who gathers the states is `edge.supervision`. A rule gives the trouble as it is at
+this moment; since when it has been so is known to `shared.supervise`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from edge.camera_state import CameraState
+from shared.breaker import BreakerState
+from shared.trouble import Trouble, TroubleKind
+
+_LEAST_FREE_BYTES = 500_000_000  # a day of score logs and ledgers is some 20 MB for eight cameras
+_MOST_SKEW_S = 2.0  # what evidence from several boxes can be off against each other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxState:
+    """What is known of the box itself at one moment; None where it is unknown or does not apply.
+
+    `clock_skew_s`: this box's clock against the cloud's, positive when ours is ahead; the least that is certain.
+    `frozen_day`: the budget's day that holds although the clock is before it.
+    """
+
+    breaker: BreakerState | None
+    budget_left_micros: int
+    cost_micros: int
+    frozen_day: str | None
+    clock_skew_s: float | None
+    is_clock_synchronised: bool | None
+    ledger_trouble: str | None
+    free_bytes: int | None
+    classifier_trouble: str | None
+
+
+def box_troubles(state: BoxState, now_at: datetime) -> Iterator[Trouble]:
+    """Name what is wrong with the box itself."""
+
+    def found(kind: TroubleKind, code: str, cause: str, remedy: str) -> Trouble:
+        return Trouble(kind=kind, subject="", code=code, cause=cause, remedy=remedy, since=now_at)
+
+    if state.breaker not in (None, BreakerState.CLOSED):
+        yield found(
+            TroubleKind.LINK,
+            "cloud_away",
+            "The cloud does not answer; the edge decides alone.",
+            "Check the link and `cloud.url`; it is asked again every few seconds.",
+        )
+    if state.budget_left_micros < max(1, state.cost_micros):
+        yield found(
+            TroubleKind.BUDGET,
+            "spent",
+            "Today's money for the cloud is spent; the edge decides alone until midnight.",
+            "Raise `policy.daily_limit`, or choose the `price` policy, which spreads it over the day.",
+        )
+    if state.frozen_day is not None:
+        yield found(
+            TroubleKind.CLOCK,
+            "set_back",
+            f"The clock was set back: the budget of {state.frozen_day} holds until that day is over.",
+            "Set the clock right (NTP); times in the evidence are wrong until then.",
+        )
+    if state.clock_skew_s is not None and abs(state.clock_skew_s) > _MOST_SKEW_S:
+        side = "ahead of" if state.clock_skew_s > 0 else "behind"
+        yield found(
+            TroubleKind.CLOCK,
+            "differs",
+            f"The clock is at least {abs(state.clock_skew_s):.0f} s {side} the cloud's.",
+            "Let NTP set the clock of this box, or of the cloud.",
+        )
+    if state.is_clock_synchronised is False:
+        yield found(
+            TroubleKind.CLOCK,
+            "unsynchronised",
+            "The time service of this machine has not set the clock yet.",
+            "Check that an NTP server can be reached: `timedatectl timesync-status`.",
+        )
+    if state.ledger_trouble is not None:
+        yield found(
+            TroubleKind.DISK,
+            "ledger",
+            f"The ledger cannot be written, so the cloud is not asked: {state.ledger_trouble}",
+            "Free space on the disk of the state folder, or make it writable.",
+        )
+    if state.free_bytes is not None and state.free_bytes < _LEAST_FREE_BYTES:
+        yield found(
+            TroubleKind.DISK,
+            "low",
+            f"The disk of the state folder has {state.free_bytes // 1_000_000} MB left.",
+            f"Free at least {_LEAST_FREE_BYTES // 1_000_000} MB.",
+        )
+    if state.classifier_trouble is not None:
+        yield found(
+            TroubleKind.MODEL,
+            "broken_scores",
+            f"The classifier gives numbers that mean nothing: {state.classifier_trouble}",
+            'Install the model again, or start with `model.variant = "fp32"`.',
+        )
+
+
+def camera_troubles(camera: CameraState, now_at: datetime) -> Iterator[Trouble]:
+    """Name what is wrong with a camera."""
+    if camera.trouble is not None:
+        yield Trouble(
+            kind=TroubleKind.CAMERA,
+            subject=camera.name,
+            code="lost",
+            cause=camera.trouble,
+            remedy="Check its power, address and password; it is tried again with growing pauses.",
+            since=now_at,
+        )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -17,34 +16,19 @@ from numpy.typing import NDArray
 
 from models.artifact import PLANS, ArtifactPlan, write_stage
 from models.data import LABELS, Picture, default_data_dir, load_pack
-from models.metrics import expected_calibration_error
 from models.onnx_model import OnnxModel
 from models.train_classifier import CONTRACT
 from shared.preprocess import preprocess
+from shared.recalibrate import Calibration, expected_calibration_error, fit
 
-Floats = NDArray[np.float64]
 # Pulls the scale towards 1 with the weight of a few pictures; without it a class that is separated perfectly has no
 # finite scale.
-_RIDGE = 1.0
-_NEWTON_STEPS = 50
-_CONVERGED = 1e-9
+_RIDGE, _BIAS_RIDGE = 1.0, 1e-6
 _FOLDS = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Platt:
-    """p = 1 / (1 + exp(−(scale · logit + bias)))."""
-
-    scale: float
-    bias: float
-
-    def apply(self, logits: NDArray[np.floating]) -> Floats:
-        """Turn logits into probabilities."""
-        return np.asarray(1.0 / (1.0 + np.exp(-(self.scale * logits + self.bias))), np.float64)
-
-
-def fit_platt(logits: NDArray[np.floating], labels: NDArray[np.floating]) -> Platt:
-    """Fit scale and bias by Newton's method on the log loss, with Platt's softened targets.
+def fit_platt(logits: NDArray[np.floating], labels: NDArray[np.floating]) -> Calibration:
+    """Fit one class's calibration, with Platt's softened targets.
 
     Args:
         logits: shape (N,).
@@ -52,29 +36,8 @@ def fit_platt(logits: NDArray[np.floating], labels: NDArray[np.floating]) -> Pla
     """
     positives, negatives = float((labels > 0.5).sum()), float((labels <= 0.5).sum())
     targets = np.where(labels > 0.5, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    design = np.stack([np.asarray(logits, np.float64), np.ones(len(logits))], 1)
-    start = np.array([1.0, 0.0])
-    pull = np.array([_RIDGE, 1e-6])
-
-    def cost(theta: Floats) -> float:
-        z = design @ theta
-        return float(
-            (np.logaddexp(0.0, z) - targets * z).sum() + 0.5 * (pull * (theta - start) ** 2).sum()
-        )
-
-    theta = start
-    for _ in range(_NEWTON_STEPS):
-        p = 1.0 / (1.0 + np.exp(-np.clip(design @ theta, -40, 40)))
-        gradient = design.T @ (p - targets) + pull * (theta - start)
-        curvature = (design * (p * (1 - p))[:, None]).T @ design + np.diag(pull)
-        step = np.linalg.solve(curvature, gradient)
-        # Far from the optimum the curvature is tiny and a whole step leaps over it.
-        while cost(theta - step) > cost(theta) and np.abs(step).max() > _CONVERGED:
-            step = step / 2
-        theta = theta - step
-        if np.abs(step).max() < _CONVERGED:
-            break
-    return Platt(scale=max(1e-3, float(theta[0])), bias=float(theta[1]))
+    plain = Calibration(scale=1.0, bias=0.0)
+    return fit(logits, targets, towards=plain, scale_pull=_RIDGE, bias_pull=_BIAS_RIDGE)
 
 
 def onnx_logits(path: Path, pictures: Sequence[Picture]) -> NDArray[np.float32]:
@@ -97,15 +60,17 @@ def held_out_probabilities(
         for fold in range(_FOLDS):
             fit, test = known & (folds != fold), known & (folds == fold)
             platt = fit_platt(logits[fit, label], truth[fit, label])
-            probabilities[test, label] = platt.apply(logits[test, label])
+            probabilities[test, label] = platt.probabilities(logits[test, label])
     return probabilities
 
 
-def calibrate(plan: ArtifactPlan, pictures: tuple[Picture, ...]) -> dict[str, dict[str, Platt]]:
+def calibrate(
+    plan: ArtifactPlan, pictures: tuple[Picture, ...]
+) -> dict[str, dict[str, Calibration]]:
     """Fit both files and leave the result, with its held-out calibration error, for the next stage."""
     truth = np.asarray([p.truth.present for p in pictures], np.float32)
     sources = np.array([p.source for p in pictures])
-    fitted: dict[str, dict[str, Platt]] = {}
+    fitted: dict[str, dict[str, Calibration]] = {}
     errors: dict[str, dict[str, float]] = {}
     for variant in plan.files:
         logits = onnx_logits(plan.variant(variant), pictures)

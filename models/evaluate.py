@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifact import PLANS, ArtifactPlan, read_stage, write_stage
-from models.calibrate import Platt
 from models.data import LABELS, Picture, default_data_dir, load_pack
 from models.detections import (
     ClassBoxes,
@@ -32,6 +31,7 @@ from models.train_classifier import CONTRACT as CLASSIFIER_CONTRACT
 from models.train_detector import CONTRACT as DETECTOR_CONTRACT
 from models.train_detector import usable
 from shared.preprocess import preprocess
+from shared.recalibrate import Calibration
 from shared.scene import Scene, SceneSettings
 
 Measures = dict[str, Any]
@@ -51,8 +51,8 @@ def evaluate_classifier(plan: ArtifactPlan, pictures: Sequence[Picture]) -> Meas
     measures: Measures = {"split": "val", "pictures": len(pictures)}
     for variant in plan.files:
         logits = np.load(plan.stage / f"val_logits_{variant}.npy")
-        fitted = {k: Platt(**v) for k, v in platts["platt"][variant].items()}
-        p = np.stack([fitted[name].apply(logits[:, i]) for i, name in enumerate(LABELS)], 1)
+        fitted = {k: Calibration(**v) for k, v in platts["platt"][variant].items()}
+        p = np.stack([fitted[name].probabilities(logits[:, i]) for i, name in enumerate(LABELS)], 1)
         measures[variant] = _ranking(logits, truth)
         measures[variant]["ece_source_left_out"] = platts["ece_source_left_out"][variant]
         measures[variant]["at_half"] = _at_half(p, truth, pictures)
@@ -129,7 +129,9 @@ def _latencies(plan: ArtifactPlan, variant: str) -> Measures:
     }
 
 
-def _sim_probabilities(plan: ArtifactPlan, variant: str, fitted: dict[str, Platt]) -> Measures:
+def _sim_probabilities(
+    plan: ArtifactPlan, variant: str, fitted: dict[str, Calibration]
+) -> Measures:
     """Classify the `sim:` scene before and after its fire has grown."""
     model, scene = OnnxModel(plan.variant(variant)), Scene(SceneSettings(seed=SIM_SEED))
     result: Measures = {}
@@ -138,7 +140,8 @@ def _sim_probabilities(plan: ArtifactPlan, variant: str, fitted: dict[str, Platt
             0
         ]
         result[moment] = {
-            name: round(float(fitted[name].apply(logits[i])), 4) for i, name in enumerate(LABELS)
+            name: round(float(fitted[name].probabilities(logits[i])), 4)
+            for i, name in enumerate(LABELS)
         }
     return result
 

@@ -35,17 +35,6 @@ def average_precision(scores: Floats, labels: Floats) -> float:
     return float(precision[hits].mean())
 
 
-def expected_calibration_error(probabilities: Floats, labels: Floats, bins: int = 10) -> float:
-    """Compute the ECE over equally wide bins (Guo et al. 2017)."""
-    index = np.minimum((probabilities * bins).astype(int), bins - 1)
-    total = 0.0
-    for b in range(bins):
-        inside = index == b
-        if inside.any():
-            total += inside.mean() * abs(labels[inside].mean() - probabilities[inside].mean())
-    return float(total)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureBoxes:
     """Detections and truth of one class on one picture; boxes xyxy in the same pixels."""

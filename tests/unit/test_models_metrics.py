@@ -13,7 +13,6 @@ from models.metrics import (
     auc,
     average_precision,
     box_average_precision,
-    expected_calibration_error,
 )
 
 
@@ -62,12 +61,6 @@ def test_false_boxes_on_a_picture_without_fire_count() -> None:
 def test_nothing_found_is_zero_and_nothing_to_find_is_not_a_number() -> None:
     assert box_average_precision([boxes([], [], [ONE])], 0.5) == 0.0
     assert np.isnan(box_average_precision([boxes([ONE], [0.5], [])], 0.5))
-
-
-def test_calibration_error_of_a_known_case() -> None:
-    assert expected_calibration_error(
-        np.full(10, 0.8), np.array([1.0] * 5 + [0.0] * 5)
-    ) == pytest.approx(0.3)
 
 
 def test_platt_finds_the_scale_and_bias_that_made_the_labels() -> None:

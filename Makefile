@@ -55,13 +55,15 @@ bench-cloud: $(VENV)/.ready-dev
 bench-gpu: $(VENV)/.ready-dev
 	$(BIN)/python -m bench.cloud --device cuda
 
-## bench-policy: the forwarding policies in simulated days, and parity with their reference form
+## bench-policy: the forwarding policies in simulated days and on real pictures, and parity with their reference form
 bench-policy: $(VENV)/.ready-dev
 	$(BIN)/python -m bench.policy_parity
 	$(BIN)/python -m bench.policy
+	$(BIN)/python -m bench.policy_footage
 
 bench-policy-full: $(VENV)/.ready-dev
 	$(BIN)/python -m bench.policy --full
+	$(BIN)/python -m bench.policy_footage
 
 ## docs: pages that are generated from the code
 docs: $(VENV)/.ready-cpu

@@ -28,7 +28,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from edge.budget import BudgetManager
-from edge.memory import CameraMemory
+from edge.memory import CameraMemory, Told
 from edge.price import Circumstances, PriceSettings, Pricing, Spending, ValueModel
 from edge.threshold import SlidingWindowThreshold
 from tests.helpers.charges import MemoryCharges
@@ -211,8 +211,9 @@ def run(job: Job) -> Score:
                     due[camera] = (second + int(latency[second]), bool(answers[camera]))
             memory = rule.memories[camera]
             z = rule.model.score(x, memory.slow_x)
+            told = None if answer is None else Told.YES if answer else Told.NO
             is_alarm = memory.note_frame(
-                x, z, float(second), answer=answer, is_in_flight=camera in due
+                x, z, float(second), answer=told, is_in_flight=camera in due
             )
             if is_alarm:
                 watch.alarm(camera, second)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.policy import PriceInMemory, value_model
-from edge.memory import CameraMemory
+from edge.memory import CameraMemory, Told
 from edge.price import Circumstances, PriceSettings, Pricing, Spending, ValueModel
 
 _START_S = 1_767_225_600  # a UTC midnight
@@ -65,7 +65,8 @@ class _Pair:
         their_alarm = self.reference.fuse(str(camera), x, now_s, answer)
         memory = self.memories[camera]
         z = self.pricing.calibrate(x, memory)
-        alarm = memory.note_frame(x, z, float(now_s), answer=answer, is_in_flight=False)
+        told = None if answer is None else Told.YES if answer else Told.NO
+        alarm = memory.note_frame(x, z, float(now_s), answer=told, is_in_flight=False)
         gap = abs(memory.evidence - self.reference.cams[str(camera)].evidence)
         return not (is_same and alarm == their_alarm and gap < _CLOSE)
 

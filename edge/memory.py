@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import Enum
 
 NEVER = -math.inf
 
@@ -37,6 +38,14 @@ _MOST_DOUBLINGS = 5
 _SHORTEST_VETO_S = 10.0
 _MOST_CAMERAS = 1024  # of a box that is rated for 64
 _JUMP = 0.5  # a score this much above what the cloud cleared breaks the veto
+
+
+class Told(Enum):
+    """What the cloud said of a frame: something burns, nothing does, or it cannot tell."""
+
+    YES = "yes"
+    NO = "no"
+    UNSURE = "unsure"
 
 
 @dataclass(slots=True)
@@ -87,27 +96,37 @@ class CameraMemory:
         """Remember that a frame of this score was sent."""
         self.last_call_s, self.sent_z = now_s, z
 
-    def note_answer(self, *, is_fire: bool, now_s: float) -> None:
-        """Take in the cloud's answer to the frame that was sent last."""
-        if is_fire:
+    def note_answer(self, told: Told, now_s: float) -> None:
+        """Take in the cloud's answer to the frame that was sent last.
+
+        An unsure one is no reason to ask again soon, but it takes no evidence away and holds no alarm back.
+        """
+        if told is Told.YES:
             self.evidence += _CLOUD_WEIGHT
             self.last_yes_s, self.noes = now_s, 0
             self.last_no_s = self.veto_until_s = NEVER
             self.cleared_z = -99.0
             return
-        gap_s = now_s - self.last_no_s
-        self.evidence = max(0.0, self.evidence - _CLOUD_WEIGHT)
+        if told is Told.NO:
+            self.evidence = max(0.0, self.evidence - _CLOUD_WEIGHT)
         if not self.is_backing_off:
-            self.veto_until_s, self.cleared_z = now_s + _SHORTEST_VETO_S, math.inf
+            if told is Told.NO:
+                self.veto_until_s, self.cleared_z = now_s + _SHORTEST_VETO_S, math.inf
             return
+        self._back_off(now_s)
+        if told is Told.NO:
+            veto_s = max(_SHORTEST_VETO_S, 0.7 * self.tau_s())
+            self.veto_until_s = now_s + min(self.veto_max_s, veto_s)
+
+    def _back_off(self, now_s: float) -> None:
+        """Make the next question about something like the frame that was sent less urgent."""
+        gap_s = now_s - self.last_no_s
         self.noes = self.noes + 1 if gap_s < 4.0 * self.tau_s() else max(0, self.noes - 1)
         self.cleared_z = max(self.sent_z, self.cleared_z - min(gap_s, 6000.0) / 60.0)
-        veto_s = max(_SHORTEST_VETO_S, 0.7 * self.tau_s())
-        self.veto_until_s = now_s + min(self.veto_max_s, veto_s)
         self.last_no_s = now_s
 
     def note_frame(
-        self, x: float | None, z: float, now_s: float, *, answer: bool | None, is_in_flight: bool
+        self, x: float | None, z: float, now_s: float, *, answer: Told | None, is_in_flight: bool
     ) -> bool:
         """Take in one frame, after its decision.
 
@@ -115,7 +134,7 @@ class CameraMemory:
             x: its score; None for a broken one, which adds no evidence.
             z: its calibrated score.
             now_s: when.
-            answer: the cloud's answer that came in with it, True for fire; None without.
+            answer: the cloud's answer that came in with it; None without.
             is_in_flight: whether the camera waits for an answer.
 
         Returns:
@@ -124,9 +143,9 @@ class CameraMemory:
         step_s = self.step_s(now_s)
         self.evidence *= _DECAY_PER_S ** self._decay_s(now_s)
         if answer is not None:
-            self.note_answer(is_fire=answer, now_s=now_s)
+            self.note_answer(answer, now_s)
         if x is not None:
-            if x >= 0.0 and answer is not True:
+            if x >= 0.0 and answer is not Told.YES:
                 is_held = is_in_flight or self.is_held(z, now_s)
                 self.evidence += step_s * (_HELD_WEIGHT if is_held else 1.0)
             self.slow_x += (x - self.slow_x) * min(1.0, step_s / _SLOW_S)

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.memory import CameraMemory, Memories
+from edge.memory import CameraMemory, Memories, Told
 
 
 def seconds_to_alarm(
-    fps: int, *, answers: dict[int, bool] | None = None, limit_s: int = 300
+    fps: int, *, answers: dict[int, Told] | None = None, limit_s: int = 300
 ) -> float:
     """Play a steady edge fire; `answers` are the cloud's by second."""
     memory = CameraMemory()
@@ -37,24 +37,36 @@ def test_one_frame_alone_alarms_nobody():
 
 
 def test_a_cloud_yes_alarms_sooner_than_the_edge_alone():
-    assert seconds_to_alarm(1, answers={0: True}) < seconds_to_alarm(1)
+    assert seconds_to_alarm(1, answers={0: Told.YES}) < seconds_to_alarm(1)
 
 
 def test_a_cloud_no_holds_a_steady_edge_alarm_back():
-    assert seconds_to_alarm(1, answers={0: False}) >= 10.0
+    assert seconds_to_alarm(1, answers={0: Told.NO}) >= 10.0
 
 
 @given(st.integers(1, 12))
 def test_no_chain_of_cloud_noes_silences_a_steady_alarm_for_more_than_65_s_after_it_ends(noes):
-    answers = {5 * n: False for n in range(noes)}
+    answers = {5 * n: Told.NO for n in range(noes)}
     ends_s = 5 * (noes - 1)
     assert seconds_to_alarm(1, answers=answers) <= ends_s + 65.0
+
+
+def test_a_cloud_that_cannot_tell_holds_nothing_back():
+    assert seconds_to_alarm(1, answers={0: Told.UNSURE}) == seconds_to_alarm(1)
+
+
+def test_a_cloud_that_cannot_tell_is_not_asked_again_at_once():
+    unsure, told_no = CameraMemory(), CameraMemory()
+    for memory, told in ((unsure, Told.UNSURE), (told_no, Told.NO)):
+        memory.note_sent(0.0, 0.0)
+        memory.note_answer(told, 0.0)
+    assert unsure.news(0.0, 1.0) == told_no.news(0.0, 1.0) < 0.2
 
 
 def test_a_jump_in_the_score_breaks_the_veto():
     memory = CameraMemory()
     memory.note_sent(-3.0, 0.0)
-    memory.note_answer(is_fire=False, now_s=0.0)
+    memory.note_answer(Told.NO, 0.0)
     assert memory.is_held(-3.0, 5.0)
     assert not memory.is_held(-2.0, 5.0)
 
@@ -67,14 +79,15 @@ def test_a_broken_score_adds_no_evidence():
 
 
 @given(
-    st.lists(st.booleans(), max_size=40), st.lists(st.floats(0.01, 400.0), min_size=40, max_size=40)
+    st.lists(st.sampled_from(Told), max_size=40),
+    st.lists(st.floats(0.01, 400.0), min_size=40, max_size=40),
 )
 def test_a_veto_never_lasts_longer_than_a_minute(answers, gaps):
     memory, now_s = CameraMemory(), 0.0
-    for is_fire, gap_s in zip(answers, gaps, strict=False):
+    for told, gap_s in zip(answers, gaps, strict=False):
         now_s += gap_s
         memory.note_sent(0.0, now_s)
-        memory.note_answer(is_fire=is_fire, now_s=now_s)
+        memory.note_answer(told, now_s)
         assert memory.veto_until_s <= now_s + 60.0
 
 
@@ -83,10 +96,10 @@ def test_repeated_noes_hold_longer_and_a_yes_forgets_them():
     vetoes = []
     for now_s in (0.0, 5.0, 10.0):
         memory.note_sent(0.0, now_s)
-        memory.note_answer(is_fire=False, now_s=now_s)
+        memory.note_answer(Told.NO, now_s)
         vetoes.append(memory.veto_until_s - now_s)
     assert vetoes == sorted(vetoes)
-    memory.note_answer(is_fire=True, now_s=11.0)
+    memory.note_answer(Told.YES, 11.0)
     assert (memory.noes, memory.is_held(0.0, 11.0)) == (0, False)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.memory import CameraMemory
+from edge.memory import CameraMemory, Told
 from edge.price import Circumstances, Kept, PriceSettings, Pricing, Spending, Tier, ValueModel
 
 _MODEL = ValueModel(a=0.4, b=-8.2, d=0.76, level_a=0.586, level_b=-6.308)
@@ -126,14 +126,14 @@ def test_a_doubtful_frame_is_asked_about_when_the_day_is_on_plan():
 def test_the_same_doubt_is_not_asked_about_twice():
     memory = CameraMemory()
     memory.note_sent(_MODEL.score(0.5, memory.slow_x), 0.0)
-    memory.note_answer(is_fire=False, now_s=0.0)
+    memory.note_answer(Told.NO, 0.0)
     look = pricing().appraise(0.5, 0.1, memory, spending(spent=250), Circumstances())
     assert (look.tier, look.kept) == (None, Kept.ALREADY_ASKED)
 
 
 def test_after_a_cloud_yes_the_next_frame_is_confirmed():
     memory = CameraMemory()
-    memory.note_answer(is_fire=True, now_s=0.0)
+    memory.note_answer(Told.YES, 0.0)
     look = pricing().appraise(-9.0, 1.0, memory, spending(spent=499), Circumstances())
     assert (look.tier, look.keep) == (Tier.CONFIRM, 0)
 

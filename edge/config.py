@@ -150,7 +150,7 @@ class PolicySection(Section):
     """Which frames go to the cloud, and what that may cost."""
 
     name: PolicyName = Field(
-        PolicyName.FIXED, description="price, fixed, sliding_window, always or edge_only."
+        PolicyName.PRICE, description="price, fixed, sliding_window, always or edge_only."
     )
     threshold: float = Field(
         0.7, gt=0.5, le=1.0, description="fixed: frames of lower confidence are forwarded."

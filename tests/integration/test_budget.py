@@ -103,7 +103,7 @@ def test_a_refusal_is_given_back_and_a_failure_is_not(tmp_path, models, status, 
 
 
 def test_a_frame_that_the_policy_keeps_writes_no_charge(tmp_path, models):
-    with running_edge(tmp_path, models, _MOCK) as edge:
+    with running_edge(tmp_path, models, _MOCK, policy={"name": "fixed"}) as edge:
         edge.show("/joint_predict", fire_jpeg())
     assert _open_charges(tmp_path) == 0
 

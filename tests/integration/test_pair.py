@@ -23,7 +23,7 @@ def edge(
     tmp_path_factory: pytest.TempPathFactory, models: Path, cloud: Running
 ) -> Iterator[Running]:
     """Run one edge for the tests that neither fill its window nor empty its budget."""
-    sections = {"policy": {"daily_limit": 1000}, "limits": {"max_batch": 4}}
+    sections = {"policy": {"name": "fixed", "daily_limit": 1000}, "limits": {"max_batch": 4}}
     with running_edge(tmp_path_factory.mktemp("edge"), models, cloud.url, **sections) as running:
         yield running
 
@@ -183,7 +183,7 @@ def test_adaptive_frames_do_not_move_the_configured_policy(tmp_path, models):
         for _ in range(3):
             assert _adaptive(edge, unsure_jpeg())["policy"] == "sliding_window"
         decision = edge.show("/joint_predict", unsure_jpeg()).json()["decision"]
-    assert (decision["policy"], decision["threshold"]) == ("fixed", 0.7)
+    assert (decision["policy"], decision["threshold"]) == ("price", None)
 
 
 def test_both_routes_share_one_window_where_it_is_the_configured_policy(tmp_path, models):

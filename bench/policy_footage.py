@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.numbers import Number, print_table, write_results
-from edge.classify import Classifier
+from edge.classify import Classifier, LoadedClassifier
 from edge.cloud_client import CloudAnswer
 from edge.decide import Decider
 from edge.evidence import Evidence
@@ -92,7 +92,7 @@ class _Eyes:
         self.artifact: Artifact = load_artifact(
             folder, "edge-classifier", kind="classifier", variant=best_cpu_variant()
         )
-        self._classifier = Classifier(self.artifact, at_once=1)
+        self._classifier = Classifier(LoadedClassifier(self.artifact), at_once=1)
         self._detector = LocalClient(folder)
         self._count = 0
 
@@ -177,7 +177,7 @@ def play(eyes: _Eyes, hour: Hour, name: PolicyName, budget: float) -> Outcomes:
     allowed = max(1, round(budget * len(hour.looks)))
     money = ReplayBudget(limit_micros=allowed, clock=clock, length_s=len(hour.looks) / _FPS)
     memories = Memories(is_backing_off=name is PolicyName.PRICE)
-    model = value_model(eyes.artifact.manifest)
+    model = value_model(eyes.artifact.manifest.value)
     policy = _policy(name, eyes, memories, money, clock)
     decider = Decider(policy, budget=money, link=OpenLink(), cost_micros=1)
     evidence = Evidence(memories, score=model.score, clock=clock)
@@ -200,7 +200,7 @@ def _policy(
     if name is not PolicyName.PRICE:
         return build_simple_policy(name, threshold=0.7)
     pricing = Pricing(
-        value_model(eyes.artifact.manifest),
+        value_model(eyes.artifact.manifest.value),
         PriceSettings(),
         random=random.Random(0).random,
         store=_NoYesterday(),

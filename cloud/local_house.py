@@ -104,6 +104,7 @@ class LocalHouse:
             report=self._reports.batch,
         )
         self._runner = JobRunner(self.jobs, self._infer_job, self._reports.job, settings.runners)
+        self._reports.model(detector)
         if settings.watch_s:
             self.slot.watch(settings.watch_s)
         self._trouble = None

@@ -10,8 +10,7 @@ from cloud.jobs import JobState
 from cloud.local_engine import BatchReport
 from shared.error_code import ErrorCode
 from shared.errors import FireError
-from shared.metrics import SECONDS_BUCKETS
-from shared.types import ModelIdentity
+from shared.metrics import SECONDS_BUCKETS, add_model_info
 
 _REFUSALS = {
     ErrorCode.CLOUD_OVERLOADED: "full",
@@ -69,12 +68,7 @@ class CloudMetrics:
         )
         jobs = Gauge("fire_cloud_jobs_waiting", "Jobs that wait.", registry=self.registry)
         jobs.set_function(lambda: waiting()["jobs"])
-        self._model = Gauge(
-            "fire_cloud_model_info",
-            "Which model runs.",
-            ["name", "version", "sha256_12"],
-            registry=self.registry,
-        )
+        self.set_model = add_model_info(self.registry, "fire_cloud")
         self._jobs = Counter(
             "fire_cloud_jobs", "Finished jobs by state.", ["state"], registry=self.registry
         )
@@ -84,11 +78,6 @@ class CloudMetrics:
             ["outcome"],
             registry=self.registry,
         )
-
-    def set_model(self, model: ModelIdentity) -> None:
-        """Name the model that runs from now on."""
-        self._model.clear()
-        self._model.labels(model.name, model.version, model.sha256_12).set(1)
 
     def refused(self, error: FireError) -> None:
         """Count a picture that was refused or given up, by reason; its own faults do not count."""

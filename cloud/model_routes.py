@@ -1,11 +1,12 @@
-"""The routes about the model itself: which one runs, and taking a newer one. Ring: rim."""
+"""The routes about models: which one runs, taking a newer one, and the edges' newest classifier. Ring: rim."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
-from flask import Flask, Response
+from flask import Flask, Response, g, request
 
+from cloud.edge_model import Document, EdgeModelShelf
 from cloud.gate import allow_admin_only
 from shared import web
 from shared.types import Reloaded
@@ -23,8 +24,8 @@ class Models(Protocol):
         ...
 
 
-def add_model_routes(app: Flask, service: Models) -> None:
-    """Add `/models` and `/models/reload`."""
+def add_model_routes(app: Flask, service: Models, shelf: EdgeModelShelf) -> None:
+    """Add `/models`, `/models/reload` and `/models/edge/…`."""
 
     @app.get("/models")
     def models() -> Response:
@@ -34,3 +35,21 @@ def add_model_routes(app: Flask, service: Models) -> None:
     def reload() -> Response:
         allow_admin_only()
         return web.success(service.reload().as_dict())
+
+    @app.get("/models/edge/latest")
+    def edge_latest() -> Response:
+        return _document(shelf.manifest(), "application/json")
+
+    @app.get("/models/edge/files/<sha256>")
+    def edge_file(sha256: str) -> Response:
+        return _document(shelf.file(sha256), "application/octet-stream")
+
+
+def _document(document: Document, content_type: str) -> Response:
+    """Send bytes under their hash as ETag; 304 to who has them."""
+    response = Response(document.content, content_type=content_type)
+    response.set_etag(document.sha256)
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["X-Request-ID"] = g.req_id
+    response.make_conditional(request)
+    return response

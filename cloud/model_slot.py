@@ -31,7 +31,7 @@ class SlotSettings:
 def detector_slot(
     settings: SlotSettings, on_change: Callable[[Detector], None] = lambda new: None
 ) -> DetectorSlot:
-    """Prepare an empty slot; `on_change` is told every detector that takes over."""
+    """Prepare an empty slot; `on_change` is told every detector that takes over from the first one."""
 
     def find() -> Artifact:
         return load_artifact(

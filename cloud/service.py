@@ -13,6 +13,7 @@ from flask import Flask, Response, g, request
 from cloud.answer import Answer
 from cloud.callbacks import Callbacks, callback_body
 from cloud.config import AuthMode, CloudSettings, EngineKind
+from cloud.edge_model import EdgeModelShelf
 from cloud.engine import House, Inspected
 from cloud.gate import add_gate
 from cloud.idempotency import Claim
@@ -172,7 +173,7 @@ class CloudService:
         verifier = Verifier(self._keys.keys_of, house.nonces, self._clock)
         add_gate(app, verifier, is_required=lambda: must_sign(settings, self._keys))
         add_routes(app, self, house.answers, settings)
-        add_model_routes(app, house)
+        add_model_routes(app, house, EdgeModelShelf(settings.models or shipped_models()))
         add_job_routes(app, self, house.jobs, house.answers, settings)
         app.after_request(self._count)
         return app

@@ -18,42 +18,90 @@ from numpy.typing import NDArray
 from edge.locate import locate
 from shared.imaging import decode
 from shared.inference import Session
-from shared.letterbox import Letterbox, letterbox_for
+from shared.letterbox import InputContract, Letterbox, letterbox_for
 from shared.logs import get_logger
-from shared.manifest import Artifact, Platt
+from shared.manifest import Artifact, Platt, ValueSection
 from shared.preprocess import preprocess
 from shared.types import Classification, Frame, Label, ModelIdentity, Picture
 
 _Buffers = dict[tuple[int, int], NDArray[np.float32]]
+_Outputs = dict[str, NDArray[np.float32]]
 
 
-class _Job:
-    """One picture on its way through a classifying thread."""
+class LoadedClassifier:
+    """One model: its session, input contract and calibration. Safe for use by many threads."""
 
-    __slots__ = ("done", "error", "letterbox", "outputs", "picture")
-
-    def __init__(self, picture: Picture, letterbox: Letterbox) -> None:
-        self.picture = picture
-        self.letterbox = letterbox
-        self.outputs: dict[str, NDArray[np.float32]] = {}
-        self.error: Exception | None = None
-        self.done = threading.Lock()
-        self.done.acquire()
-
-
-class Classifier:
-    """One loaded model; `classify` may be called by many threads, `at_once` frames run, the others wait in line."""
-
-    def __init__(self, artifact: Artifact, *, at_once: int) -> None:
+    def __init__(self, artifact: Artifact) -> None:
         """Build and warm up the session.
 
         Raises:
             ModelError(MODEL_REFUSED)
         """
         self._session = Session(artifact)
-        self._contract = artifact.manifest.input.contract()
         self._calibration: Mapping[str, Platt] = artifact.manifest.calibration[artifact.variant]
+        self.contract: InputContract = artifact.manifest.input.contract()
+        self.value: ValueSection | None = artifact.manifest.value
         self.identity: ModelIdentity = artifact.identity
+
+    def run(self, picture: Picture, letterbox: Letterbox, buffers: _Buffers) -> _Outputs:
+        """Decode, prepare and run; `buffers` belong to the calling thread and are written over by the next frame."""
+        pixels = decode(picture, at_least_px=letterbox.inner_size_px)
+        canvas_px = (letterbox.canvas_width_px, letterbox.canvas_height_px)
+        prepared = preprocess(
+            pixels.bgr_hwc_u8,
+            self.contract,
+            source_size_px=(picture.width_px, picture.height_px),
+            out=buffers.get(canvas_px),
+        )
+        buffers[canvas_px] = prepared.tensor
+        return self._session.run(prepared.tensor)
+
+    def read(self, outputs: _Outputs, letterbox: Letterbox) -> Classification:
+        """Calibrate and locate; logits that are not finite give `is_broken`."""
+        fire, smoke = (float(v) for v in outputs["logits"][0])
+        if not (math.isfinite(fire) and math.isfinite(smoke)):
+            return Classification(fire=0.5, smoke=0.5, is_broken=True, model=self.identity)
+        seen = Classification(
+            fire=_probability(fire, self._calibration["fire"]),
+            smoke=_probability(smoke, self._calibration["smoke"]),
+            model=self.identity,
+        )
+        if seen.label is Label.NONE or "cells" not in outputs:
+            return seen
+        cells = outputs["cells"][0, 0 if seen.label is Label.FIRE else 1]
+        return replace(seen, where=locate(cells, letterbox, seen.label))
+
+    def look(self, picture: Picture) -> Classification:
+        """Classify one picture in the calling thread.
+
+        Raises:
+            ImageError(IMAGE_DAMAGED), ModelError(MODEL_FAILED)
+        """
+        letterbox = letterbox_for(self.contract, picture.width_px, picture.height_px)
+        return self.read(self.run(picture, letterbox, {}), letterbox)
+
+
+class _Job:
+    """One picture on its way through a classifying thread, with the model that takes it all the way."""
+
+    __slots__ = ("done", "error", "letterbox", "model", "outputs", "picture")
+
+    def __init__(self, picture: Picture, model: LoadedClassifier) -> None:
+        self.picture = picture
+        self.model = model
+        self.letterbox = letterbox_for(model.contract, picture.width_px, picture.height_px)
+        self.outputs: _Outputs = {}
+        self.error: Exception | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
+
+
+class Classifier:
+    """The model in use; `classify` may be called by many threads, `at_once` frames run, the others wait in line."""
+
+    def __init__(self, model: LoadedClassifier, *, at_once: int) -> None:
+        """Start the threads."""
+        self._model = model
         self.trouble: str | None = None
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads = [
@@ -62,6 +110,15 @@ class Classifier:
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Name the model in use."""
+        return self._model.identity
+
+    def use(self, model: LoadedClassifier) -> None:
+        """Let another model take the frames that come from now on; those in line stay with theirs."""
+        self._model = model
 
     def stop(self) -> None:
         """End the threads; frames that wait are classified first."""
@@ -77,38 +134,24 @@ class Classifier:
             ImageError(IMAGE_DAMAGED): the picture cannot be decoded.
             ModelError(MODEL_FAILED): the runtime failed.
         """
-        picture = frame.picture
-        letterbox = letterbox_for(self._contract, picture.width_px, picture.height_px)
-        outputs = self._outputs(_Job(picture, letterbox))
-        fire, smoke = (float(v) for v in outputs["logits"][0])
-        is_broken = not (math.isfinite(fire) and math.isfinite(smoke))
-        self._tell_trouble(f"logits are {fire}, {smoke}" if is_broken else None)
-        if is_broken:
-            return Classification(fire=0.5, smoke=0.5, is_broken=True)
-        seen = Classification(
-            fire=_probability(fire, self._calibration["fire"]),
-            smoke=_probability(smoke, self._calibration["smoke"]),
-        )
-        if seen.label is Label.NONE or "cells" not in outputs:
-            return seen
-        cells = outputs["cells"][0, 0 if seen.label is Label.FIRE else 1]
-        return replace(seen, where=locate(cells, letterbox, seen.label))
-
-    def _outputs(self, job: _Job) -> dict[str, NDArray[np.float32]]:
+        job = _Job(frame.picture, self._model)
         self._jobs.put(job)
         job.done.acquire()
         if job.error is not None:
             raise job.error
-        return job.outputs
+        seen = job.model.read(job.outputs, job.letterbox)
+        self._tell_trouble("the logits are not finite" if seen.is_broken else None)
+        return seen
 
     def _work(self) -> None:
         buffers: _Buffers = {}  # kept: spares an allocation a frame
         while (job := self._jobs.get()) is not None:
             try:
-                job.outputs = self._run(job.picture, job.letterbox, buffers)
+                job.outputs = job.model.run(job.picture, job.letterbox, buffers)
             except Exception as err:  # thread top: it is raised again where the frame came from
                 job.error = err
             job.done.release()
+            del job  # else an idle thread would keep a model that was replaced
 
     def _tell_trouble(self, trouble: str | None) -> None:
         """Write down when the model begins to give numbers that are not finite, and when that ends."""
@@ -119,20 +162,6 @@ class Classifier:
             get_logger().error("model_broken", model=self.identity.name, detail=trouble)
         else:
             get_logger().info("model_whole_again", model=self.identity.name)
-
-    def _run(
-        self, picture: Picture, letterbox: Letterbox, buffers: _Buffers
-    ) -> dict[str, NDArray[np.float32]]:
-        pixels = decode(picture, at_least_px=letterbox.inner_size_px)
-        canvas_px = (letterbox.canvas_width_px, letterbox.canvas_height_px)
-        prepared = preprocess(
-            pixels.bgr_hwc_u8,
-            self._contract,
-            source_size_px=(picture.width_px, picture.height_px),
-            out=buffers.get(canvas_px),
-        )
-        buffers[canvas_px] = prepared.tensor
-        return self._session.run(prepared.tensor)
 
 
 def _probability(logit: float, calibration: Platt) -> float:

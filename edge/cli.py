@@ -1,4 +1,4 @@
-"""The command line of the edge: run, check, classify, sample. Ring: rim."""
+"""The command line of the edge: run, check, classify, sample; replay and reload have files of their own. Ring: rim."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 import click
 
 from edge.capture import open_source, sim_settings
-from edge.classify import Classifier
+from edge.classify import Classifier, LoadedClassifier
 from edge.config import ENV_PREFIX, CameraSection, EdgeSettings
 from edge.policies import PolicyName
+from edge.reload_command import reload_command
 from edge.replay_command import replay_command
 from edge.service import EdgeService, camera_address
 from shared.annotate import annotate
@@ -161,6 +162,7 @@ def classify(
 
 
 main.add_command(replay_command)
+main.add_command(reload_command)
 
 
 @main.command()
@@ -218,7 +220,7 @@ def _classifier(models: Path | None, variant: str | None) -> Classifier:
         kind="classifier",
         variant=variant or best_cpu_variant(),
     )
-    return Classifier(artifact, at_once=1)
+    return Classifier(LoadedClassifier(artifact), at_once=1)
 
 
 def _check_camera(name: str, camera: CameraSection, settings: EdgeSettings) -> None:

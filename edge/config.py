@@ -44,6 +44,18 @@ class ModelSection(Section):
         le=64,
         description="Frames classified at once, some 180 a second each; keep below the cores.",
     )
+    watch_s: float = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="Look for a newer version in the models folder this often and take it; 0 is off.",
+    )
+    pull_every_s: float = Field(
+        0.0,
+        ge=0,
+        le=604_800,
+        description="Ask the cloud for a newer version this often and take it; 0 asks only at `reload`.",
+    )
 
 
 class RetryProfile(StrEnum):
@@ -338,12 +350,19 @@ class EdgeSettings(Section):
             )
         if self.server.host not in ("127.0.0.1", "localhost", "::1"):
             found.append("the service listens beyond this machine without authentication")
-        if self.cloud.url.startswith("http://") and urlsplit(self.cloud.url).hostname not in (
-            "127.0.0.1",
-            "localhost",
-            "::1",
-        ):
+        if self.cloud.url.startswith("http://") and not self.may_pull:
             found.append("cloud.url is not https: frames cross the network in the clear")
+        if self.model.pull_every_s and not self.may_pull:
+            found.append(
+                "model.pull_every_s does nothing: cloud.url is not https, and a model could be changed on the way"
+            )
         if self.policy.cost_micros > self.policy.daily_limit_micros > 0:
             found.append("policy.cost_per_call is above daily_limit: the cloud will never be asked")
         return found
+
+    @property
+    def may_pull(self) -> bool:
+        """Tell whether a model may come from the cloud: over https, or from this machine."""
+        parts = urlsplit(self.cloud.url)
+        is_here = parts.hostname in ("127.0.0.1", "localhost", "::1")
+        return parts.scheme == "https" or (parts.scheme == "http" and is_here)

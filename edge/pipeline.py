@@ -172,6 +172,6 @@ class Pipeline:
             pending.classification,
             pending.decision,
             outcome,
-            self.classifier.identity,
+            pending.classification.model or self.classifier.identity,
             dict(pending.watch.stages_s),
         )

@@ -24,7 +24,7 @@ from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.errors import StoreError
 from shared.logs import get_logger
-from shared.manifest import Manifest
+from shared.manifest import ValueSection
 from shared.types import MICROS, Classification, Label, Source
 
 _SIMULATED = ValueModel(a=0.4, b=-8.2, d=0.76, level_a=0.586, level_b=-6.308)
@@ -76,6 +76,7 @@ class DecisionPlane:
             store=ledger,
             spent_on=ledger.spent_micros,
         )
+        self._pricing = pricing
         self.price_policy = PricePolicy(
             pricing,
             self._memories,
@@ -85,7 +86,13 @@ class DecisionPlane:
             clock=clock,
         )
         self._policies: dict[PolicyName, Policy] = {PolicyName.PRICE: self.price_policy}
-        self.evidence = Evidence(self._memories, score=model.score, clock=clock)
+        self.evidence = Evidence(
+            self._memories, score=lambda x, rest: pricing.model.score(x, rest), clock=clock
+        )
+
+    def use(self, model: ValueModel) -> None:
+        """Take the calibration of the classifier that has just taken over."""
+        self._pricing.use(model)
 
     def decider(self, name: PolicyName, link: Link | None) -> Decider:
         """Build a decider for one of the policies; all share one budget and one link."""
@@ -191,11 +198,11 @@ class DecisionPlane:
         return hours.priority if hours else camera.priority
 
 
-def value_model(manifest: Manifest) -> ValueModel:
+def value_model(value: ValueSection | None) -> ValueModel:
     """Take the calibration from a classifier's manifest; one without it is treated as the simulated edge was."""
-    if manifest.value is None:
+    if value is None:
         return _SIMULATED
-    return ValueModel(**manifest.value.model_dump(exclude={"prior"}))
+    return ValueModel(**value.model_dump(exclude={"prior"}))
 
 
 def _is_within(now: time, begin: time, end: time) -> bool:

@@ -182,6 +182,10 @@ class Pricing:
         """Give the calibration."""
         return self._model
 
+    def use(self, model: ValueModel) -> None:
+        """Take the calibration of another classifier from now on."""
+        self._model = model
+
     def calibrate(self, x: float, memory: CameraMemory | None) -> float:
         """Calibrate a score into z; a broken one becomes maximal doubt, where both losses weigh alike."""
         if not math.isfinite(x):

@@ -17,7 +17,7 @@ import click
 import tqdm
 from pydantic import ValidationError
 
-from edge.classify import Classifier
+from edge.classify import Classifier, LoadedClassifier
 from edge.cloud_client import CloudAnswer, CloudClient
 from edge.config import CloudSection, PolicySection
 from edge.decide import Decider
@@ -141,7 +141,7 @@ def _recordings(
     truth: dict[str, float | None],
 ) -> Iterator[_Recording]:
     """Read the sources one after the other; pictures of a folder make one recording."""
-    classifier = Classifier(artifact, at_once=1)
+    classifier = Classifier(LoadedClassifier(artifact), at_once=1)
     for source in sources:
         if is_score_log(source):
             yield _logged(source)
@@ -246,7 +246,7 @@ def _run(
         limit_micros=calls * cost_micros, clock=clock, length_s=recording.length_s
     )
     memories = Memories(is_backing_off=name is PolicyName.PRICE)
-    model = value_model(artifact.manifest)
+    model = value_model(artifact.manifest.value)
     pricing = Pricing(
         model,
         PriceSettings(**settings.price_settings()),

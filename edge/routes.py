@@ -22,10 +22,20 @@ from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
 from shared.imaging import read_picture
-from shared.types import MICROS, Classification, Detection, Frame, ModelIdentity, Picture, Source
+from shared.types import (
+    MICROS,
+    Classification,
+    Detection,
+    Frame,
+    ModelIdentity,
+    Picture,
+    Reloaded,
+    Source,
+)
 
 _A = TypeVar("_A")
 _T = TypeVar("_T")
+_THIS_MACHINE = frozenset({"127.0.0.1", "::1"})
 
 
 class Edge(Protocol):
@@ -80,6 +90,10 @@ class Edge(Protocol):
         """Tell how the cameras are."""
         ...
 
+    def reload(self) -> Reloaded:
+        """Take the newest classifier."""
+        ...
+
 
 def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
     """Add the prediction routes, and what the box tells about policy and cameras."""
@@ -125,7 +139,7 @@ def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
             source=Source.EDGE.value,
             label=classification.label.value,
             confidence=_rounded(classification.confidence),
-            model=edge.model.as_dict(),
+            model=(classification.model or edge.model).as_dict(),
         )
 
     @app.post("/batch_predict")
@@ -167,6 +181,13 @@ def _add_status_routes(app: Flask, edge: Edge) -> None:
         seen = Classification(fire=asked.fire, smoke=asked.smoke)
         wish = edge.explain(asked.camera, seen)
         return web.success({"camera": asked.camera, **_edge_result(seen), "decision": _wish(wish)})
+
+    @app.post("/models/reload")
+    def reload() -> Response:
+        if request.remote_addr not in _THIS_MACHINE:
+            detail = "only this machine may do this: `emberlink-edge reload` on the box"
+            raise RequestError(ErrorCode.NOT_ALLOWED, detail)
+        return web.success(edge.reload().as_dict())
 
     @app.get("/cameras")
     def cameras() -> Response:

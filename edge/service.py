@@ -13,7 +13,7 @@ from flask import Flask, g
 from edge.audit import AuditReport
 from edge.cameras import Camera
 from edge.capture import CameraAddress, open_source
-from edge.classify import Classifier
+from edge.classify import LoadedClassifier
 from edge.clock_skew import ClockSkew
 from edge.cloud_client import CloudClient, MockCloudClient
 from edge.config import CameraSection, CloudSection, EdgeSettings, RetryProfile
@@ -25,6 +25,7 @@ from edge.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, Retr
 from edge.latency import Latency
 from edge.ledger import Ledger
 from edge.metrics import EdgeMetrics
+from edge.model_wiring import build_models
 from edge.pipeline import Pending, Pipeline
 from edge.plane import DecisionPlane, value_model
 from edge.policies import PolicyName, Wish
@@ -42,16 +43,23 @@ from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, FireError
 from shared.ids import new_id
-from shared.inference import best_cpu_variant, refuse_two_runtimes
+from shared.inference import refuse_two_runtimes
 from shared.logs import get_logger, redact
-from shared.manifest import load_artifact, shipped_models
-from shared.metrics import set_build_info, set_model_info
+from shared.metrics import add_model_info, set_build_info
 from shared.serve import WebServer
 from shared.startup import hold_folder, keep_freed_memory
 from shared.supervise import Supervisor
 from shared.trouble import Trouble
 from shared.trouble_routes import add_trouble_routes
-from shared.types import MICROS, Classification, Frame, ModelIdentity, Picture, Source
+from shared.types import (
+    MICROS,
+    Classification,
+    Frame,
+    ModelIdentity,
+    Picture,
+    Reloaded,
+    Source,
+)
 from shared.version import commit, version
 
 _WEB_LOOP = "web-loop"
@@ -92,17 +100,12 @@ class EdgeService:
         self._scores = (
             ScoreLog(settings.state / "scores", keep_days=keep_days) if keep_days else None
         )
-        artifact = load_artifact(
-            settings.models or shipped_models(),
-            settings.model.name,
-            kind="classifier",
-            variant=settings.model.variant or best_cpu_variant(),
-        )
-        self._classifier = Classifier(artifact, at_once=settings.model.sessions)
+        self._models = build_models(settings, _signer(settings.cloud), self._model_changed)
+        self._classifier = self._models.classifier
         self._plane = DecisionPlane(
             settings,
             ledger=self._ledger,
-            model=value_model(artifact.manifest),
+            model=value_model(self._models.value),
             latency_p90_s=lambda: self._latency.percentile_s(0.9),
             clock=self._clock,
         )
@@ -127,7 +130,8 @@ class EdgeService:
             troubles=self._supervisor.active,
         )
         set_build_info(self._metrics.registry, "fire_edge", version(), commit())
-        set_model_info(self._metrics.registry, "fire_edge", self._classifier.identity)
+        self._set_model_info = add_model_info(self._metrics.registry, "fire_edge")
+        self._set_model_info(self.model)
         self._cameras = [
             self._build_camera(name, camera, on_camera_end)
             for name, camera in settings.cameras.items()
@@ -158,6 +162,9 @@ class EdgeService:
             camera.start()
         self._supervisor.start()
         settings = self._settings
+        self._models.watch(
+            folder_every_s=settings.model.watch_s, cloud_every_s=settings.model.pull_every_s
+        )
         get_logger().info(
             "edge_ready",
             port=self.port,
@@ -175,7 +182,7 @@ class EdgeService:
         self._server.stop(self._settings.server.stop_timeout_s)
         if self._forwarder:
             self._forwarder.stop()
-        self._classifier.stop()
+        self._models.stop()
         if self._scores:
             self._scores.close()
         self._ledger.close()
@@ -231,6 +238,10 @@ class EdgeService:
             answers += [self._finished(pending, deadline) for pending in begun]
         return answers
 
+    def reload(self) -> Reloaded:
+        """Take the newest classifier, see `ClassifierSlot.reload`."""
+        return self._models.reload()
+
     def policy_status(self) -> dict[str, Any]:
         """Tell what the decision plane knows of the day and the cameras."""
         state = self._breaker_state()
@@ -260,6 +271,11 @@ class EdgeService:
             }
             for state in (camera.state() for camera in self._cameras)
         ]
+
+    def _model_changed(self, model: LoadedClassifier) -> None:
+        """Let what was calibrated on the old model's scores go on with the new one's."""
+        self._plane.use(value_model(model.value))
+        self._set_model_info(model.identity)
 
     def _finished(self, pending: Pending | FireError, deadline: Deadline) -> Verdict | FireError:
         if isinstance(pending, FireError):

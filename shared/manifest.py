@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from shared.types import Label, ModelIdentity
 
 MANIFEST_NAME = "manifest.json"
 _MAX_MODEL_BYTES = 512 * 1024 * 1024
-_MAX_SELF_TEST_BYTES = 2_000_000  # a 1080p JPEG is a fifth of this
+MAX_SELF_TEST_BYTES = 2_000_000  # a 1080p JPEG is a fifth of this
 _LABELS = ("fire", "smoke")
 
 
@@ -168,7 +169,7 @@ def load_artifact(
         ModelError(MODEL_NOT_READY): nothing of that name is there.
         ModelError(MODEL_REFUSED): the manifest is not valid, or the file differs from it.
     """
-    return load_version(_newest_version(models_dir / name), name, kind=kind, variant=variant)
+    return load_version(newest_version([models_dir], name), name, kind=kind, variant=variant)
 
 
 def load_version(
@@ -190,11 +191,11 @@ def load_version(
     if entry is None:
         detail = f"{folder}: no variant {chosen!r}, there are {sorted(manifest.files)}"
         raise ModelError(ErrorCode.MODEL_REFUSED, detail)
-    model_bytes = _verified_bytes(folder / entry.path, entry.sha256, entry.bytes)
+    model_bytes = verified_bytes(folder / entry.path, entry.sha256, entry.bytes)
     tests = tuple(
         SelfTest(
             name=test.file,
-            encoded=_verified_bytes(folder / test.file, test.sha256),
+            encoded=verified_bytes(folder / test.file, test.sha256),
             label=test.label,
         )
         for test in manifest.selftest
@@ -209,18 +210,40 @@ def read_manifest(path: Path) -> Manifest:
         ModelError(MODEL_REFUSED): unreadable, not JSON, or not of schema 1.
     """
     try:
-        return Manifest.model_validate(json.loads(path.read_bytes()))
-    except (OSError, ValueError, ValidationError) as err:
+        content = path.read_bytes()
+    except OSError as err:
         raise ModelError(ErrorCode.MODEL_REFUSED, f"{path}: {err}") from err
+    return parse_manifest(content, str(path))
 
 
-def _newest_version(folder: Path) -> Path:
-    versions = [p.parent for p in folder.glob(f"*/{MANIFEST_NAME}")]
+def parse_manifest(content: bytes, place: str) -> Manifest:
+    """Validate the bytes of a manifest; `place` names them in the error.
+
+    Raises:
+        ModelError(MODEL_REFUSED): not JSON, or not of schema 1.
+    """
+    try:
+        return Manifest.model_validate(json.loads(content))
+    except (ValueError, ValidationError, RecursionError) as err:
+        raise ModelError(ErrorCode.MODEL_REFUSED, f"{place}: {err}") from err
+
+
+def newest_version(models_dirs: Sequence[Path], name: str) -> Path:
+    """Find the folder with the highest version of an artifact; among equals the first folder's.
+
+    Raises:
+        ModelError(MODEL_NOT_READY): nothing of that name is there.
+    """
+    versions = [p.parent for d in models_dirs for p in (d / name).glob(f"*/{MANIFEST_NAME}")]
     if not versions:
-        raise ModelError(ErrorCode.MODEL_NOT_READY, f"no artifact below {folder}")
-    return max(
-        versions, key=lambda p: tuple(int(n) if n.isdigit() else -1 for n in p.name.split("."))
-    )
+        places = ", ".join(str(d / name) for d in models_dirs)
+        raise ModelError(ErrorCode.MODEL_NOT_READY, f"no artifact below {places}")
+    return max(versions, key=lambda p: version_order(p.name))
+
+
+def version_order(version: str) -> tuple[int, ...]:
+    """Order versions by their numbers: 0.10.0 is after 0.9.0."""
+    return tuple(int(n) if n.isdigit() else -1 for n in version.split("."))
 
 
 def _check_claims(manifest: Manifest, folder: Path, name: str, kind: str) -> None:
@@ -244,15 +267,19 @@ def _check_claims(manifest: Manifest, folder: Path, name: str, kind: str) -> Non
         raise ModelError(ErrorCode.MODEL_REFUSED, f"{folder / MANIFEST_NAME}: " + "; ".join(wrong))
 
 
-def _verified_bytes(path: Path, sha256: str, size: int | None = None) -> bytes:
-    """Read a file and hold it against its hash; without a `size` it may be as large as a self-test picture."""
+def verified_bytes(path: Path, sha256: str, size: int | None = None) -> bytes:
+    """Read a file and hold it against its hash; without a `size` it may be as large as a self-test picture.
+
+    Raises:
+        ModelError(MODEL_REFUSED)
+    """
     try:
         found_bytes = path.stat().st_size
         if size is not None and found_bytes != size:
             detail = f"{path} has {found_bytes} bytes, its manifest says {size}"
             raise ModelError(ErrorCode.MODEL_REFUSED, detail)
-        if size is None and found_bytes > _MAX_SELF_TEST_BYTES:
-            detail = f"{path} has {found_bytes} bytes, at most {_MAX_SELF_TEST_BYTES} are allowed"
+        if size is None and found_bytes > MAX_SELF_TEST_BYTES:
+            detail = f"{path} has {found_bytes} bytes, at most {MAX_SELF_TEST_BYTES} are allowed"
             raise ModelError(ErrorCode.MODEL_REFUSED, detail)
         content = path.read_bytes()
     except OSError as err:

@@ -5,6 +5,8 @@ Each service owns a registry of its own, never the global one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
@@ -27,12 +29,17 @@ def set_build_info(registry: CollectorRegistry, prefix: str, version: str, commi
     gauge.labels(version, commit).set(1)
 
 
-def set_model_info(registry: CollectorRegistry, prefix: str, model: ModelIdentity) -> None:
-    """Publish `<prefix>_model_info{name,version,sha256_12} 1`."""
+def add_model_info(registry: CollectorRegistry, prefix: str) -> Callable[[ModelIdentity], None]:
+    """Add `<prefix>_model_info{name,version,sha256_12} 1`; what is returned names the model that runs from now on."""
     gauge = Gauge(
         f"{prefix}_model_info",
         "Which model runs.",
         ["name", "version", "sha256_12"],
         registry=registry,
     )
-    gauge.labels(model.name, model.version, model.sha256_12).set(1)
+
+    def set_model(model: ModelIdentity) -> None:
+        gauge.clear()
+        gauge.labels(model.name, model.version, model.sha256_12).set(1)
+
+    return set_model

@@ -55,7 +55,7 @@ class ModelSlot(Generic[M]):
     def __init__(
         self, recipe: Recipe[M], on_change: Callable[[M], None] = lambda new: None
     ) -> None:
-        """Start empty; `on_change` is told every model that takes over."""
+        """Start empty; `on_change` is told every model that takes over from the first one."""
         self._recipe = recipe
         self._on_change = on_change
         self._changing = threading.Lock()
@@ -63,15 +63,14 @@ class ModelSlot(Generic[M]):
         self._watchers: list[threading.Thread] = []
         self.current: M | None = None
 
-    def load(self) -> M:
-        """Load the newest version for the first time.
+    def load(self, artifact: Artifact | None = None) -> M:
+        """Load a model for the first time: the newest version when none is given.
 
         Raises:
             ModelError: it is missing or was refused.
         """
-        model = self._recipe.build(self._recipe.find())
-        self._take(model)
-        return model
+        self.current = self._recipe.build(artifact or self._recipe.find())
+        return self.current
 
     def reload(self) -> Reloaded:
         """Replace the model by the newest version, when that is another file.
@@ -123,7 +122,9 @@ class ModelSlot(Generic[M]):
             model = self._recipe.build(artifact)
             self._try(model, artifact)
             keep()
-            self._take(model)
+            self.current = model
+            self._on_change(model)
+            get_logger().info("model_taken", model=model.identity.as_dict())
         return Reloaded(model=artifact.identity, before=before)
 
     def _try(self, model: M, artifact: Artifact) -> None:
@@ -140,11 +141,6 @@ class ModelSlot(Generic[M]):
             raise
         except (FireError, ValueError, IndexError, KeyError, TypeError) as err:
             raise ModelError(ErrorCode.MODEL_REFUSED, f"the self-test failed: {err}") from err
-
-    def _take(self, model: M) -> None:
-        self.current = model
-        self._on_change(model)
-        get_logger().info("model_taken", model=model.identity.as_dict())
 
     def _watch(self, every_s: float, look: Callable[[], object]) -> None:
         trouble = ""

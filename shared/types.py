@@ -100,13 +100,15 @@ class Classification:
     """Calibrated probabilities of the edge, 0…1 each; fire and smoke may both be high.
 
     `where`: coarse boxes of what was seen, in source pixels; empty when nothing was. `is_broken`: the model gave a
-    number that is not finite; both probabilities are one half then, maximal doubt instead of silence.
+    number that is not finite; both probabilities are one half then, maximal doubt instead of silence. `model`: who
+    said so, where that is known.
     """
 
     fire: float
     smoke: float
     where: tuple[Detection, ...] = ()
     is_broken: bool = False
+    model: ModelIdentity | None = None
 
     @property
     def score(self) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.classify import Classifier
+from edge.classify import Classifier, LoadedClassifier
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
 from shared.imaging import ImageLimits, read_picture
@@ -99,7 +99,7 @@ def test_a_cpu_that_tells_nothing_gets_fp32(tmp_path):
     [(fire_jpeg(), 0.99, 1.0), (calm_jpeg(), 0.0, 0.05), (unsure_jpeg(), 0.4, 0.6)],
 )
 def test_the_classifier_gives_calibrated_probabilities(models, jpeg, low, high):
-    seen = Classifier(_artifact(models), at_once=1).classify(
+    seen = Classifier(LoadedClassifier(_artifact(models)), at_once=1).classify(
         frame(of=read_picture(jpeg, ImageLimits()))
     )
     assert low <= seen.fire <= high
@@ -110,14 +110,14 @@ def test_the_calibration_of_the_manifest_is_applied(tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["calibration"]["fp32"]["fire"] = {"scale": 1.0, "bias": -100.0}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    seen = Classifier(_artifact(tmp_path), at_once=1).classify(
+    seen = Classifier(LoadedClassifier(_artifact(tmp_path)), at_once=1).classify(
         frame(of=read_picture(fire_jpeg(), ImageLimits()))
     )
     assert seen.fire < 1e-6
 
 
 def test_a_reused_buffer_does_not_carry_one_picture_into_the_next(models):
-    classifier = Classifier(_artifact(models), at_once=1)
+    classifier = Classifier(LoadedClassifier(_artifact(models)), at_once=1)
     fire, calm = (frame(of=read_picture(j, ImageLimits())) for j in (fire_jpeg(), calm_jpeg()))
     before = classifier.classify(calm)
     classifier.classify(fire)

@@ -1,0 +1,113 @@
+"""The classifier in use, and where newer ones come from: a folder of this box, or the cloud. Ring: adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edge.classify import Classifier, LoadedClassifier
+from edge.model_pull import ModelPull, Wanted
+from shared.error_code import ErrorCode
+from shared.errors import ModelError
+from shared.logs import get_logger
+from shared.manifest import Artifact, load_version, newest_version
+from shared.reload import ModelSlot, Recipe
+from shared.types import Label, Picture, Reloaded
+
+
+class ClassifierSlot:
+    """Owns the classifier; frames that are in line when a newer model comes stay with the older one."""
+
+    def __init__(
+        self,
+        models: Path,
+        pulled: Path,
+        wanted: Wanted,
+        *,
+        at_once: int,
+        pull: ModelPull | None,
+        on_change: Callable[[LoadedClassifier], None],
+    ) -> None:
+        """Load the newest model.
+
+        Args:
+            models: the configured folder of artifacts.
+            pulled: where `pull` keeps what it fetched; as good as the configured folder once it is there.
+            wanted: name and variant.
+            at_once: frames classified at once.
+            pull: None never asks a cloud.
+            on_change: told every model that takes over from the first one.
+
+        Raises:
+            ModelError: there is none, or it was refused.
+        """
+        self._folders = [models, pulled]
+        self._wanted = wanted
+        self._pull = pull
+        self._slot = ModelSlot(
+            Recipe(find=self._newest, build=LoadedClassifier, label=_label), self._taken
+        )
+        self._on_change = on_change
+        loaded = self._slot.load(self._at_start())
+        self.value = loaded.value
+        self.classifier = Classifier(loaded, at_once=at_once)
+
+    def reload(self) -> Reloaded:
+        """Take the newest version of this box's folders, or else of the cloud when that has a newer one.
+
+        Raises:
+            ModelError, LinkError, StoreError, FireError: why not; the old one goes on.
+        """
+        done = self._slot.reload()
+        if done.is_changed or self._pull is None:
+            return done
+        return self._pulled(self._pull, even_if_seen=True) or done
+
+    def watch(self, *, folder_every_s: float, cloud_every_s: float) -> None:
+        """Look for newer versions in threads of their own; 0 is off."""
+        if folder_every_s:
+            self._slot.watch(folder_every_s)
+        pull = self._pull
+        if cloud_every_s and pull is not None:
+            self._slot.watch(cloud_every_s, lambda: self._pulled(pull))
+
+    def stop(self) -> None:
+        """End the watching, then the classifier."""
+        if self._pull:
+            self._pull.close()
+        self._slot.stop()
+        self.classifier.stop()
+
+    def _pulled(self, pull: ModelPull, *, even_if_seen: bool = False) -> Reloaded | None:
+        version = self.classifier.identity.version
+        artifact = pull.fetch(version, even_if_seen=even_if_seen)
+        if artifact is None:
+            return None
+        return self._slot.offer(artifact, keep=lambda: pull.keep(artifact.identity.version))
+
+    def _taken(self, model: LoadedClassifier) -> None:
+        self.classifier.use(model)
+        self._on_change(model)
+
+    def _newest(self) -> Artifact:
+        return self._load(newest_version(self._folders, self._wanted.name))
+
+    def _at_start(self) -> Artifact:
+        """Find the newest; one that was pulled and is damaged since must not keep the box from starting."""
+        try:
+            return self._newest()
+        except ModelError as err:
+            found = self._load(newest_version(self._folders[:1], self._wanted.name))
+            get_logger().error("pulled_model_not_used", detail=err.detail)
+            return found
+
+    def _load(self, folder: Path) -> Artifact:
+        wanted = self._wanted
+        return load_version(folder, wanted.name, kind="classifier", variant=wanted.variant)
+
+
+def _label(model: LoadedClassifier, picture: Picture) -> Label:
+    seen = model.look(picture)
+    if seen.is_broken:
+        raise ModelError(ErrorCode.MODEL_REFUSED, "its logits are not finite")
+    return seen.label

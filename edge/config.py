@@ -14,6 +14,7 @@ import tzlocal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from edge.cloud_client import MockCloudClient
+from edge.config_evidence import EvidenceSection
 from edge.policies import PolicyName
 from shared.breaker import BreakerSettings
 from shared.config import LimitsSection, LogSection, Port, Seconds, Section, ServerSection
@@ -335,6 +336,7 @@ class EdgeSettings(Section):
     cameras: dict[CameraName, CameraSection] = Field(
         {}, description="Cameras by name, each a table of its own."
     )
+    evidence: EvidenceSection = EvidenceSection()
     log: EdgeLogSection = EdgeLogSection()
     state: Path = Field(Path("run/edge"), description="Folder for what must survive a restart.")
     models: Path | None = Field(

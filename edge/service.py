@@ -17,11 +17,13 @@ from edge.classify import LoadedClassifier
 from edge.clock_skew import ClockSkew
 from edge.cloud_client import CloudClient, MockCloudClient
 from edge.config import CameraSection, CloudSection, EdgeSettings, RetryProfile
+from edge.event_routes import add_event_routes
 from edge.evidence import Alarm, Grade
 from edge.fast_lane import FastLane
 from edge.forward import Forwarder
 from edge.fuse import Verdict
 from edge.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, RetrySettings
+from edge.keeping import build_records
 from edge.latency import Latency
 from edge.ledger import Ledger
 from edge.metrics import EdgeMetrics
@@ -90,6 +92,8 @@ class EdgeService:
             self._ledger = Ledger(settings.state / "ledger.sqlite3")
             undo.callback(self._ledger.close)
             self._supervisor = Supervisor(self._clock, settings.state)
+            self._records = build_records(settings, self._clock, self._supervisor)
+            undo.callback(self._records.close)
             self._build(settings, on_camera_end)
             undo.pop_all()  # a service that was built keeps them until `stop`
 
@@ -185,6 +189,7 @@ class EdgeService:
         self._models.stop()
         if self._scores:
             self._scores.close()
+        self._records.close()
         self._ledger.close()
         self._supervisor.stopped()
         self._state_lock.close()
@@ -387,6 +392,7 @@ class EdgeService:
         )
         add_routes(app, self, self._settings)
         add_trouble_routes(app, self._supervisor, self._clock)
+        add_event_routes(app, self._records, self._records.acknowledge)
         return app
 
     def _breaker_state(self) -> BreakerState | None:

@@ -428,6 +428,33 @@ class ErrorCode(Enum):
         "状态由更新的版本写入",
         "Install that version again, or start with another --state folder.",
     )
+    EVENT_UNKNOWN = ErrorRow(
+        4003,
+        "event-unknown",
+        404,
+        False,
+        "no event has this id",
+        "没有该编号的事件",
+        "GET /events lists what is kept; an event is gone after evidence.keep_days unless it is held.",
+    )
+    FRAME_UNKNOWN = ErrorRow(
+        4004,
+        "frame-unknown",
+        404,
+        False,
+        "no frame of this event has this id",
+        "该事件没有此编号的画面",
+        "GET /events/<id> lists the event's frames; some may have made room when the disk was full.",
+    )
+    EVIDENCE_DAMAGED = ErrorRow(
+        4005,
+        "evidence-damaged",
+        500,
+        False,
+        "evidence is not as it was written",
+        "证据与写入时不一致",
+        "`emberlink-edge evidence verify` names every file and row that was changed, lost or added.",
+    )
 
     CAMERA_UNAVAILABLE = ErrorRow(
         5001,

@@ -1,5 +1,7 @@
 """SQLite as we use it: WAL, synchronous FULL, one schema version, one connection behind a lock. Ring: adapter.
 
+`Store` reads and writes; `ReadStore` looks at the same file, also from another process, and never changes it.
+
 Measured: 0.23 ms a commit; 23,642 acknowledged commits over 40 × kill −9, none lost.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,6 +80,11 @@ class Store:
         with self._lock:
             self._connection.close()
 
+    @property
+    def path(self) -> Path:
+        """Tell the file."""
+        return self._path
+
     def _migrate(self, migrations: Sequence[str]) -> None:
         (done,) = self._connection.execute("PRAGMA user_version").fetchone()
         if done > len(migrations):
@@ -86,3 +94,76 @@ class Store:
             self._connection.executescript(
                 f"BEGIN; {script}; PRAGMA user_version={number}; COMMIT;"
             )
+
+
+class ReadStore:
+    """A database file opened for reading only, beside or without its writer; safe for use by many threads."""
+
+    def __init__(self, path: Path, known_schema: int) -> None:
+        """Open the file.
+
+        Args:
+            path: the file.
+            known_schema: the only schema version that can be read.
+
+        Raises:
+            StoreError(STORE_UNAVAILABLE): absent, unreadable, or not a database.
+            StoreError(STORE_SCHEMA): of another version.
+        """
+        self._path = path
+        self._lock = threading.Lock()
+        if not path.is_file():
+            raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{path} does not exist")
+        try:
+            self._connection = _open_read_only(path)
+            (schema,) = self._connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as err:
+            raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{path}: {err}") from err
+        if schema != known_schema:
+            self._connection.close()
+            detail = f"{path} has schema {schema}, this version reads {known_schema}"
+            raise StoreError(ErrorCode.STORE_SCHEMA, detail)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Read several times from one state of the database; writers go on meanwhile.
+
+        Raises:
+            StoreError(STORE_UNAVAILABLE)
+        """
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN")
+                try:
+                    yield self._connection
+                finally:
+                    self._connection.execute("ROLLBACK")
+            except sqlite3.Error as err:
+                raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{self._path}: {err}") from err
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
+    """A file on a read-only disk has no room for the shared memory of WAL: nobody writes it then, so it needs none."""
+    quoted = urllib.parse.quote(str(path.absolute()))
+    for options in ("mode=ro", "mode=ro&immutable=1"):
+        connection = sqlite3.connect(
+            f"file:{quoted}?{options}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=_BUSY_TIMEOUT_S,
+        )
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            connection.close()
+            if "immutable" in options or path.with_name(f"{path.name}-wal").exists():
+                raise
+        else:
+            break
+    return connection

@@ -32,6 +32,7 @@ from shared.errors import FireError
 from shared.imaging import ImageLimits
 from tests.contract.conftest import Pair
 from tests.helpers.clock import FakeClock
+from tests.helpers.evidence import fill
 from tests.helpers.frames import picture
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.raw_http import raw_call
@@ -257,6 +258,21 @@ def _store_schema(world: World) -> int:
     return _command(world, "run", "--state", state, "--models", world.models)
 
 
+def _frame_unknown(world: World) -> int:
+    fill(world.pair.edge.service._records, "asked-for-a-frame")
+    path = "/events/asked-for-a-frame/frames/x"
+    return world.pair.edge.get(path).json()["err_no"]
+
+
+def _evidence_damaged(world: World) -> int:
+    records = world.pair.edge.service._records
+    fill(records, "damaged", 1)
+    (frame,) = records.frames("damaged")
+    (path,) = (world.pair.root.parent / "edge").rglob(frame.sha256)
+    path.write_bytes(b"another picture")
+    return world.pair.edge.get("/events/damaged/frames/damaged-0").json()["err_no"]
+
+
 def _camera_unavailable(world: World) -> int:
     video = world.tmp_path / "broken.mp4"
     video.write_bytes(b"not a video")
@@ -340,6 +356,9 @@ PROVOCATIONS: dict[ErrorCode, Callable[[World], int]] = {
     ErrorCode.JOB_GIVEN_UP: _given_up,
     ErrorCode.STORE_UNAVAILABLE: _store_unavailable,
     ErrorCode.STORE_SCHEMA: _store_schema,
+    ErrorCode.EVENT_UNKNOWN: lambda world: world.pair.edge.get("/events/x").json()["err_no"],
+    ErrorCode.FRAME_UNKNOWN: _frame_unknown,
+    ErrorCode.EVIDENCE_DAMAGED: _evidence_damaged,
     ErrorCode.CAMERA_UNAVAILABLE: _camera_unavailable,
     ErrorCode.CAMERA_SOURCE_INVALID: lambda world: _config(
         world, f"models = '{world.models}'\n[cameras.yard]\nsource = '/nowhere'"

@@ -1,0 +1,309 @@
+"""The routes of events and their evidence: parse, call, format. Ring: rim."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Protocol, TypeVar
+
+from flask import Flask, Response, request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from edge.evidence import Grade
+from edge.fire_event import Origin, Severity
+from edge.reasons import sentence
+from edge.record_types import (
+    MOST_EVENTS_A_PAGE,
+    EventPage,
+    EventQuery,
+    EventRecord,
+    FrameRecord,
+    Mark,
+    Said,
+    Signed,
+)
+from shared import arguments, web
+from shared.error_code import ErrorCode
+from shared.errors import RequestError
+from shared.types import MICROS, Box, Detection, MediaType
+
+_MOST_FRAMES_A_PAGE = 1000
+_STANDING = (
+    "Supplements listed fire alarms, never replaces one.",
+    "补充而非替代经认证的火灾报警系统。",
+)
+_PNG_MAGIC = b"\x89PNG"
+_Moment = Annotated[
+    AwareDatetime, Field(ge=datetime(1970, 1, 2, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))
+]
+_Name = Annotated[str, Field(min_length=1, max_length=64)]
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+class Events(Protocol):
+    """The evidence store, as the routes see it. Every call may raise FireError."""
+
+    def events(self, query: EventQuery) -> EventPage:
+        """Give a page of events."""
+        ...
+
+    def event(self, event_id: str) -> EventRecord:
+        """Give one event."""
+        ...
+
+    def frames(self, event_id: str) -> tuple[FrameRecord, ...]:
+        """Give the frames of an event in time order."""
+        ...
+
+    def picture(self, event_id: str, frame_id: str) -> bytes:
+        """Give a frame's picture."""
+        ...
+
+    def label(self, event_id: str, mark: Mark | None, *, by: str, note: str = "") -> None:
+        """Keep what a person says it was."""
+        ...
+
+    def hold(self, event_id: str, *, is_held: bool, by: str, why: str) -> None:
+        """Keep it from being deleted, or let it go."""
+        ...
+
+
+class Acknowledges(Protocol):
+    """Whoever is told that a person has seen an event: the store, and whoever would go on calling people."""
+
+    def __call__(self, event_id: str, *, by: str) -> None:
+        """Take it in."""
+        ...
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    req_id: str | None = None
+
+
+class EventArguments(_Arguments):
+    """What `GET /events` may be asked."""
+
+    limit: int = Field(default=50, ge=1, le=MOST_EVENTS_A_PAGE)
+    cursor: str | None = Field(default=None, max_length=400)
+    camera: _Name | None = None
+    severity: Severity | None = None
+    grade: Grade | None = None
+    is_reviewed: bool | None = None
+    since: _Moment | None = None
+    until: _Moment | None = None
+    with_tests: bool = False
+
+
+class FrameArguments(_Arguments):
+    """What `GET /events/<id>/frames` may be asked; the cursor is the number of frames to pass over."""
+
+    limit: int = Field(default=200, ge=1, le=_MOST_FRAMES_A_PAGE)
+    cursor: int = Field(default=0, ge=0, le=10_000_000)
+
+
+class Acknowledgement(_Arguments):
+    """What `POST /events/<id>/acknowledge` takes."""
+
+    by: _Name = "api"
+
+
+class Labelling(_Arguments):
+    """What `POST /events/<id>/label` takes; `mark` null takes a label back."""
+
+    mark: Mark | None
+    note: str = Field(default="", max_length=2000)
+    by: _Name = "api"
+
+
+class Holding(_Arguments):
+    """What `POST /events/<id>/hold` takes."""
+
+    is_held: bool
+    why: str = Field(default="", max_length=2000)
+    by: _Name = "api"
+
+
+def add_event_routes(app: Flask, events: Events, acknowledge: Acknowledges) -> None:
+    """Add what is asked and said about events."""
+
+    @app.get("/events")
+    def list_events() -> Response:
+        asked = _parse(EventArguments, request.args.to_dict())
+        page = events.events(EventQuery(**asked.model_dump(exclude={"req_id"})))
+        return web.success(
+            {"events": [event_answer(record) for record in page.events], "cursor": page.cursor}
+        )
+
+    @app.get("/events/<event_id>")
+    def one_event(event_id: str) -> Response:
+        return web.success(event_answer(events.event(event_id)))
+
+    @app.get("/events/<event_id>/frames")
+    def list_frames(event_id: str) -> Response:
+        asked = _parse(FrameArguments, request.args.to_dict())
+        frames = events.frames(event_id)
+        end = asked.cursor + asked.limit
+        shown = [_frame_answer(event_id, frame) for frame in frames[asked.cursor : end]]
+        return web.success({"frames": shown, "cursor": end if end < len(frames) else None})
+
+    @app.get("/events/<event_id>/frames/<frame_id>")
+    def one_frame(event_id: str, frame_id: str) -> Response:
+        picture = events.picture(event_id, frame_id)
+        media_type = MediaType.PNG if picture.startswith(_PNG_MAGIC) else MediaType.JPEG
+        response = Response(picture, content_type=media_type.value)
+        response.add_etag()
+        response.cache_control.private = True
+        response.cache_control.max_age = 3600
+        response.make_conditional(request)
+        return response
+
+    _add_actions(app, events, acknowledge)
+
+
+def _add_actions(app: Flask, events: Events, acknowledge: Acknowledges) -> None:
+    @app.post("/events/<event_id>/acknowledge")
+    def acknowledge_event(event_id: str) -> Response:
+        said = _parse(Acknowledgement, _body())
+        acknowledge(event_id, by=said.by)
+        return web.success(event_answer(events.event(event_id)))
+
+    @app.post("/events/<event_id>/label")
+    def label_event(event_id: str) -> Response:
+        said = _parse(Labelling, _body())
+        events.label(event_id, said.mark, by=said.by, note=said.note)
+        return web.success(event_answer(events.event(event_id)))
+
+    @app.post("/events/<event_id>/hold")
+    def hold_event(event_id: str) -> Response:
+        said = _parse(Holding, _body())
+        events.hold(event_id, is_held=said.is_held, by=said.by, why=said.why)
+        return web.success(event_answer(events.event(event_id)))
+
+
+def event_answer(record: EventRecord) -> dict[str, Any]:
+    """Write an event for the wire, its origin first."""
+    event = record.event
+    return {
+        "origin": None if record.origin is None else _origin(event.event_id, record.origin),
+        "event_id": event.event_id,
+        "camera": event.camera,
+        "zone": event.zone,
+        "severity": event.severity.value,
+        "grade": event.grade.value,
+        "opened_at": event.opened_at.isoformat(),
+        "last_seen_at": event.last_seen_at.isoformat(),
+        "closed_at": event.closed_at.isoformat() if event.closed_at else None,
+        "frame": event.frame_id,
+        "box_xyxy": _corners(event.box),
+        "peak": round(event.peak, 4),
+        "frames": event.frames,
+        "is_test": event.is_test,
+        "acknowledged": _signed(record.acknowledged),
+        "mark": record.mark.value if record.mark else None,
+        "marked": _signed(record.marked),
+        "held": _signed(record.held),
+        "frames_kept": record.frames_kept,
+        "frames_gone": record.frames_gone,
+        "bytes_kept": record.bytes_kept,
+        "camera_facts": record.camera_facts,
+        "standing": _STANDING[web.is_chinese()],
+    }
+
+
+def _origin(event_id: str, origin: Origin) -> dict[str, Any]:
+    return {
+        "captured_at": origin.captured_at.isoformat(),
+        "box_xyxy": _corners(origin.box),
+        "frame": origin.frame_id,
+        "picture": f"/events/{event_id}/frames/{origin.frame_id}",
+        "method": origin.method.value,
+        "confidence": round(origin.confidence, 4),
+        "is_earliest_kept": origin.is_earliest_kept,
+        "growth": [
+            {
+                "captured_at": point.captured_at.isoformat(),
+                "frame": point.frame_id,
+                "box_xyxy": point.box.as_list(),
+                "score": round(point.score, 4),
+            }
+            for point in origin.growth
+        ],
+    }
+
+
+def _frame_answer(event_id: str, frame: FrameRecord) -> dict[str, Any]:
+    return {
+        "frame": frame.frame_id,
+        "captured_at": frame.captured_at.isoformat(),
+        "received_at": frame.received_at.isoformat() if frame.received_at else None,
+        "clock_quality": frame.clock_quality.value,
+        "width_px": frame.width_px,
+        "height_px": frame.height_px,
+        "bytes": frame.size_bytes,
+        "sha256": frame.sha256,
+        "picture": f"/events/{event_id}/frames/{frame.frame_id}",
+        "verdicts": [_said(said) for said in frame.said],
+    }
+
+
+def _said(said: Said) -> dict[str, Any]:
+    return {
+        "at": said.at.isoformat(),
+        "source": said.source.value,
+        "label": said.label.value,
+        "confidence": round(said.confidence, 4),
+        "edge": {"fire": round(said.fire, 4), "smoke": round(said.smoke, 4)},
+        "detections": [_detection(detection) for detection in said.detections],
+        "reason": said.reason.value,
+        "message": sentence(said.reason, is_chinese=web.is_chinese()),
+        "policy": said.policy,
+        "tier": said.tier,
+        "value": said.value,
+        "threshold": said.threshold,
+        "price": said.price,
+        "cost": said.charged_micros / MICROS,
+        "model": said.model,
+        "detail": said.detail,
+        "is_pending": said.is_pending,
+        "is_amendment": said.is_amendment,
+    }
+
+
+def _detection(detection: Detection) -> dict[str, Any]:
+    return {
+        "label": detection.label.value,
+        "score": round(detection.score, 4),
+        "box_xyxy": detection.box.as_list(),
+    }
+
+
+def _signed(signed: Signed | None) -> dict[str, Any] | None:
+    if signed is None:
+        return None
+    return {"at": signed.at.isoformat(), "by": signed.by, "text": signed.text}
+
+
+def _corners(box: Box | None) -> list[float] | None:
+    return None if box is None else box.as_list()
+
+
+def _body() -> dict[str, Any]:
+    """An acknowledgement needs no body; a button that posts a form sends one of another type, which is refused."""
+    if not request.content_length:
+        return {}
+    media_type = arguments.media_type_of(request.content_type)
+    if media_type != "application/json":
+        raise RequestError(ErrorCode.REQUEST_CONTENT_TYPE, f"got {media_type or 'none'}")
+    values = arguments.parse_json_object(request.get_data(cache=False))
+    web.take_req_id(values)
+    return values
+
+
+def _parse(model: type[_M], values: dict[str, Any]) -> _M:
+    try:
+        return model.model_validate(values)
+    except ValidationError as err:
+        detail = arguments.name_problems(err.errors(include_url=False))
+        raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, detail) from err

@@ -1,0 +1,51 @@
+"""The evidence store of a box, wired: its folder, what it notes of cameras. Ring: rim."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from edge.chain import canonical
+from edge.config import CameraSection, EdgeSettings
+from edge.record import Records, Troubles
+from edge.supervision import is_clock_synchronised
+from shared.clock import Clock
+from shared.logs import redact
+
+
+def evidence_folder(settings: EdgeSettings) -> Path:
+    """Tell where journal and pictures lie."""
+    return settings.evidence.folder or settings.state / "evidence"
+
+
+def build_records(settings: EdgeSettings, clock: Clock, troubles: Troubles) -> Records:
+    """Open the evidence store.
+
+    Raises:
+        StoreError: its folder is a symbolic link, or its journal is of a newer version.
+    """
+
+    def facts(camera: str) -> Mapping[str, Any]:
+        section = settings.cameras.get(camera)
+        return camera_facts(section) if section else {}
+
+    return Records(
+        evidence_folder(settings),
+        clock=clock,
+        troubles=troubles,
+        camera_facts=facts,
+        is_clock_trusted=bool(is_clock_synchronised()),
+    )
+
+
+def camera_facts(section: CameraSection) -> dict[str, Any]:
+    """Tell what is noted of a camera with each of its events: its settings and their hash, no secret."""
+    secrets = {name for name, value in section if isinstance(value, SecretStr)}
+    facts = section.model_dump(mode="json", exclude={*secrets, "password_file"})
+    facts["source"] = redact(section.source)
+    version = hashlib.sha256(canonical(facts).encode()).hexdigest()[:12]
+    return {**facts, "settings_sha256_12": version}

@@ -1,0 +1,312 @@
+"""The evidence store: events, frames, origins and what people said of them, on disk when a call returns.
+
+Ring: adapter (SQLite, disk). Reading is `edge.archive`'s, the rows are `edge.journal`'s. Pictures are on disk before
+the row that names them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from edge.archive import DATABASE, MAX_PICTURE_BYTES, PICTURES, Archive
+from edge.chain import EntryKind
+from edge.fire_event import FireEvent, KeptFrame, Origin
+from edge.journal import Journal
+from edge.keep_clock import KeepClock
+from edge.record_codec import event_body, origin_body
+from edge.record_schema import MIGRATIONS
+from edge.record_types import EventPage, EventQuery, EventRecord, FrameRecord, Mark
+from shared.blobs import Blobs, refuse_link
+from shared.clock import Clock
+from shared.error_code import ErrorCode
+from shared.errors import StoreError
+from shared.logs import get_logger
+from shared.store import Store
+from shared.trouble import Trouble, TroubleKind
+from shared.version import commit, version
+
+
+class Troubles(Protocol):
+    """Where a trouble is told; raising the same one again is no news."""
+
+    def raise_trouble(self, trouble: Trouble) -> None:
+        """Tell a trouble."""
+        ...
+
+    def clear(self, kind: TroubleKind, subject: str, code: str | None = None) -> None:
+        """Say that it is over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """What is there once the store could be opened."""
+
+    pictures: Blobs
+    store: Store
+    archive: Archive
+    keep_clock: KeepClock
+
+
+class Records:
+    """The store; safe for use by many threads and beside the command line, writers one after another.
+
+    Every call raises StoreError when the disk cannot be used, and that is a trouble until it can.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Clock,
+        troubles: Troubles,
+        camera_facts: Callable[[str], Mapping[str, Any]] = lambda camera: {},
+        is_clock_trusted: bool = False,
+    ) -> None:
+        """Open or create the store, and bring in order what a crash left.
+
+        A disk that cannot be written now is a trouble, not an error: every later call tries to open the store again.
+        A database that is damaged is set aside, and that is a trouble, too.
+
+        Args:
+            folder: of journal and pictures; no symbolic link.
+            clock: of entries and of ageing.
+            troubles: where the store says what is wrong with it.
+            camera_facts: what is known of a camera, kept with each event.
+            is_clock_trusted: somebody vouches for the wall clock, see `edge.keep_clock`.
+
+        Raises:
+            StoreError: the folder is a link, or its schema is newer.
+        """
+        self._folder = folder
+        self._clock = clock
+        self._troubles = troubles
+        self._camera_facts = camera_facts
+        self._is_clock_trusted = is_clock_trusted
+        self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        self._is_open: _Opened | None = None
+        refuse_link(folder)
+        try:
+            self._open()
+        except StoreError as err:
+            if err.code is ErrorCode.STORE_SCHEMA:
+                raise
+            self._tell_not_written(err)
+
+    def open_event(self, event: FireEvent, before: Sequence[KeptFrame]) -> None:
+        """Keep a new event, with the frames from before it and the one that opened it; once more changes nothing."""
+        facts = dict(self._camera_facts(event.camera))
+        with self._writing([kept.frame.picture.encoded for kept in before]) as (journal, names):
+            if not journal.is_known(event.event_id):
+                body = {"event": event_body(event), "camera": facts}
+                journal.append_event(EntryKind.OPENED, event, body)
+                for kept, name in zip(before, names, strict=True):
+                    journal.append_frame(event.event_id, kept, name)
+
+    def update_event(self, event: FireEvent) -> None:
+        """Keep what an event has become."""
+        with self._writing() as (journal, _):
+            journal.require(event.event_id)
+            journal.append_event(EntryKind.UPDATED, event, {"event": event_body(event)})
+
+    def close_event(self, event: FireEvent) -> None:
+        """Keep how an event ended."""
+        with self._writing() as (journal, _):
+            journal.require(event.event_id)
+            journal.append_event(EntryKind.CLOSED, event, {"event": event_body(event)})
+
+    def add_frame(self, event_id: str, kept: KeptFrame) -> None:
+        """Keep a frame of an event; one that is kept already gets the later verdict as an entry of its own."""
+        with self._writing([kept.frame.picture.encoded]) as (journal, names):
+            journal.require(event_id)
+            journal.append_frame(event_id, kept, names[0])
+
+    def set_origin(self, event_id: str, origin: Origin) -> None:
+        """Keep where and when an event began; the newest word holds."""
+        with self._writing() as (journal, _):
+            journal.append_about(event_id, EntryKind.ORIGIN, origin_body(origin))
+
+    def acknowledge(self, event_id: str, *, by: str) -> None:
+        """Keep that somebody has seen it; the pages show who did so last, the journal everybody."""
+        with self._writing() as (journal, _):
+            journal.append_about(event_id, EntryKind.ACKNOWLEDGED, {"by": by})
+
+    def label(self, event_id: str, mark: Mark | None, *, by: str, note: str = "") -> None:
+        """Keep what a person says it was; None takes that back."""
+        body = {"mark": mark.value if mark else None, "by": by, "text": note}
+        with self._writing() as (journal, _):
+            journal.append_about(event_id, EntryKind.MARKED, body, is_reviewed=mark is not None)
+
+    def hold(self, event_id: str, *, is_held: bool, by: str, why: str) -> None:
+        """Keep it from being deleted, or let it go."""
+        body = {"is_held": is_held, "by": by, "text": why}
+        with self._writing() as (journal, _):
+            journal.append_about(event_id, EntryKind.HELD, body, is_held=is_held)
+
+    def events(self, query: EventQuery) -> EventPage:
+        """Give a page of events, newest first; see `Archive.events`."""
+        return self._open().archive.events(query)
+
+    def event(self, event_id: str) -> EventRecord:
+        """Give one event; see `Archive.event`."""
+        return self._open().archive.event(event_id)
+
+    def frames(self, event_id: str) -> tuple[FrameRecord, ...]:
+        """Give the frames of an event; see `Archive.frames`."""
+        return self._open().archive.frames(event_id)
+
+    def picture(self, event_id: str, frame_id: str) -> bytes:
+        """Give a frame's picture; see `Archive.picture`."""
+        return self._open().archive.picture(event_id, frame_id)
+
+    def close(self) -> None:
+        """Close the store."""
+        with self._opening:
+            if self._is_open is not None:
+                self._is_open.archive.close()
+                self._is_open.store.close()
+
+    def _open(self) -> _Opened:
+        """Give the open store; open it and bring it in order when it is not."""
+        with self._opening:
+            if self._is_open is None:
+                self._is_open = self._open_now()
+            return self._is_open
+
+    def _open_now(self) -> _Opened:
+        refuse_link(self._folder)
+        pictures = Blobs(self._folder / PICTURES, max_bytes=MAX_PICTURE_BYTES)
+        with contextlib.ExitStack() as undo:
+            store, set_aside = self._open_database(self._folder / DATABASE)
+            undo.callback(store.close)
+            archive = Archive(self._folder)
+            undo.callback(archive.close)
+            keep_clock = KeepClock(
+                self._clock, _last_kept_at(store), is_trusted=self._is_clock_trusted
+            )
+            opened = _Opened(pictures=pictures, store=store, archive=archive, keep_clock=keep_clock)
+            self._recover(opened, set_aside)
+            undo.pop_all()
+        return opened
+
+    def _open_database(self, path: Path) -> tuple[Store, str | None]:
+        """Open the database; one that is none is moved away, so that a box that stands alone goes on recording."""
+        try:
+            return Store(path, MIGRATIONS), None
+        except StoreError as err:
+            cause = err.__cause__
+            # The subclass tells of a file that is locked or of a full or read-only disk; such a database is sound.
+            is_sound = isinstance(cause, sqlite3.OperationalError)
+            if is_sound or not isinstance(cause, sqlite3.DatabaseError):
+                raise
+            reason = err.detail
+        aside = f"{path.name}.damaged-{self._clock.now_at():%Y%m%dT%H%M%SZ}"
+        for suffix in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(path.with_name(aside + suffix))
+        get_logger().error("evidence_set_aside", path=str(path), aside=aside, detail=reason)
+        return Store(path, MIGRATIONS), aside
+
+    def _recover(self, opened: _Opened, set_aside: str | None) -> None:
+        """Write down that the service started, and finish what a crash interrupted."""
+        body = {"version": version(), "commit": commit(), "set_aside": set_aside}
+        with opened.store.transaction() as db:
+            journal = self._journal(db, opened)
+            journal.append(EntryKind.STARTED, None, body)
+            staged = opened.pictures.staged()
+            needed = [name for name in staged if journal.is_needed(name)]
+        opened.pictures.discard(set(staged) - set(needed))
+        _settle(opened.pictures, needed)
+        self._bury(opened)
+        if set_aside:
+            self._tell_set_aside(set_aside)
+
+    def _bury(self, opened: _Opened) -> None:
+        """Delete the files whose rows are gone; what a crash interrupts here is done at the next start."""
+        names = [""]
+        while names:
+            with opened.store.transaction() as db:
+                journal = self._journal(db, opened)
+                names = [row[0] for row in db.execute("SELECT sha256 FROM doomed LIMIT 200")]
+                # Another event may have come to need the same picture meanwhile.
+                opened.pictures.remove(name for name in names if not journal.is_needed(name))
+                db.executemany("DELETE FROM doomed WHERE sha256=?", [(name,) for name in names])
+
+    @contextlib.contextmanager
+    def _writing(self, contents: Sequence[bytes] = ()) -> Iterator[tuple[Journal, list[str]]]:
+        """Stage pictures, write rows, settle the pictures: all of it or nothing, and a failure is a trouble."""
+        with self._lock:
+            try:
+                opened = self._open()
+                with opened.pictures.staging(contents) as names, opened.store.transaction() as db:
+                    journal = self._journal(db, opened)
+                    yield journal, names
+                    needed = [name for name in names if journal.is_needed(name)]
+                    _require_files(opened.pictures, needed)
+                    kept_at = opened.keep_clock.now_at().isoformat()
+                    db.execute("INSERT OR REPLACE INTO fact VALUES('kept_at', ?)", (kept_at,))
+            except StoreError as err:
+                self._tell_not_written(err)
+                raise
+            _settle(opened.pictures, needed)
+            opened.pictures.discard(set(names) - set(needed))
+        self._troubles.clear(TroubleKind.EVIDENCE, "", "not_written")
+
+    def _journal(self, db: sqlite3.Connection, opened: _Opened) -> Journal:
+        return Journal(db, at=self._clock.now_at(), kept_at=opened.keep_clock.now_at())
+
+    def _tell_not_written(self, err: StoreError) -> None:
+        self._troubles.raise_trouble(
+            Trouble(
+                kind=TroubleKind.EVIDENCE,
+                subject="",
+                code="not_written",
+                cause=f"Evidence cannot be written: {err.detail}.",
+                remedy="Free room on that disk, or make it writable; frames of events are lost until then.",
+                since=self._clock.now_at(),
+            )
+        )
+
+    def _tell_set_aside(self, aside: str) -> None:
+        self._troubles.raise_trouble(
+            Trouble(
+                kind=TroubleKind.EVIDENCE,
+                subject="",
+                code="set_aside",
+                cause=f"The journal of the evidence was damaged. It is kept as {aside}, its pictures are kept, too,"
+                " and a new journal was begun.",
+                remedy="Check the disk. Restore a backup with `emberlink-edge state restore`, or acknowledge.",
+                since=self._clock.now_at(),
+                needs_acknowledgement=True,
+            )
+        )
+
+
+def _last_kept_at(store: Store) -> datetime | None:
+    with store.transaction() as db:
+        row = db.execute("SELECT value FROM fact WHERE name='kept_at'").fetchone()
+    return None if row is None else datetime.fromisoformat(row[0])
+
+
+def _settle(pictures: Blobs, names: Sequence[str]) -> None:
+    """Move pictures to their place; they are safe and readable where they are when that fails."""
+    try:
+        pictures.settle(names)
+    except StoreError as err:
+        get_logger().error("pictures_not_settled", count=len(names), detail=err.detail)
+
+
+def _require_files(pictures: Blobs, names: Sequence[str]) -> None:
+    """Hold against a deletion by another process between staging and now."""
+    for name in names:
+        if not pictures.has(name):
+            raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"picture {name} vanished; try again")

@@ -1,0 +1,238 @@
+"""The evidence store on a real disk: what is written is there, and stays there."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from edge.evidence import Grade
+from edge.fire_event import Severity
+from edge.record_types import EventQuery, Mark
+from shared.error_code import ErrorCode
+from shared.errors import FireError, StoreError
+from shared.supervise import Supervisor
+from shared.types import Source
+from tests.helpers.clock import FakeClock
+from tests.helpers.evidence import AT, fill, fire_event, kept_frame, open_records, origin, verdict
+
+
+def test_an_event_comes_back_as_it_was_recorded(tmp_path):
+    event = fire_event()
+    with open_records(tmp_path) as records:
+        records.open_event(event, [kept_frame("event-0"), kept_frame("event-1", after_s=1)])
+    with open_records(tmp_path) as records:
+        record = records.event("event")
+    assert record.event == event
+    assert (record.origin, record.acknowledged, record.mark, record.held) == (None,) * 4
+    assert (record.frames_kept, record.frames_gone) == (2, 0)
+
+
+def test_an_event_follows_its_updates(tmp_path):
+    event = fire_event(severity=Severity.SMOKE, grade=Grade.EDGE_ONLY)
+    grown = replace(event, severity=Severity.FIRE, grade=Grade.CONFIRMED, peak=0.99, frames=9)
+    closed = replace(grown, closed_at=AT + timedelta(seconds=30))
+    with open_records(tmp_path) as records:
+        records.open_event(event, [kept_frame()])
+        records.update_event(grown)
+        assert records.event("event").event == grown
+        records.close_event(closed)
+        assert records.event("event").event == closed
+
+
+def test_the_origin_is_told_with_its_growth(tmp_path):
+    with open_records(tmp_path) as records:
+        records.open_event(fire_event(), [kept_frame()])
+        records.set_origin("event", origin())
+        assert records.event("event").origin == origin()
+
+
+def test_frames_come_in_time_order_with_all_that_was_said_of_them(tmp_path):
+    late, early = kept_frame("late", after_s=5), kept_frame("early", with_verdict=False)
+    edge_said = verdict(late.frame, source=Source.EDGE, is_pending=True)
+    amended = verdict(late.frame, is_amendment=True)
+    with open_records(tmp_path) as records:
+        records.open_event(fire_event(), [replace(late, verdict=edge_said), early])
+        records.add_frame("event", replace(late, verdict=amended))
+        frames = records.frames("event")
+    assert [frame.frame_id for frame in frames] == ["early", "late"]
+    assert frames[0].said == ()
+    assert [said.source for said in frames[1].said] == [Source.EDGE, Source.CLOUD]
+    assert frames[1].said[1].is_amendment
+    assert frames[1].said[1].detections == amended.detections
+
+
+def test_a_picture_comes_back_byte_for_byte(tmp_path):
+    with open_records(tmp_path) as records:
+        records.open_event(fire_event(), [kept_frame("event-0", encoded=b"\xff\xd8\xff fire")])
+        assert records.picture("event", "event-0") == b"\xff\xd8\xff fire"
+
+
+def test_a_picture_that_was_changed_is_not_handed_out(tmp_path):
+    with open_records(tmp_path) as records:
+        records.open_event(fire_event(), [kept_frame()])
+        (frame,) = records.frames("event")
+        path = tmp_path / "pictures" / frame.sha256[:2] / frame.sha256[2:4] / frame.sha256
+        path.write_bytes(path.read_bytes() + b"!")
+        with pytest.raises(StoreError) as caught:
+            records.picture("event", "event-0")
+    assert caught.value.code is ErrorCode.EVIDENCE_DAMAGED
+    assert frame.sha256 in caught.value.detail
+
+
+def test_the_same_event_opened_twice_is_one(tmp_path):
+    with open_records(tmp_path) as records:
+        for _ in range(2):
+            records.open_event(fire_event(), [kept_frame()])
+        assert records.event("event").frames_kept == 1
+
+
+def test_what_people_say_is_kept_with_their_names(tmp_path):
+    with open_records(tmp_path) as records:
+        fill(records)
+        records.acknowledge("event", by="mei")
+        records.label("event", Mark.FALSE, by="mei", note="welding 焊接")
+        records.hold("event", is_held=True, by="tom", why="insurer asks")
+        record = records.event("event")
+        assert record.acknowledged is not None
+        assert record.acknowledged.by == "mei"
+        assert (record.mark, record.marked and record.marked.text) == (Mark.FALSE, "welding 焊接")
+        assert (record.is_held, record.held and record.held.text) == (True, "insurer asks")
+        records.label("event", None, by="tom")
+        records.hold("event", is_held=False, by="tom", why="over")
+        record = records.event("event")
+    assert (record.mark, record.is_held) == (None, False)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda r: r.event("nobody"),
+        lambda r: r.frames("nobody"),
+        lambda r: r.picture("nobody", "x"),
+        lambda r: r.update_event(fire_event("nobody")),
+        lambda r: r.add_frame("nobody", kept_frame()),
+        lambda r: r.set_origin("nobody", origin()),
+        lambda r: r.acknowledge("nobody", by="x"),
+        lambda r: r.label("nobody", None, by="x"),
+        lambda r: r.hold("nobody", is_held=True, by="x", why=""),
+    ],
+)
+def test_an_event_that_nobody_knows_is_told_so(tmp_path, call):
+    with open_records(tmp_path) as records, pytest.raises(FireError) as caught:
+        call(records)
+    assert caught.value.code is ErrorCode.EVENT_UNKNOWN
+
+
+def test_a_refused_frame_leaves_no_file_behind(tmp_path):
+    with open_records(tmp_path) as records, pytest.raises(FireError):
+        records.add_frame("nobody", kept_frame())
+    assert [path for path in (tmp_path / "pictures").rglob("*") if path.is_file()] == []
+
+
+def _ids(records, **query):
+    return [record.event.event_id for record in records.events(EventQuery(**query)).events]
+
+
+def test_pages_run_through_all_events_newest_first_without_gaps(tmp_path):
+    with open_records(tmp_path) as records:
+        for number in range(7):
+            # Pairs that opened at the same moment must not be lost between two pages.
+            fill(records, f"e{number}", 1, opened_at=AT + timedelta(seconds=number // 2))
+        seen, cursor = [], None
+        while True:
+            page = records.events(EventQuery(limit=2, cursor=cursor))
+            seen += [record.event.event_id for record in page.events]
+            cursor = page.cursor
+            if cursor is None:
+                break
+    assert seen == ["e6", "e5", "e4", "e3", "e2", "e1", "e0"]
+
+
+def test_events_are_found_by_what_they_are(tmp_path):
+    with open_records(tmp_path) as records:
+        fill(records, "yard", 1)
+        fill(records, "gate", 1, camera="gate", severity=Severity.SMOKE, grade=Grade.EDGE_ONLY)
+        fill(records, "test", 1, is_test=True)
+        fill(records, "later", 1, opened_at=AT + timedelta(hours=1))
+        records.label("gate", Mark.TRUE, by="x")
+        assert _ids(records, camera="gate") == ["gate"]
+        assert _ids(records, severity=Severity.SMOKE) == ["gate"]
+        assert _ids(records, grade=Grade.EDGE_ONLY) == ["gate"]
+        assert _ids(records, is_reviewed=True) == ["gate"]
+        assert _ids(records, is_reviewed=False) == ["later", "yard"]
+        assert _ids(records, since=AT + timedelta(minutes=1)) == ["later"]
+        assert _ids(records, until=AT + timedelta(minutes=1)) == ["yard", "gate"]
+        assert _ids(records, with_tests=True) == ["later", "yard", "test", "gate"]
+
+
+@pytest.mark.parametrize("cursor", ["", "!", "e30", "WzFd", "W10", "☂", "bnVsbA"])
+def test_a_cursor_that_is_not_ours_is_refused(tmp_path, cursor):
+    with open_records(tmp_path) as records, pytest.raises(FireError) as caught:
+        records.events(EventQuery(cursor=cursor))
+    assert caught.value.code is ErrorCode.REQUEST_FIELD_INVALID
+
+
+def test_two_stores_on_one_folder_write_one_chain(tmp_path):
+    with open_records(tmp_path) as service, open_records(tmp_path) as tool:
+        service.open_event(fire_event(), [kept_frame()])
+        tool.hold("event", is_held=True, by="tool", why="")
+        service.add_frame("event", kept_frame("event-1"))
+        assert service.event("event").is_held
+    with sqlite3.connect(tmp_path / "records.sqlite3") as db:
+        seqs = [row[0] for row in db.execute("SELECT seq FROM journal ORDER BY seq")]
+    db.close()
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+@pytest.mark.parametrize("content", [b"\0" * 8192, b"hello", b"SQLite format 3\0" + b"\xff" * 8000])
+def test_a_damaged_journal_is_set_aside_and_recording_goes_on(tmp_path, content):
+    with open_records(tmp_path) as records:
+        fill(records)
+    (tmp_path / "records.sqlite3").write_bytes(content)
+    supervisor = Supervisor(FakeClock(AT))
+    with open_records(tmp_path, supervisor=supervisor) as records:
+        fill(records, "next")
+        assert records.event("next").frames_kept == 3
+        (trouble,) = supervisor.active()
+    (aside,) = [path for path in tmp_path.iterdir() if ".damaged-" in path.name]
+    assert aside.read_bytes() == content
+    assert aside.name in trouble.cause
+    assert trouble.needs_acknowledgement
+
+
+def test_a_journal_of_a_newer_version_is_refused(tmp_path):
+    with open_records(tmp_path):
+        pass
+    with sqlite3.connect(tmp_path / "records.sqlite3") as db:
+        db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(StoreError) as caught, open_records(tmp_path):
+        pass
+    assert caught.value.code is ErrorCode.STORE_SCHEMA
+
+
+def test_a_folder_that_is_a_symbolic_link_is_refused_with_its_remedy(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "evidence").symlink_to(tmp_path / "real")
+    with (
+        pytest.raises(StoreError, match="name that folder itself"),
+        open_records(tmp_path / "evidence"),
+    ):
+        pass
+
+
+def test_a_disk_that_cannot_be_written_is_a_trouble_until_it_can(tmp_path):
+    supervisor = Supervisor(FakeClock(AT))
+    (tmp_path / "evidence").write_text("a file where the folder should be")
+    with open_records(tmp_path / "evidence", supervisor=supervisor) as records:
+        with pytest.raises(StoreError):
+            records.open_event(fire_event(), [kept_frame()])
+        (trouble,) = supervisor.active()
+        assert trouble.code == "not_written"
+        (tmp_path / "evidence").unlink()
+        records.open_event(fire_event(), [kept_frame()])
+        assert records.event("event").frames_kept == 1
+        assert supervisor.active() == ()

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+GPU_VENV := .venv-gpu
 SOURCE ?= sim:
 DATA ?= ../shared/data/fire-smoke
 WEIGHTS ?= ../shared/pretrained
@@ -52,8 +53,12 @@ bench: $(VENV)/.ready-dev
 bench-cloud: $(VENV)/.ready-dev
 	$(BIN)/python -m bench.cloud
 
-bench-gpu: $(VENV)/.ready-dev
-	$(BIN)/python -m bench.cloud --device cuda
+# On the machine with the card, in an environment of its own: the two runtimes cannot share one.
+bench-gpu:
+	@nvidia-smi -L >/dev/null 2>&1 || \
+	{ echo "bench-gpu: no NVIDIA card here: nvidia-smi is missing or finds none; run this on the machine with the card" >&2; exit 2; }
+	$(MAKE) $(GPU_VENV)/.ready
+	$(GPU_VENV)/bin/python -m bench.cloud --device cuda
 
 ## bench-policy: the forwarding policies in simulated days and on real pictures, and parity with their reference form
 bench-policy: $(VENV)/.ready-dev
@@ -121,6 +126,12 @@ $(VENV)/.ready-cpu: deploy/locks/cpu.txt pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.ready-dev: deploy/locks/dev.txt $(VENV)/.ready-cpu
 	$(PIP) install --require-hashes -r deploy/locks/dev.txt
+	touch $@
+
+$(GPU_VENV)/.ready: deploy/locks/cloud.txt
+	$(PYTHON) -m venv $(GPU_VENV)
+	$(GPU_VENV)/bin/pip install --quiet --require-hashes -r deploy/locks/cloud.txt
+	$(GPU_VENV)/bin/pip install --quiet 'psutil>=6,<8' 'onnxruntime-gpu[cuda,cudnn]'
 	touch $@
 
 $(VENV)/.ready-train: $(VENV)/.ready-dev

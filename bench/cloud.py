@@ -27,6 +27,7 @@ from typing import Any
 
 import psutil
 
+from bench.gpu_ready import refuse_without_card
 from bench.numbers import RESULTS, Number, median, print_table, quantile, write_results
 from bench.picture import posted_jpeg
 from shared.manifest import shipped_models
@@ -262,6 +263,8 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--models", type=Path, help="other artifacts; nothing is written")
     wanted = parser.parse_args()
+    if wanted.device == "cuda":
+        refuse_without_card()
     with tempfile.NamedTemporaryFile(suffix=".jpg") as picture:
         picture.write(posted_jpeg())
         picture.flush()

@@ -26,8 +26,7 @@ _WARM_UP = 3
 
 def build_loop(artifact: Artifact, jpeg: bytes, batch: int, device: str) -> Callable[[], None]:
     """Build the loop's body for `batch` copies of one picture."""
-    providers = ("CUDAExecutionProvider",) if device == "cuda" else ("CPUExecutionProvider",)
-    session = Session(artifact, providers=providers)
+    session = Session(artifact, device=device, batch_sizes=(batch,))
     contract = artifact.manifest.input.contract()
     height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
     place = letterbox_for(contract, width, height)
@@ -70,7 +69,12 @@ def main() -> None:
     wanted = parser.parse_args()
     keep_freed_memory()
     cv2.setNumThreads(1)
-    artifact = load_artifact(wanted.models, "cloud-detector", kind="detector")
+    artifact = load_artifact(
+        wanted.models,
+        "cloud-detector",
+        kind="detector",
+        prefer="fp16" if wanted.device == "cuda" else None,
+    )
     once = build_loop(artifact, wanted.picture.read_bytes(), wanted.batch, wanted.device)
     for _ in range(_WARM_UP):
         once()

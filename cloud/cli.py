@@ -16,7 +16,7 @@ from cloud.wire import detection_as_dict
 from shared.annotate import annotate
 from shared.clock import SystemClock
 from shared.config import load_settings
-from shared.detector import Detector
+from shared.detector import Detector, Running
 from shared.errors import FireError
 from shared.gather import Gathered
 from shared.imaging import ImageLimits, decode
@@ -196,7 +196,7 @@ def _detector(models: Path | None, variant: str | None, device: str) -> Detector
     artifact = load_artifact(
         models or shipped_models(), "cloud-detector", kind="detector", variant=variant
     )
-    return Detector(artifact, device=device, threads=1, decoders=1)
+    return Detector(artifact, Running(device=device), SystemClock())
 
 
 def _look(detector: Detector, found: Gathered) -> tuple[dict[str, Any], str, Any]:

@@ -203,6 +203,10 @@ class ModelSection(Section):
         "cpu",
         description="cuda needs the extra `cloud`; it refuses to start when CUDA does not load.",
     )
+    allow_cpu: bool = Field(
+        False,
+        description="Run on the CPU when CUDA does not load, or fails later; /readyz says `degraded` then.",
+    )
     threads: int = Field(1, ge=1, le=64, description="Threads inside one run on a CPU.")
     watch_s: float = Field(
         0.0,

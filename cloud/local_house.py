@@ -122,7 +122,8 @@ class LocalHouse:
 
     def trouble(self) -> str | None:
         """Tell why nothing can be taken in."""
-        return self._trouble
+        detector = self.slot.current
+        return self._trouble or (detector.trouble if detector else None)
 
     def refuse_if_full(self, caller: str) -> None:
         """Refuse before a body is parsed."""
@@ -181,7 +182,7 @@ class LocalHouse:
         detector = self.slot.current
         if detector is None:
             return []
-        return [{**detector.identity.as_dict(), "providers": list(detector.providers)}]
+        return [detector.status()]
 
     def reload(self) -> Reloaded:
         """Take the newest version of the model."""
@@ -196,8 +197,9 @@ class LocalHouse:
 
     def _ready(self) -> tuple[Detector, LocalEngine]:
         detector, session = self.slot.current, self._session
-        if self._trouble is not None or detector is None or session is None:
-            detail = self._trouble or "the model is loading"
+        trouble = self.trouble()
+        if trouble is not None or detector is None or session is None:
+            detail = trouble or "the model is loading"
             raise ModelError(ErrorCode.MODEL_NOT_READY, detail, retry_after_s=2.0)
         return detector, session
 

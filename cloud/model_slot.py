@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.detector import Detector
+from shared.clock import Clock
+from shared.detector import Detector, Running
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
 from shared.manifest import Artifact, load_artifact
@@ -14,6 +15,7 @@ from shared.reload import ModelSlot, Recipe
 from shared.types import Label, Picture
 
 DetectorSlot = ModelSlot[Detector]
+_HALF = "fp16"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +25,8 @@ class SlotSettings:
     models: Path
     name: str
     variant: str | None
-    device: str
-    threads: int
-    decoders: int
+    running: Running
+    clock: Clock
 
 
 def detector_slot(
@@ -35,13 +36,15 @@ def detector_slot(
 
     def find() -> Artifact:
         return load_artifact(
-            settings.models, settings.name, kind="detector", variant=settings.variant
+            settings.models,
+            settings.name,
+            kind="detector",
+            variant=settings.variant,
+            prefer=_HALF if settings.running.device == "cuda" else None,
         )
 
     def build(artifact: Artifact) -> Detector:
-        return Detector(
-            artifact, device=settings.device, threads=settings.threads, decoders=settings.decoders
-        )
+        return Detector(artifact, settings.running, settings.clock)
 
     return ModelSlot(Recipe(find=find, build=build, label=_label), on_change)
 

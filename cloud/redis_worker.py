@@ -112,7 +112,7 @@ class Worker:
         self._slot = slot
         self._clock = clock
         self._callbacks = callbacks
-        self._stop = threading.Event()
+        self.is_stopping = threading.Event()
         self._looked_mono_s = float("-inf")
         self._turns = 0
         self._decoders = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode")
@@ -123,7 +123,7 @@ class Worker:
         beat = threading.Thread(target=self._beat, name="worker-beat", daemon=True)
         beat.start()
         is_away = True
-        while not self._stop.is_set():
+        while not self.is_stopping.is_set():
             try:
                 if is_away:
                     self._link.prepare()
@@ -134,22 +134,22 @@ class Worker:
                 if not is_away:
                     get_logger().error("worker_turn_failed", detail=err.detail)
                 is_away = True
-                self._stop.wait(_PAUSE_S)
+                self.is_stopping.wait(_PAUSE_S)
             except Exception as err:  # thread top: one bad turn must not end the worker
                 get_logger().error("worker_turn_failed", exc_info=err)
-                self._stop.wait(_PAUSE_S)
+                self.is_stopping.wait(_PAUSE_S)
         beat.join(timeout=_BEAT_S)
         self._decoders.shutdown()
 
     def stop(self) -> None:
         """End after the batch that runs now."""
-        self._stop.set()
+        self.is_stopping.set()
 
     def _turn(self) -> None:
         """Do one batch: what a dead worker left, one at a time, then callers who wait, then jobs."""
         if self._clock.mono_s() - self._looked_mono_s >= _LOOK_BEHIND_S:
             for stream in (self._link.now, self._link.later):
-                while not self._stop.is_set() and (entries := self._claim(stream)):
+                while not self.is_stopping.is_set() and (entries := self._claim(stream)):
                     self._work(entries)
             self._looked_mono_s = self._clock.mono_s()
         self._work(self._read())
@@ -223,6 +223,9 @@ class Worker:
             return
         decoded_mono_s = self._clock.mono_s()
         outcomes = run_each(detector.run_batch, [one.prepared.tensor for one in ready])
+        if detector.trouble:  # not answered: another worker takes these pictures over
+            self.stop()
+            return
         ran_mono_s = self._clock.mono_s()
         stage_ms = {
             "decode": 1000 * (decoded_mono_s - started_mono_s),
@@ -293,12 +296,10 @@ class Worker:
         while True:
             detector = self._slot.current
             if detector:
-                model = {**detector.identity.as_dict(), "providers": list(detector.providers)}
-                self._quietly(
-                    functools.partial(link.client.set, key, json.dumps(model), ex=_ALIVE_S)
-                )
+                status = json.dumps(detector.status())
+                self._quietly(functools.partial(link.client.set, key, status, ex=_ALIVE_S))
                 self._quietly(lambda: link.client.sadd(link.key("workers"), self.name))
-            if self._stop.wait(_BEAT_S):
+            if self.is_stopping.wait(_BEAT_S):
                 break
         self._quietly(lambda: link.client.delete(key))
         self._quietly(lambda: link.client.srem(link.key("workers"), self.name))

@@ -16,6 +16,7 @@ from cloud.config import AuthMode, CloudSettings, EngineKind
 from cloud.edge_model import EdgeModelShelf
 from cloud.engine import House, Inspected
 from cloud.gate import add_gate
+from cloud.gpu import GpuMemoryCollector
 from cloud.idempotency import Claim
 from cloud.job_routes import add_job_routes
 from cloud.job_runner import Order, RunnerSettings
@@ -31,9 +32,9 @@ from shared import web
 from shared.auth import Verifier
 from shared.clock import Clock, SystemClock
 from shared.deadline import Deadline
-from shared.detector import Detector
+from shared.detector import Detector, Running
 from shared.error_code import ErrorCode
-from shared.errors import ConfigError, FireError
+from shared.errors import ConfigError, FireError, ModelError
 from shared.inference import refuse_two_runtimes
 from shared.logs import get_logger
 from shared.manifest import shipped_models
@@ -66,6 +67,8 @@ class CloudService:
         self._rate = RateLimit(self._clock, per_s=settings.rate.per_s, burst=settings.rate.burst)
         self._metrics = CloudMetrics(lambda: self.house.waiting())
         set_build_info(self._metrics.registry, "fire_cloud", version(), commit())
+        if settings.model.device == "cuda":
+            self._metrics.registry.register(GpuMemoryCollector(self._clock))
         self._callbacks = build_callbacks(settings, self._clock, self._metrics)
         self.house: House = build_house(settings, self._clock, self._metrics, self._callbacks)
         self._keys = KeyRing(settings.keys_path, self._clock)
@@ -202,6 +205,9 @@ class CloudService:
         text = ", ".join(
             f"{m['name']} {m['version']} on {m['providers'][0]}" for m in self.house.models()
         )
+        doubts = {str(m["doubt"]) for m in self.house.models() if m["doubt"]}
+        if doubts:
+            return {"model": web.Check(state=web.CheckState.DEGRADED, text="; ".join(doubts))}
         return {"model": web.Check(state=web.CheckState.OK, text=text)}
 
     def _version(self) -> Mapping[str, Any]:
@@ -258,7 +264,7 @@ def build_house(
     )
 
     def local_house() -> LocalHouse:
-        return LocalHouse(house_settings(settings), slot_settings(settings), clock, reports)
+        return LocalHouse(house_settings(settings), slot_settings(settings, clock), clock, reports)
 
     match settings.engine.kind:
         case EngineKind.LOCAL:
@@ -296,20 +302,23 @@ def run_worker(settings: CloudSettings) -> None:
     clock = SystemClock()
     metrics = CloudMetrics(lambda: {"queue": 0, "jobs": 0})
     callbacks = build_callbacks(settings, clock, metrics)
-    slot = detector_slot(slot_settings(settings))
+    slot = detector_slot(slot_settings(settings, clock))
     slot.load()
     if settings.model.watch_s:
         slot.watch(settings.model.watch_s)
     worker = build_worker(settings, slot, clock, callbacks)
     thread = threading.Thread(target=worker.run, name="worker")
     thread.start()
-    wait_for_stop()
+    wait_for_stop(worker.is_stopping)
     worker.stop()
     thread.join(settings.server.stop_timeout_s)
     slot.stop()
     if callbacks:
         callbacks.stop(_LAST_ANSWERS_S)
     get_logger().info("worker_stopped")
+    trouble = slot.current.trouble if slot.current else None
+    if trouble:
+        raise ModelError(ErrorCode.MODEL_FAILED, trouble)  # an exit status that systemd restarts
 
 
 def check_redis(settings: CloudSettings) -> None:
@@ -346,15 +355,20 @@ def house_settings(settings: CloudSettings) -> HouseSettings:
     )
 
 
-def slot_settings(settings: CloudSettings) -> SlotSettings:
+def slot_settings(settings: CloudSettings, clock: Clock) -> SlotSettings:
     """Take what concerns the model from the settings."""
     return SlotSettings(
         models=settings.models or shipped_models(),
         name=settings.model.name,
         variant=settings.model.variant,
-        device=settings.model.device,
-        threads=settings.model.threads,
-        decoders=settings.engine.decoders,
+        running=Running(
+            device=settings.model.device,
+            threads=settings.model.threads,
+            decoders=settings.engine.decoders,
+            max_batch=settings.max_batch,
+            allow_cpu=settings.model.allow_cpu,
+        ),
+        clock=clock,
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.cloud_client import CloudAnswer
+from shared.clock import SystemClock
 from shared.deadline import Deadline
-from shared.detector import Detector
+from shared.detector import Detector, Running
 from shared.manifest import load_artifact
 from shared.types import Picture
 
@@ -21,7 +22,7 @@ class LocalClient:
             ModelError
         """
         artifact = load_artifact(models, "cloud-detector", kind="detector")
-        self._detector = Detector(artifact, device="cpu", threads=1, decoders=1)
+        self._detector = Detector(artifact, Running(), SystemClock())
 
     def infer(
         self, picture: Picture, *, call_id: str, deadline: Deadline, traceparent: str | None

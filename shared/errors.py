@@ -31,6 +31,14 @@ class ModelError(FireError):
     """A model is missing, refused or failed."""
 
 
+class OutOfMemory(ModelError):
+    """The card has no memory left for a run of this size; a smaller one may fit."""
+
+
+class DeviceLost(ModelError):
+    """The card failed, and with it every session of this process on it."""
+
+
 class LinkError(FireError):
     """The way to the cloud, or the cloud itself, failed us.
 

@@ -2,11 +2,16 @@
 
 Settings as measured: one intra-op thread and no spinning on a CPU (more threads with spinning doubled CPU time and
 halved throughput on a shared machine); parallelism comes from frames, not from inside one.
+
+On a card: CUDA's provider, half precision from a converted file of the artifact (`fp16`). The provider itself has no
+option that computes a float32 file in half precision, and TensorRT's has one that compiles for minutes at each start
+and needs a gigabyte more of libraries; a converted file starts at once and was judged before it was shipped.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +21,26 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from shared.error_code import ErrorCode
-from shared.errors import ModelError
+from shared.errors import DeviceLost, ModelError, OutOfMemory
 from shared.manifest import Artifact
 
 _DOT_PRODUCT_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+_CUDA_OPTIONS = {
+    # Grow the arena by what is asked for: doubling it (the default) takes twice the memory that a neighbour could use.
+    "arena_extend_strategy": "kSameAsRequested",
+    # Try cuDNN's algorithms once per shape. Shapes are fixed and warmed up, so that no request pays for it.
+    "cudnn_conv_algo_search": "EXHAUSTIVE",
+}
+_NO_MEMORY = (
+    "Failed to allocate memory for requested buffer",  # the arena (bfc_arena.cc)
+    "out of memory",  # CUDA failure 2, cudaErrorMemoryAllocation
+    "STATUS_ALLOC_FAILED",  # cuDNN and cuBLAS
+)
+_CARD_FAILED = ("CUDA failure", "CUDA error", "CUDNN failure", "CUDNN_STATUS", "CUBLAS")
 
 
 def refuse_two_runtimes(installed: Sequence[str] | None = None) -> None:
@@ -74,30 +94,38 @@ class Session:
         self,
         artifact: Artifact,
         *,
-        providers: Sequence[str] = ("CPUExecutionProvider",),
+        device: str = "cpu",
         threads: int = 1,
+        batch_sizes: Sequence[int] = (1,),
+        may_fall_back: bool = False,
     ) -> None:
-        """Build from the verified bytes, check providers and names, and run every canvas once.
+        """Build from the verified bytes, check providers and names, and run every canvas in every batch size once.
 
         Args:
             artifact: what `load_artifact` verified.
-            providers: ONNX Runtime execution providers, most wanted first; the first must load.
-            threads: intra-op threads, ≥ 1.
+            device: `cpu` or `cuda`.
+            threads: intra-op threads on a CPU, ≥ 1.
+            batch_sizes: what will be run; a size that finds no memory in the warm-up is left to `OutOfMemory` later.
+            may_fall_back: run on the CPU where CUDA does not load, instead of refusing; `providers` tells.
 
         Raises:
-            ModelError(MODEL_REFUSED): not loadable, other inputs or outputs than its manifest says, a provider that
-                did not load, or a warm-up that fails.
+            ModelError(MODEL_REFUSED): not loadable, other inputs or outputs than its manifest says, CUDA that does
+                not load, or a warm-up that fails.
         """
         self._input = artifact.manifest.input
         self._outputs = list(artifact.manifest.outputs)
+        is_wanted = device == "cuda"
         try:
             self._session = onnxruntime.InferenceSession(
-                artifact.model_bytes, _options(threads), providers=list(providers)
+                artifact.model_bytes,
+                _options(threads),
+                providers=_cuda_providers() if is_wanted else [CPU],
+                enable_fallback=0,  # else a failing card becomes a CPU without a word
             )
         except Exception as err:  # onnxruntime raises many unrelated types from its C++ side
             raise ModelError(ErrorCode.MODEL_REFUSED, f"{artifact.identity.name}: {err}") from err
-        self._check(artifact, providers)
-        self._warm_up(artifact)
+        self._check(artifact, CUDA if is_wanted and not may_fall_back else None)
+        self._warm_up(artifact, batch_sizes)
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -114,18 +142,19 @@ class Session:
             output name → array, first axis N; owned by the caller.
 
         Raises:
+            OutOfMemory, DeviceLost: what a card may do.
             ModelError(MODEL_FAILED): the runtime failed.
         """
         try:
             values = self._session.run(self._outputs, {self._input.name: tensor_nchw_f32})
         except Exception as err:  # see __init__
-            raise ModelError(ErrorCode.MODEL_FAILED, str(err)) from err
+            raise _as_model_error(str(err)) from err
         return dict(zip(self._outputs, values, strict=True))
 
-    def _check(self, artifact: Artifact, providers: Sequence[str]) -> None:
+    def _check(self, artifact: Artifact, wanted: str | None) -> None:
         name = artifact.identity.name
-        if self.providers[0] != providers[0]:
-            detail = f"{name}: {providers[0]} did not load, only {', '.join(self.providers)}"
+        if wanted and self.providers[0] != wanted:
+            detail = f"{name}: {wanted} did not load, only {', '.join(self.providers)}"
             raise ModelError(ErrorCode.MODEL_REFUSED, detail)
         inputs = [i.name for i in self._session.get_inputs()]
         missing = set(self._outputs) - {o.name for o in self._session.get_outputs()}
@@ -133,14 +162,34 @@ class Session:
             detail = f"{name}: inputs {inputs}, missing outputs {sorted(missing)}; its manifest says otherwise"
             raise ModelError(ErrorCode.MODEL_REFUSED, detail)
 
-    def _warm_up(self, artifact: Artifact) -> None:
-        for width_px, height_px in self._input.sizes_px:
-            tensor = np.zeros((1, 3, height_px, width_px), np.float32)
+    def _warm_up(self, artifact: Artifact, batch_sizes: Sequence[int]) -> None:
+        for size, (width_px, height_px) in itertools.product(batch_sizes, self._input.sizes_px):
+            tensor = np.zeros((size, 3, height_px, width_px), np.float32)
             try:
                 self.run(tensor)
             except ModelError as err:
+                if isinstance(err, OutOfMemory) and size > min(batch_sizes):
+                    continue
                 detail = f"{artifact.identity.name}: warm-up at {width_px} x {height_px} failed: {err.detail}"
                 raise ModelError(ErrorCode.MODEL_REFUSED, detail) from err
+
+
+def _cuda_providers() -> list[Any]:
+    """List what to try for a card; a runtime that was built without CUDA gets the CPU alone, without its warning."""
+    if CUDA not in onnxruntime.get_available_providers():
+        return [CPU]
+    if hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # finds CUDA and cuDNN in NVIDIA's Python packages, too
+    return [(CUDA, _CUDA_OPTIONS), CPU]
+
+
+def _as_model_error(text: str) -> ModelError:
+    """Tell by the runtime's text what happened; it has no error type for either."""
+    if any(mark in text for mark in _NO_MEMORY):
+        return OutOfMemory(ErrorCode.MODEL_FAILED, text)
+    if any(mark in text for mark in _CARD_FAILED):
+        return DeviceLost(ErrorCode.MODEL_FAILED, text)
+    return ModelError(ErrorCode.MODEL_FAILED, text)
 
 
 def _options(threads: int) -> Any:

@@ -156,6 +156,7 @@ def load_artifact(
     *,
     kind: Literal["classifier", "detector"],
     variant: str | None = None,
+    prefer: str | None = None,
 ) -> Artifact:
     """Load and verify the newest version of an artifact.
 
@@ -164,12 +165,14 @@ def load_artifact(
         name: the artifact's name.
         kind: what it must be.
         variant: which file, for instance `int8` or `fp32`; None takes the manifest's default.
+        prefer: what takes the default's place where the manifest lists it.
 
     Raises:
         ModelError(MODEL_NOT_READY): nothing of that name is there.
         ModelError(MODEL_REFUSED): the manifest is not valid, or the file differs from it.
     """
-    return load_version(newest_version([models_dir], name), name, kind=kind, variant=variant)
+    folder = newest_version([models_dir], name)
+    return load_version(folder, name, kind=kind, variant=variant, prefer=prefer)
 
 
 def load_version(
@@ -178,6 +181,7 @@ def load_version(
     *,
     kind: Literal["classifier", "detector"],
     variant: str | None = None,
+    prefer: str | None = None,
 ) -> Artifact:
     """Load and verify the artifact in one folder, see `load_artifact`.
 
@@ -186,7 +190,8 @@ def load_version(
     """
     manifest = read_manifest(folder / MANIFEST_NAME)
     _check_claims(manifest, folder, name, kind)
-    chosen = variant or manifest.default_variant
+    default = prefer if prefer and prefer in manifest.files else manifest.default_variant
+    chosen = variant or default
     entry = manifest.files.get(chosen)
     if entry is None:
         detail = f"{folder}: no variant {chosen!r}, there are {sorted(manifest.files)}"

@@ -29,7 +29,7 @@ def running_worker(state: Path, models: Path, **sections: Any) -> Iterator[Any]:
     from cloud.service import slot_settings
 
     settings = cloud_settings(state, models, **sections)
-    slot = detector_slot(slot_settings(settings))
+    slot = detector_slot(slot_settings(settings, SystemClock()))
     slot.load()
     worker = build_worker(settings, slot, SystemClock(), None)
     thread = threading.Thread(target=worker.run)

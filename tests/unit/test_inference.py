@@ -37,10 +37,9 @@ def test_one_runtime_is_enough(installed):
     assert refuse_two_runtimes(installed) is None
 
 
-@pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
 def test_a_provider_that_does_not_load_is_refused_instead_of_falling_back(models):
     with pytest.raises(ModelError) as caught:
-        Session(_artifact(models), providers=("CUDAExecutionProvider", "CPUExecutionProvider"))
+        Session(_artifact(models), device="cuda")
     assert caught.value.code is ErrorCode.MODEL_REFUSED
     assert "CUDAExecutionProvider" in caught.value.detail
 

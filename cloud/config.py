@@ -224,6 +224,36 @@ class CloudLogSection(LogSection):
     )
 
 
+class ConsulSection(Section):
+    """Telling Consul where this cloud is, so that edges find it."""
+
+    url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/@]+$",
+        description="Consul's agent, http(s)://host:port; unset tells nobody.",
+    )
+    service: str = Field(
+        "emberlink-cloud", pattern=r"^[A-Za-z0-9._-]{1,128}$", description="Name of the service."
+    )
+    address: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9.:-]{1,253}$",
+        description="Host name or address that edges reach this cloud at.",
+    )
+    port: Port | None = Field(
+        None, description="Port that edges use; the service's own when unset."
+    )
+    tls: bool = Field(False, description="Whether edges and Consul's check speak https to it.")
+    tags: tuple[str, ...] = Field((), max_length=16, description="Tags of the instance.")
+    token_file: Path | None = Field(None, description="File with Consul's access token.")
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> ConsulSection:
+        if self.url and not self.address:
+            raise ValueError("address is needed: where shall edges find this cloud?")
+        return self
+
+
 class CloudSettings(Section):
     """Everything the cloud service can be told."""
 
@@ -235,6 +265,7 @@ class CloudSettings(Section):
     rate: RateSection = RateSection()
     jobs: JobsSection = JobsSection()
     callbacks: CallbacksSection = CallbacksSection()
+    consul: ConsulSection = ConsulSection()
     model: ModelSection = ModelSection()
     log: CloudLogSection = CloudLogSection()
     state: Path = Field(Path("run/cloud"), description="Folder for what must survive a restart.")

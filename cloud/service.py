@@ -27,10 +27,12 @@ from cloud.metrics import CloudMetrics
 from cloud.model_routes import add_model_routes
 from cloud.model_slot import SlotSettings, detector_slot
 from cloud.rate_limit import RateLimit
+from cloud.registration import Registered, Registration
 from cloud.routes import REFERENCE_ROUTE, add_routes
 from shared import web
 from shared.auth import Verifier
 from shared.clock import Clock, SystemClock
+from shared.config import read_secret
 from shared.deadline import Deadline
 from shared.detector import Detector, Running
 from shared.error_code import ErrorCode
@@ -64,6 +66,7 @@ class CloudService:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._is_stopped = False
+        self._registration: Registration | None = None
         self._rate = RateLimit(self._clock, per_s=settings.rate.per_s, burst=settings.rate.burst)
         self._metrics = CloudMetrics(lambda: self.house.waiting())
         set_build_info(self._metrics.registry, "fire_cloud", version(), commit())
@@ -93,6 +96,9 @@ class CloudService:
         for server in self._servers:
             server.start()
         self.house.start()
+        self._registration = build_registration(self._settings, self.port)
+        if self._registration:
+            self._registration.start()
         get_logger().info("cloud_ready", port=self.port, models=self.house.models())
 
     def stop(self) -> None:
@@ -101,6 +107,8 @@ class CloudService:
             return
         self._is_stopped = True
         timeout = Deadline.after(self._settings.server.stop_timeout_s, self._clock)
+        if self._registration:
+            self._registration.stop()
         self.house.stop(timeout)
         if self._callbacks:
             self._callbacks.stop(timeout.remaining_s())
@@ -369,6 +377,24 @@ def slot_settings(settings: CloudSettings, clock: Clock) -> SlotSettings:
             allow_cpu=settings.model.allow_cpu,
         ),
         clock=clock,
+    )
+
+
+def build_registration(settings: CloudSettings, port: int) -> Registration | None:
+    """Prepare to tell Consul where this cloud is, where that is configured."""
+    consul = settings.consul
+    if not (consul.url and consul.address):
+        return None
+    return Registration(
+        Registered(
+            agent_url=consul.url,
+            service=consul.service,
+            address=consul.address,
+            port=consul.port or port,
+            tags=consul.tags,
+            is_tls=consul.tls,
+            token=read_secret(consul.token_file) if consul.token_file else None,
+        )
     )
 
 

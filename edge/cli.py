@@ -118,11 +118,10 @@ def check(config: Path | None) -> None:
             _check_camera(name, camera, settings)
         if not settings.cameras:
             click.echo("ok    no camera: frames come over HTTP")
-        click.echo(
-            f"ok    cloud {redact(settings.cloud.url)}"
-            if settings.cloud.url
-            else "ok    no cloud: the edge works alone"
-        )
+        for address in settings.cloud.addresses:
+            click.echo(f"ok    cloud {redact(address)}")
+        if not settings.cloud.is_configured:
+            click.echo("ok    no cloud: the edge works alone")
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import time
 from decimal import Decimal
 from enum import StrEnum
@@ -73,6 +74,15 @@ class CloudSection(Section):
         "",
         description="The cloud, http(s)://; `mock:` pretends one; empty runs the edge alone.",
     )
+    endpoints: tuple[str, ...] = Field(
+        (),
+        max_length=16,
+        description="Several clouds instead of one: https://…, dns+srv://_emberlink._tcp.example.com, consul://host/service.",
+    )
+    look_up_every_s: Seconds = Field(
+        30.0, description="How often DNS and Consul are asked where the clouds are."
+    )
+    consul_token_file: Path | None = Field(None, description="File with Consul's access token.")
     edge_id: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9._-]{1,64}$",
@@ -134,8 +144,37 @@ class CloudSection(Section):
             raise ValueError("has port 0")
         return url.rstrip("/")
 
+    @field_validator("endpoints")
+    @classmethod
+    def _known_directories(cls, endpoints: tuple[str, ...]) -> tuple[str, ...]:
+        for endpoint in endpoints:
+            parts = urlsplit(endpoint)
+            if parts.scheme not in ("http", "https", "dns+srv", "consul"):
+                raise ValueError(
+                    f"{endpoint[:60]!r} begins with none of http, https, dns+srv, consul"
+                )
+            if not parts.hostname or parts.password:
+                raise ValueError(f"{parts.scheme}: needs a host and must not hold a password")
+            if parts.scheme == "consul" and not re.fullmatch(
+                r"/[A-Za-z0-9._-]{1,128}/?", parts.path
+            ):
+                raise ValueError("consul:// needs one service name after the host")
+        return tuple(endpoint.rstrip("/") for endpoint in endpoints)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Give all addresses, of one cloud or of several."""
+        return self.endpoints or ((self.url,) if self.url else ())
+
+    @property
+    def is_configured(self) -> bool:
+        """Tell whether there is a cloud at all."""
+        return bool(self.addresses)
+
     @model_validator(mode="after")
     def _name_and_one_key(self) -> CloudSection:
+        if self.url and self.endpoints:
+            raise ValueError("url and endpoints exclude each other")
         if self.key and self.key_file:
             raise ValueError("key and key_file exclude each other")
         if (self.edge_id is None) != (self.key is None and self.key_file is None):

@@ -22,6 +22,7 @@ from edge.cloud_client import CloudAnswer, CloudClient
 from edge.config import CloudSection, PolicySection
 from edge.decide import Decider
 from edge.evidence import Evidence
+from edge.link import build_client
 from edge.local_client import LocalClient
 from edge.memory import Memories
 from edge.plane import value_model
@@ -30,7 +31,6 @@ from edge.price import Circumstances, PriceSettings, Pricing
 from edge.priced import PricePolicy
 from edge.replay import Moment, OpenLink, ReplayBudget, ReplayClock, Replayed, replay
 from edge.score_log import is_score_log, read_scores
-from edge.service import build_client
 from shared.clock import SystemClock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode

@@ -15,17 +15,16 @@ from edge.cameras import Camera
 from edge.capture import CameraAddress, open_source
 from edge.classify import LoadedClassifier
 from edge.clock_skew import ClockSkew
-from edge.cloud_client import CloudClient, MockCloudClient
-from edge.config import CameraSection, CloudSection, EdgeSettings, RetryProfile
+from edge.config import CameraSection, EdgeSettings
 from edge.event_routes import add_event_routes
 from edge.evidence import Alarm, Grade
 from edge.fast_lane import FastLane
 from edge.forward import Forwarder
 from edge.fuse import Verdict
-from edge.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, RetrySettings
 from edge.keeping import build_records
 from edge.latency import Latency
 from edge.ledger import Ledger
+from edge.link import Link, build_signer
 from edge.metrics import EdgeMetrics
 from edge.model_wiring import build_models
 from edge.pipeline import Pending, Pipeline
@@ -37,13 +36,11 @@ from edge.supervision import box_rule, free_bytes, is_clock_synchronised, readin
 from edge.troubles import BoxState, camera_troubles
 from edge.uplink import Uplink, UploadForm
 from shared import web
-from shared.auth import MIN_KEY_CHARACTERS, Signer
 from shared.breaker import Breaker, BreakerState
 from shared.clock import Clock, SystemClock
 from shared.config import read_secret
 from shared.deadline import Deadline
-from shared.error_code import ErrorCode
-from shared.errors import ConfigError, FireError
+from shared.errors import FireError
 from shared.ids import new_id
 from shared.inference import refuse_two_runtimes
 from shared.logs import get_logger, redact
@@ -104,7 +101,7 @@ class EdgeService:
         self._scores = (
             ScoreLog(settings.state / "scores", keep_days=keep_days) if keep_days else None
         )
-        self._models = build_models(settings, _signer(settings.cloud), self._model_changed)
+        self._models = build_models(settings, build_signer(settings.cloud), self._model_changed)
         self._classifier = self._models.classifier
         self._plane = DecisionPlane(
             settings,
@@ -115,6 +112,7 @@ class EdgeService:
         )
         self._budget = self._plane.budget
         self._skew = ClockSkew(self._clock)
+        self._link = self._build_link()
         self._forwarder = self._build_forwarder()
         self._pipeline = Pipeline(
             classifier=self._classifier,
@@ -162,6 +160,8 @@ class EdgeService:
         """Begin to answer and to watch."""
         self._server.start()
         self._supervisor.watch(_WEB_LOOP, allowed_s=_WEB_LOOP_SILENT_S, is_vital=True)
+        if self._link:
+            self._link.start()
         for camera in self._cameras:
             camera.start()
         self._supervisor.start()
@@ -174,7 +174,7 @@ class EdgeService:
             port=self.port,
             cameras=sorted(settings.cameras),
             policy=settings.policy.name.value,
-            cloud=redact(settings.cloud.url) or None,
+            cloud=[redact(address) for address in settings.cloud.addresses],
             model=self.model.as_dict(),
         )
 
@@ -184,6 +184,8 @@ class EdgeService:
         for camera in self._cameras:
             camera.stop(timeout_s=2.0)
         self._server.stop(self._settings.server.stop_timeout_s)
+        if self._link:
+            self._link.stop()
         if self._forwarder:
             self._forwarder.stop()
         self._models.stop()
@@ -349,12 +351,25 @@ class EdgeService:
             grade = self._alarmed.pop(camera, None)
             get_logger().info("alarm_ended", camera=camera, grade=grade.value if grade else None)
 
+    def _build_link(self) -> Link | None:
+        settings = self._settings
+        if not settings.cloud.is_configured:
+            return None
+        return Link(
+            settings.cloud,
+            pool_size=settings.policy.max_in_flight,
+            breaker=settings.breaker.breaker_settings(),
+            skew=self._skew,
+            supervisor=self._supervisor,
+            clock=self._clock,
+        )
+
     def _build_forwarder(self) -> Forwarder | None:
         settings = self._settings
-        if not settings.cloud.url:
+        if self._link is None:
             return None
         return Forwarder(
-            build_client(settings.cloud, pool_size=settings.policy.max_in_flight, skew=self._skew),
+            self._link.client,
             breaker=Breaker(settings.breaker.breaker_settings(), self._clock),
             books=self._budget,
             latency=self._latency,
@@ -395,15 +410,21 @@ class EdgeService:
         add_event_routes(app, self._records, self._records.acknowledge)
         return app
 
+    def _link_text(self) -> str:
+        state = self._breaker_state()
+        if state is None or self._link is None:
+            return "no cloud is configured"
+        several = "".join(f"; {s.url} {s.breaker.value}" for s in self._link.states())
+        return f"breaker is {state.value}{several}"
+
     def _breaker_state(self) -> BreakerState | None:
         return self._forwarder.breaker.state if self._forwarder else None
 
     def _checks(self) -> Mapping[str, web.Check]:
-        state = self._breaker_state()
         well = {
             "model": f"{self.model.name} {self.model.version}",
             "cameras": f"{len(self._cameras)} watching",
-            "cloud_link": f"breaker is {state.value}" if state else "no cloud is configured",
+            "cloud_link": self._link_text(),
             "disk": "state is written",
             "clock": "in step with the books",
             "budget": f"{self._budget.remaining_micros() / MICROS:.2f} left today",
@@ -440,35 +461,6 @@ class EdgeService:
                 "formats": ["image/jpeg", "image/png"],
             },
         }
-
-
-def build_client(
-    cloud: CloudSection, *, pool_size: int, skew: ClockSkew | None = None
-) -> CloudClient:
-    """Build the client for a cloud's address: HTTP, or a pretended one for `mock:`."""
-    if cloud.url.startswith("mock:"):
-        return MockCloudClient.from_url(cloud.url)
-    base = CLASSIC_RETRY if cloud.profile is RetryProfile.CLASSIC else DEFAULT_RETRY
-    retry = RetrySettings(
-        tries=cloud.tries or base.tries,
-        timeout_s=cloud.timeout_s or base.timeout_s,
-        first_pause_s=cloud.backoff_s or base.first_pause_s,
-        longest_pause_s=max(cloud.backoff_s or 0.0, base.longest_pause_s),
-    )
-    return HttpCloudClient(cloud.url, retry, pool_size=pool_size, signer=_signer(cloud), skew=skew)
-
-
-def _signer(cloud: CloudSection) -> Signer | None:
-    """Prepare to sign requests, when the box has a name and a key."""
-    if cloud.edge_id is None:
-        return None
-    key = cloud.key.get_secret_value() if cloud.key else ""
-    if cloud.key_file:
-        key = read_secret(cloud.key_file)
-    if len(key) < MIN_KEY_CHARACTERS:
-        detail = f"cloud.key: has {len(key)} characters, `emberlink-cloud keys new` makes one of 43"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
-    return Signer(cloud.edge_id, key.encode(), SystemClock())
 
 
 def camera_address(camera: CameraSection) -> CameraAddress:

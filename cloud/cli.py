@@ -24,6 +24,8 @@ from shared.inference import refuse_two_runtimes
 from shared.logs import configure_logs, get_logger
 from shared.manifest import load_artifact, shipped_models
 from shared.terminal import explained, for_each_picture, wait_for_stop
+from shared.user_commands import user_commands
+from shared.users import Users
 from shared.version import version
 
 _CONFIG = click.option("--config", type=click.Path(path_type=Path), help="TOML file.")
@@ -86,7 +88,7 @@ def check(config: Path | None) -> None:
         for warning in settings.warnings():
             click.echo(f"warn  {warning}")
         ring = KeyRing(settings.keys_path, SystemClock())
-        refuse_open_door(settings, ring)
+        refuse_open_door(settings, ring, Users(settings.users_path, SystemClock()))
         is_signed = must_sign(settings, ring)
         click.echo(f"ok    requests {'must be signed' if is_signed else 'need no signature'}")
         if settings.engine.kind is EngineKind.REDIS:
@@ -190,6 +192,16 @@ def keys_remove(edge: str, config: Path | None, state: Path | None) -> None:
 def _keys_path(config: Path | None, state: Path | None) -> Path:
     flags = {"state": state}
     return load_settings(CloudSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags).keys_path
+
+
+def _users_path(config: Path | None, state: Path | None) -> Path:
+    flags = {"state": state}
+    settings = load_settings(CloudSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags)
+    return settings.users_path
+
+
+for _group in user_commands(_users_path):
+    main.add_command(_group)
 
 
 def _detector(models: Path | None, variant: str | None, device: str) -> Detector:

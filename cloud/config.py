@@ -10,7 +10,16 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
-from shared.config import LimitsSection, LogSection, Port, Seconds, Section, ServerSection
+from shared.config import (
+    AccessSection,
+    LimitsSection,
+    LogSection,
+    Port,
+    Seconds,
+    Section,
+    ServerSection,
+    open_door_warnings,
+)
 
 ENV_PREFIX = "EMBERLINK_CLOUD"
 
@@ -258,6 +267,7 @@ class CloudSettings(Section):
     """Everything the cloud service can be told."""
 
     server: CloudServerSection = CloudServerSection()
+    access: AccessSection = AccessSection()
     limits: LimitsSection = LimitsSection()
     engine: EngineSection = EngineSection()
     redis: RedisSection = RedisSection()
@@ -291,8 +301,10 @@ class CloudSettings(Section):
                 "server.threads is not above engine.places: refusals will wait behind accepted work"
             )
         if not self.is_local and self.auth.mode is AuthMode.OPEN:
-            found.append("the service listens beyond this machine without authentication")
-        return found
+            found.append(
+                "the service listens beyond this machine, and pictures are taken without authentication"
+            )
+        return found + open_door_warnings(self.access, self.server)
 
     @property
     def max_batch(self) -> int:
@@ -301,8 +313,13 @@ class CloudSettings(Section):
 
     @property
     def is_local(self) -> bool:
-        """Tell whether only this machine can reach the service."""
-        return self.server.host in ("127.0.0.1", "localhost", "::1")
+        """Tell whether only this machine can reach the service, without a proxy that hands on what others ask."""
+        return self.server.is_local
+
+    @property
+    def users_path(self) -> Path:
+        """Tell where users and tokens are."""
+        return self.access.users_file or self.state / "users.json"
 
     @property
     def keys_path(self) -> Path:

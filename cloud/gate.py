@@ -1,37 +1,74 @@
-"""Who may ask: checks the signature of every request that is not about health. Ring: rim."""
+"""Who may ask the cloud: edges sign their requests, people sign in, programs send tokens. Ring: rim."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import Flask, g, request
+from flask import g, request
 
-from cloud.keys import ADMIN
+from cloud.config import CloudSettings
+from cloud.keys import ADMIN, KeyRing
 from shared import web
+from shared.access import Role, Rules, Visitor
+from shared.audit_log import AuditLog
 from shared.auth import Signed, Verifier
+from shared.clock import Clock
+from shared.config import AccessMode
 from shared.error_code import ErrorCode
-from shared.errors import RequestError
+from shared.errors import FireError, RequestError
+from shared.gate import Gate
+from shared.users import Users
 
-_OPEN = frozenset({"/", "/health", "/healthz", "/readyz", "/metrics", "/version", "/errors"})
-_OPEN_BELOW = "/errors/"
+RULES = Rules(
+    asks=frozenset(
+        {
+            "/infer",
+            "/infer/batch",
+            "/infer/async",
+            "/infer/result/<job_id>",
+            "/fire_detector",
+            "/models/edge/latest",
+            "/models/edge/files/<sha256>",
+        }
+    ),
+)
 
 
-def add_gate(app: Flask, verifier: Verifier, *, is_required: Callable[[], bool]) -> None:
-    """Check signatures before any route runs; `g.edge_id` names who signed, and is missing when nobody did.
+class CloudGate(Gate):
+    """Lets signed requests in, too; `g.edge_id` names who signed, and is missing when nobody did."""
 
-    A signature that is sent is checked, also where none is needed.
-    """
+    def __init__(
+        self,
+        settings: CloudSettings,
+        *,
+        users: Users,
+        keys: KeyRing,
+        verifier: Verifier,
+        must_sign: Callable[[], bool],
+        clock: Clock,
+    ) -> None:
+        """Keep what to go by; `must_sign` tells whether a request without signature may ask at all."""
+        super().__init__(
+            "cloud",
+            RULES,
+            users=users,
+            audit=AuditLog(settings.state / "audit.sqlite3", clock),
+            access=settings.access,
+            server=settings.server,
+            clock=clock,
+        )
+        self._keys = keys
+        self._verifier = verifier
+        self._must_sign = must_sign
 
-    @app.before_request
-    def check() -> None:
-        path = request.path
-        if path in _OPEN or path.startswith(_OPEN_BELOW) or request.method == "OPTIONS":
-            return
-        if not is_required() and "Signature" not in request.headers:
-            return
+    def signed(self) -> Visitor | None:
+        """Check a signature that was sent, also where none is needed."""
+        if "Signature" not in request.headers:
+            return None
         # As the caller sent it: Flask's path is decoded already.
-        raw_path, _, raw_query = request.environ.get("REQUEST_URI", path).partition("?")
-        g.edge_id = verifier.verify(
+        raw = request.environ.get("REQUEST_URI", request.path)
+        raw_path, _, raw_query = raw.partition("?")
+        g.edge_id = self._verifier.verify(
             Signed(
                 method=request.method,
                 path=raw_path,
@@ -42,13 +79,19 @@ def add_gate(app: Flask, verifier: Verifier, *, is_required: Callable[[], bool])
                 body=web.keep_body,
             )
         )
+        return Visitor(name=g.edge_id, role=Role.ADMIN if g.edge_id == ADMIN else Role.SENDER)
 
+    def anonymous_role(self) -> Role | None:
+        """Tell what an unsigned request may do: less with every kind of visitor that can say who they are."""
+        if self._must_sign() or self._access.mode is AccessMode.REQUIRED:
+            return None
+        if not self.users.book().is_empty and self._access.mode is AccessMode.AUTO:
+            return Role.SENDER
+        return Role.ADMIN if self._keys.is_empty else Role.GUEST
 
-def allow_admin_only() -> None:
-    """Let only the admin pass.
-
-    Raises:
-        RequestError(NOT_ALLOWED): the request is not signed with the admin's key.
-    """
-    if g.get("edge_id") != ADMIN:
-        raise RequestError(ErrorCode.NOT_ALLOWED, f"only a request signed by `{ADMIN}` may do this")
+    def missing(self) -> FireError:
+        """Give the error of a request that does not say whose it is."""
+        if self._must_sign():
+            detail = "Signature-Input, Signature and Content-Digest are needed, or a token in Authorization"
+            return RequestError(ErrorCode.SIGNATURE_MISSING, detail)
+        return super().missing()

@@ -7,8 +7,6 @@ Each name has up to two keys, so that a box can be moved to its new key while th
 from __future__ import annotations
 
 import json
-import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,11 +14,10 @@ from shared.auth import MIN_KEY_CHARACTERS, is_edge_id, new_key
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError
-from shared.logs import get_logger
+from shared.secret_file import WatchedFile, write_private
 
 ADMIN = "admin"
 _MOST_KEYS = 2
-_LOOK_AGAIN_S = 1.0
 
 
 class KeyRing:
@@ -30,41 +27,23 @@ class KeyRing:
         """Read the file; a missing one holds no keys.
 
         Raises:
-            ConfigError(CONFIG_INVALID): it is not ours to read, or not what `write_keys` writes.
+            ConfigError(CONFIG_INVALID): it is not ours to read, or not what `add_key` writes.
         """
-        self._path = path
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._stamp = _stamp(path)
-        self._keys = read_keys(path)
-        self._looked_mono_s = clock.mono_s()
+        self._file = WatchedFile(path, read_keys, clock)
 
     def keys_of(self, name: str) -> Sequence[bytes]:
         """Give the keys of a name, newest first."""
-        self._look_again()
-        return tuple(key.encode() for key in self._keys.get(name, ()))
+        return tuple(key.encode() for key in self._file.value().get(name, ()))
 
     @property
     def has_edges(self) -> bool:
         """Tell whether any edge has a key."""
-        self._look_again()
-        return bool(self._keys.keys() - {ADMIN})
+        return bool(self._file.value().keys() - {ADMIN})
 
-    def _look_again(self) -> None:
-        now_mono_s = self._clock.mono_s()
-        with self._lock:
-            if now_mono_s - self._looked_mono_s < _LOOK_AGAIN_S:
-                return
-            self._looked_mono_s = now_mono_s
-            stamp = _stamp(self._path)
-            if stamp == self._stamp:
-                return
-            self._stamp = stamp
-        try:
-            self._keys = read_keys(self._path)
-            get_logger().info("keys_read_again", names=len(self._keys))
-        except ConfigError as err:
-            get_logger().error("keys_not_taken", detail=err.detail)
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nobody has a key, not even the admin."""
+        return not self._file.value()
 
 
 def read_keys(path: Path) -> dict[str, list[str]]:
@@ -118,19 +97,7 @@ def remove_keys(path: Path, name: str) -> bool:
 
 
 def _write(path: Path, keys: dict[str, list[str]]) -> None:
-    """Write the whole file beside and move it over, so that a reader sees the old or the new one."""
-    beside = path.with_name(path.name + ".new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.unlink(missing_ok=True)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(json.dumps(keys, indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as err:
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"keys {path}: {err}") from err
+    write_private(path, json.dumps(keys, indent=1) + "\n")
 
 
 def _is_entry(name: object, keys: object) -> bool:
@@ -141,11 +108,3 @@ def _is_entry(name: object, keys: object) -> bool:
         and 1 <= len(keys) <= _MOST_KEYS
         and all(isinstance(k, str) and len(k) >= MIN_KEY_CHARACTERS and k.isascii() for k in keys)
     )
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino

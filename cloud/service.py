@@ -15,7 +15,7 @@ from cloud.callbacks import Callbacks, callback_body
 from cloud.config import AuthMode, CloudSettings, EngineKind
 from cloud.edge_model import EdgeModelShelf
 from cloud.engine import House, Inspected
-from cloud.gate import add_gate
+from cloud.gate import CloudGate
 from cloud.gpu import GpuMemoryCollector
 from cloud.idempotency import Claim
 from cloud.job_routes import add_job_routes
@@ -26,7 +26,6 @@ from cloud.local_house import HouseSettings, LocalHouse, Reports
 from cloud.metrics import CloudMetrics
 from cloud.model_routes import add_model_routes
 from cloud.model_slot import SlotSettings, detector_slot
-from cloud.rate_limit import RateLimit
 from cloud.registration import Registered, Registration
 from cloud.routes import REFERENCE_ROUTE, add_routes
 from shared import web
@@ -38,13 +37,16 @@ from shared.detector import Detector, Running
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, FireError, ModelError
 from shared.inference import refuse_two_runtimes
+from shared.login import add_login_routes
 from shared.logs import get_logger
 from shared.manifest import shipped_models
 from shared.metrics import set_build_info
+from shared.rate_limit import RateLimit
 from shared.serve import WebServer
 from shared.startup import keep_freed_memory
 from shared.terminal import wait_for_stop
 from shared.types import Picture
+from shared.users import Users
 from shared.version import commit, version
 
 _REDIS_MISSING = "engine.kind redis needs the package: pip install 'emberlink[redis]'"
@@ -75,7 +77,8 @@ class CloudService:
         self._callbacks = build_callbacks(settings, self._clock, self._metrics)
         self.house: House = build_house(settings, self._clock, self._metrics, self._callbacks)
         self._keys = KeyRing(settings.keys_path, self._clock)
-        refuse_open_door(settings, self._keys)
+        self._users = Users(settings.users_path, self._clock)
+        refuse_open_door(settings, self._keys, self._users)
         self.app = self._build_app()
         self._servers = [WebServer(self.app, settings.server)]
         if settings.server.reference_port:
@@ -114,6 +117,7 @@ class CloudService:
             self._callbacks.stop(timeout.remaining_s())
         for server in self._servers:
             server.stop(max(_LAST_ANSWERS_S, timeout.remaining_s()))
+        self._gate.audit.close()
         get_logger().info("cloud_stopped")
 
     def deadline_in(self, milliseconds: int | None) -> Deadline:
@@ -182,7 +186,16 @@ class CloudService:
             reference_route=REFERENCE_ROUTE,
         )
         verifier = Verifier(self._keys.keys_of, house.nonces, self._clock)
-        add_gate(app, verifier, is_required=lambda: must_sign(settings, self._keys))
+        self._gate = CloudGate(
+            settings,
+            users=self._users,
+            keys=self._keys,
+            verifier=verifier,
+            must_sign=lambda: must_sign(settings, self._keys),
+            clock=self._clock,
+        )
+        self._gate.install(app)
+        add_login_routes(app, self._gate, self._clock)
         add_routes(app, self, house.answers, settings)
         add_model_routes(app, house, EdgeModelShelf(settings.models or shipped_models()))
         add_job_routes(app, self, house.jobs, house.answers, settings)
@@ -427,13 +440,14 @@ def must_sign(settings: CloudSettings, keys: KeyRing) -> bool:
             assert_never(settings.auth.mode)
 
 
-def refuse_open_door(settings: CloudSettings, keys: KeyRing) -> None:
-    """Stop a service that the network can reach, that has no keys, and of which nobody said that this is meant.
+def refuse_open_door(settings: CloudSettings, keys: KeyRing, users: Users) -> None:
+    """Stop a service that the network can reach, that knows nobody, and of which nobody said that this is meant.
 
     Raises:
         ConfigError(CONFIG_INVALID)
     """
-    if settings.auth.mode is AuthMode.AUTO and not settings.is_local and not keys.has_edges:
+    is_known = keys.has_edges or not users.book().is_empty
+    if settings.auth.mode is AuthMode.AUTO and not settings.is_local and not is_known:
         detail = (
             f"server.host is {settings.server.host}, and no edge has a key: make one with "
             '`emberlink-cloud keys new EDGE`, listen on 127.0.0.1, or set auth.mode = "open"'

@@ -23,6 +23,7 @@ from shared.clock import SystemClock
 from shared.config import load_settings
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, FireError
+from shared.gate import refuse_without_users
 from shared.gather import Gathered
 from shared.ids import new_id
 from shared.imaging import ImageLimits, decode, jpeg_picture
@@ -32,6 +33,8 @@ from shared.manifest import load_artifact, shipped_models
 from shared.scene import Scene
 from shared.terminal import explained, for_each_picture, wait_for_stop
 from shared.types import Frame, Picture
+from shared.user_commands import user_commands
+from shared.users import Users
 from shared.version import version
 
 _CONFIG = click.option("--config", type=click.Path(path_type=Path), help="TOML file.")
@@ -109,6 +112,9 @@ def check(config: Path | None) -> None:
         click.echo("ok    configuration")
         for warning in settings.warnings():
             click.echo(f"warn  {warning}")
+        refuse_without_users(
+            settings.access, settings.server, Users(settings.users_path, SystemClock())
+        )
         refuse_two_runtimes()
         classifier = _classifier(settings.models, settings.model.variant)
         click.echo(
@@ -162,6 +168,16 @@ def classify(
 
 main.add_command(replay_command)
 main.add_command(reload_command)
+
+
+def _users_path(config: Path | None, state: Path | None) -> Path:
+    flags = {"state": state}
+    settings = load_settings(EdgeSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags)
+    return settings.users_path
+
+
+for _group in user_commands(_users_path):
+    main.add_command(_group)
 
 
 @main.command()

@@ -18,7 +18,16 @@ from edge.cloud_client import MockCloudClient
 from edge.config_evidence import EvidenceSection
 from edge.policies import PolicyName
 from shared.breaker import BreakerSettings
-from shared.config import LimitsSection, LogSection, Port, Seconds, Section, ServerSection
+from shared.config import (
+    AccessSection,
+    LimitsSection,
+    LogSection,
+    Port,
+    Seconds,
+    Section,
+    ServerSection,
+    open_door_warnings,
+)
 from shared.types import MICROS
 
 ENV_PREFIX = "EMBERLINK_EDGE"
@@ -367,6 +376,7 @@ class EdgeSettings(Section):
     """Everything the edge service can be told."""
 
     server: EdgeServerSection = EdgeServerSection()
+    access: AccessSection = AccessSection()
     limits: LimitsSection = LimitsSection()
     model: ModelSection = ModelSection()
     cloud: CloudSection = CloudSection()
@@ -382,6 +392,11 @@ class EdgeSettings(Section):
         None, description="Folder of model artifacts; the shipped ones when unset."
     )
 
+    @property
+    def users_path(self) -> Path:
+        """Tell where users and tokens are."""
+        return self.access.users_file or self.state / "users.json"
+
     def warnings(self) -> list[str]:
         """Name legal settings that probably are not meant."""
         found = []
@@ -389,8 +404,7 @@ class EdgeSettings(Section):
             found.append(
                 "server.threads leaves no thread free while max_in_flight callers wait for the cloud"
             )
-        if self.server.host not in ("127.0.0.1", "localhost", "::1"):
-            found.append("the service listens beyond this machine without authentication")
+        found += open_door_warnings(self.access, self.server)
         if self.cloud.url.startswith("http://") and not self.may_pull:
             found.append("cloud.url is not https: frames cross the network in the clear")
         if self.model.pull_every_s and not self.may_pull:

@@ -24,6 +24,7 @@ from edge.record_types import (
 from shared import arguments, web
 from shared.error_code import ErrorCode
 from shared.errors import RequestError
+from shared.gate import who_says
 from shared.types import MICROS, Box, Detection, MediaType
 
 _MOST_FRAMES_A_PAGE = 1000
@@ -166,19 +167,19 @@ def _add_actions(app: Flask, events: Events, acknowledge: Acknowledges) -> None:
     @app.post("/events/<event_id>/acknowledge")
     def acknowledge_event(event_id: str) -> Response:
         said = _parse(Acknowledgement, _body())
-        acknowledge(event_id, by=said.by)
+        acknowledge(event_id, by=who_says(said.by))
         return web.success(event_answer(events.event(event_id)))
 
     @app.post("/events/<event_id>/label")
     def label_event(event_id: str) -> Response:
         said = _parse(Labelling, _body())
-        events.label(event_id, said.mark, by=said.by, note=said.note)
+        events.label(event_id, said.mark, by=who_says(said.by), note=said.note)
         return web.success(event_answer(events.event(event_id)))
 
     @app.post("/events/<event_id>/hold")
     def hold_event(event_id: str) -> Response:
         said = _parse(Holding, _body())
-        events.hold(event_id, is_held=said.is_held, by=said.by, why=said.why)
+        events.hold(event_id, is_held=said.is_held, by=who_says(said.by), why=said.why)
         return web.success(event_answer(events.event(event_id)))
 
 

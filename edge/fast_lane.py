@@ -13,29 +13,43 @@ from flask import Flask, g
 
 from edge.routes import Edge, joint_answer
 from shared import arguments, web
+from shared.access import could_be_rebound
 from shared.clock import Clock
 from shared.ids import is_req_id, new_id
 from shared.imaging import ImageLimits, read_picture
 
 Environ = dict[str, Any]
+_KNOWN_HOOKS = {"shared.web", "shared.gate"}
 _StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 
 class FastLane:
     """A WSGI application before Flask's: what is not plain, and every error, takes the way through Flask."""
 
-    def __init__(self, app: Flask, edge: Edge, limits: ImageLimits, clock: Clock) -> None:
-        """Keep both ways; a Flask app with hooks of its own (CORS, authentication) is never passed by."""
+    def __init__(
+        self,
+        app: Flask,
+        edge: Edge,
+        limits: ImageLimits,
+        clock: Clock,
+        is_open: Callable[[], bool],
+    ) -> None:
+        """Keep both ways.
+
+        The short one is closed while somebody has to say who they are (`is_open` is asked each time), and for good
+        where the app has hooks that this module does not know, such as those of CORS.
+        """
         self._app = app
         self._edge = edge
         self._limits = limits
         self._clock = clock
+        self._is_open = is_open
         hooks = [*app.before_request_funcs.get(None, ()), *app.after_request_funcs.get(None, ())]
-        self._is_closed = len(hooks) > 1  # the one is `shared.web`'s, which takes the req_id
+        self._is_closed = not {hook.__module__ for hook in hooks} <= _KNOWN_HOOKS
 
     def __call__(self, environ: Environ, start_response: _StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        if self._is_closed or not _is_plain(environ):
+        if self._is_closed or not _is_plain(environ) or not self._is_open():
             return self._app(environ, start_response)  # type: ignore[arg-type] # no write callable is used
         given: str = environ.get("HTTP_X_REQUEST_ID", "")
         req_id = given if is_req_id(given) else new_id(self._clock.now_at())
@@ -44,12 +58,14 @@ class FastLane:
         except Exception as err:  # request top: Flask's handlers know every error
             with self._app.request_context(environ):
                 g.req_id = req_id
-                response = self._app.make_response(self._app.handle_user_exception(err))
+                error = self._app.make_response(self._app.handle_user_exception(err))
+                response = self._app.process_response(error)
                 return response(environ, start_response)  # type: ignore[arg-type] # as above
         headers = [
             ("Content-Type", "application/json"),
             ("X-Request-ID", req_id),
             ("Content-Length", str(len(body))),
+            *web.SECURITY_HEADERS,
         ]
         start_response("200 OK", headers)
         return (body,)
@@ -74,6 +90,8 @@ def _is_plain(environ: Environ) -> bool:
         and environ.get("CONTENT_TYPE") == "image/jpeg"
         and environ.get("CONTENT_LENGTH", "0") != "0"
         and not environ["QUERY_STRING"]
+        and "HTTP_ORIGIN" not in environ
+        and not could_be_rebound(environ.get("HTTP_HOST", ""))
         and not environ.get("HTTP_ACCEPT_LANGUAGE", "").lower().startswith("zh")
         and "wsgi.input_terminated" in environ
     )

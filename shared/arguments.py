@@ -10,7 +10,7 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,6 +22,7 @@ _MAX_DEADLINE_MS = 600_000
 # An empty list is two bytes on the wire and 64 in memory; a call has a handful of fields and at most 256 pictures.
 _MAX_JSON_VALUES = 10_000
 _MAX_PROBLEMS = 10  # a body of a thousand wrong fields must not make an answer of a megabyte
+M = TypeVar("M", bound=BaseModel)
 _WHITESPACE = str.maketrans("", "", " \t\r\n")
 
 
@@ -188,14 +189,20 @@ def parse_fields(values: Mapping[str, Any]) -> PictureFields:
     Raises:
         RequestError(REQUEST_FIELD_INVALID): every problem, by name.
     """
-    if not values:
-        return _NO_FIELDS
+    return validated(PictureFields, values) if values else _NO_FIELDS
+
+
+def validated(model: type[M], values: Mapping[str, Any]) -> M:
+    """Validate what a caller sent.
+
+    Raises:
+        RequestError(REQUEST_FIELD_INVALID): every problem, by name.
+    """
     try:
-        return PictureFields.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as err:
-        raise RequestError(
-            ErrorCode.REQUEST_FIELD_INVALID, name_problems(err.errors(include_url=False))
-        ) from err
+        detail = name_problems(err.errors(include_url=False))
+        raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, detail) from err
 
 
 def name_problems(problems: Sequence[Any]) -> str:

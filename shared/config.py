@@ -9,11 +9,13 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from shared.access import is_local_address
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError
 from shared.imaging import ImageLimits
@@ -56,9 +58,64 @@ class ServerSection(Section):
         le=512_000_000,
         description="Longest request body; refused before it is read.",
     )
+    trusted_proxy: str | None = Field(
+        None,
+        pattern=r"^[0-9A-Fa-f.:]+$",
+        description="Address of a proxy whose X-Forwarded-For and X-Forwarded-Proto are believed; it tells who asks "
+        "and whether the browser sees TLS.",
+    )
     stop_timeout_s: Seconds = Field(
         10.0, description="How long a stopping service finishes accepted work."
     )
+
+    @property
+    def is_local(self) -> bool:
+        """Tell whether only this machine can reach the service, without a proxy that hands on what others ask."""
+        return is_local_address(self.host) and self.trusted_proxy is None
+
+
+class AccessMode(StrEnum):
+    """Whether people and programs must say who they are."""
+
+    AUTO = "auto"
+    REQUIRED = "required"
+    OPEN = "open"
+
+
+class AccessSection(Section):
+    """Who may look, ask and change."""
+
+    mode: AccessMode = Field(
+        AccessMode.AUTO,
+        description="auto: everybody on this machine may do everything until there is a user or token, and without "
+        "any the service starts on 127.0.0.1 only; required: nobody without one; open: everybody, from anywhere.",
+    )
+    users_file: Path | None = Field(
+        None,
+        description="Users and tokens as `users add` and `tokens add` write them; users.json in the state folder "
+        "when unset.",
+    )
+    session_idle_s: float = Field(
+        3_600.0, ge=60, le=2_592_000, description="A browser that asked for nothing is signed out."
+    )
+    session_longest_s: float = Field(
+        43_200.0,
+        ge=60,
+        le=2_592_000,
+        description="Everybody signs in again after this; raise it for a screen on a wall.",
+    )
+    metrics_are_open: bool = Field(
+        True, description="/metrics needs no token; it tells counts and times, never a picture."
+    )
+
+
+def open_door_warnings(access: AccessSection, server: ServerSection) -> list[str]:
+    """Name what is open to everybody and probably not meant."""
+    if access.mode is AccessMode.OPEN and not server.is_local:
+        return [
+            "the service listens beyond this machine without authentication: access.mode is open"
+        ]
+    return []
 
 
 class LimitsSection(Section):

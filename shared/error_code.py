@@ -297,7 +297,34 @@ class ErrorCode(Enum):
         False,
         "the caller may not do this",
         "调用者无权执行此操作",
-        "The routes that change the service need a request signed by `admin` (`emberlink-cloud keys new admin`).",
+        "Changes need an admin: signed in, with a token, or on the cloud with a request signed by `admin`.",
+    )
+    SIGN_IN_NEEDED = ErrorRow(
+        1030,
+        "sign-in-needed",
+        401,
+        False,
+        "sign in first",
+        "请先登录",
+        "Open /login, or send `Authorization: Bearer TOKEN`; `users add` and `tokens add` make both.",
+    )
+    SIGN_IN_WRONG = ErrorRow(
+        1031,
+        "sign-in-wrong",
+        401,
+        False,
+        "name or password is not right",
+        "用户名或密码不正确",
+        "Try again; `users add NAME` on the box gives a new password.",
+    )
+    FORGED_CHANGE = ErrorRow(
+        1032,
+        "forged-change",
+        403,
+        False,
+        "the change does not come from a page of this console",
+        "该更改并非来自本控制台页面",
+        "Reload the page and try again; a program sends a token in Authorization instead of a cookie.",
     )
 
     MODEL_NOT_READY = ErrorRow(

@@ -35,6 +35,7 @@ _RECV_BYTES = (
 )  # a 150 kB picture in one read; smaller costs a turn of the loop each, larger costs memory while reading
 _IN_MEMORY_BYTES = 4 * 1024 * 1024  # bodies above this go to a temporary file
 _CONNECTIONS = 1024  # waitress' default of 100 lets 100 idle clients shut everybody else out
+_PROXY_HEADERS = {"x-forwarded-for", "x-forwarded-proto"}
 _IDLE_S = 60  # half-sent requests are dropped after this
 
 
@@ -241,6 +242,8 @@ class WebServer:
             cleanup_interval=10,
             asyncore_use_poll=True,
             ident=None,
+            trusted_proxy=settings.trusted_proxy,
+            trusted_proxy_headers=_PROXY_HEADERS if settings.trusted_proxy else set(),
             clear_untrusted_proxy_headers=True,
         )
         server.channel_class = _Channel

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Flask, Response, request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared import arguments, web
 from shared.clock import Clock
-from shared.error_code import ErrorCode
-from shared.errors import RequestError
+from shared.gate import who_says
 from shared.supervise import Supervisor
 from shared.trouble import Trouble, TroubleKind
 
@@ -39,12 +38,8 @@ def add_trouble_routes(app: Flask, supervisor: Supervisor, clock: Clock) -> None
     def acknowledge() -> Response:
         values = arguments.parse_json_object(request.get_data(cache=False))
         web.take_req_id(values)
-        try:
-            seen = Seen.model_validate(values)
-        except ValidationError as err:
-            detail = arguments.name_problems(err.errors(include_url=False))
-            raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, detail) from err
-        trouble = supervisor.acknowledge(seen.kind, seen.subject, seen.code, by=seen.by)
+        seen = arguments.validated(Seen, values)
+        trouble = supervisor.acknowledge(seen.kind, seen.subject, seen.code, by=who_says(seen.by))
         return web.success(trouble_row(trouble, clock))
 
 

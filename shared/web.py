@@ -30,6 +30,22 @@ from shared.metrics import EXPOSITION_TYPE, exposition
 
 _JSON = "application/json"
 _PROBLEM_JSON = "application/problem+json"
+_CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
+    "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+SECURITY_HEADERS = (
+    ("Content-Security-Policy", _CONTENT_POLICY),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cache-Control", "no-store"),
+)
+"""What every answer says to browsers, unless its route says something else; the one place for it."""
+_ERROR_STYLE = (
+    "body{font:15px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "table{border-collapse:collapse}"
+)
 _MAX_FORM_FIELDS = 64
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _ALWAYS_REAL = frozenset(
@@ -106,6 +122,14 @@ def create_app(
         given = now.environ.get("HTTP_X_REQUEST_ID") or now.args.get("req_id")
         g.req_id = given if given is not None and is_req_id(given) else new_id(clock.now_at())
 
+    @app.after_request
+    def protect(response: Response) -> Response:
+        if "ETag" in response.headers:
+            response.headers.setdefault("Cache-Control", "private, no-cache")
+        for name, value in SECURITY_HEADERS:
+            response.headers.setdefault(name, value)
+        return response
+
     @app.errorhandler(FireError)
     def on_fire_error(error: FireError) -> Response:
         return error_response(error, reference_route)
@@ -160,7 +184,8 @@ def error_response(
         {**body, "status": status}, status, _PROBLEM_JSON if wants_problem else _JSON
     )
     if status == 401:
-        response.headers["WWW-Authenticate"] = 'Signature realm="emberlink"'
+        scheme = "Signature" if error.code.row.slug.startswith("signature") else "Bearer"
+        response.headers["WWW-Authenticate"] = f'{scheme} realm="emberlink"'
     if row.http_status in (429, 503) or error.retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(error.retry_after_s or 1)))
     return response
@@ -325,6 +350,10 @@ def _add_error_pages(app: Flask) -> None:
         head = "<tr><th>err_no</th><th>status</th><th>retry</th><th>meaning</th><th>what to do</th></tr>"
         return Response(_page("Error codes", f"<table border=1 cellpadding=6>{head}{rows}</table>"))
 
+    @app.get("/errors.css")
+    def error_style() -> Response:
+        return Response(_ERROR_STYLE, content_type="text/css")
+
     @app.get("/errors/<slug>")
     def error_page(slug: str) -> Response:
         code = by_slug(slug)
@@ -360,7 +389,6 @@ def _page(title: str, body: str) -> str:
     escaped = html.escape(title)
     return (
         f"<!doctype html><meta charset=utf-8><title>{escaped}</title>"
-        "<style>body{font:15px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-        "table{border-collapse:collapse}</style>"
+        "<link rel=stylesheet href=/errors.css>"
         f"<h1>{escaped}</h1>{body}"
     )

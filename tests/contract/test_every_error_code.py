@@ -24,19 +24,21 @@ from cloud.keys import add_key
 from edge.capture import CameraAddress, open_source
 from edge.http_client import HttpCloudClient, RetrySettings
 from shared import web
+from shared.access import Role
 from shared.clock import SystemClock
 from shared.config import ServerSection
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError
 from shared.imaging import ImageLimits
+from shared.users import add_token, add_user
 from tests.contract.conftest import Pair
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import fill
 from tests.helpers.frames import picture
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.raw_http import raw_call
-from tests.helpers.services import running_cloud, taken_place
+from tests.helpers.services import running_cloud, running_edge, taken_place
 from tests.helpers.signing import SignedBy
 from tests.helpers.stand_in_clouds import answers, dead_url, hangs, stand_in_cloud
 from tests.helpers.tiny_models import write_classifier, write_detector
@@ -160,6 +162,16 @@ def _signed(key: str | None = None, clock: FakeClock | None = None) -> Callable[
             return cloud.post("/infer", data=fire_jpeg(), auth=auth).json()["err_no"]
 
     return provoke
+
+
+def _closed(world: World, method: str, path: str, *, token: bool = False, **more: Any) -> int:
+    """Ask an edge that has a user, and a token of a viewer."""
+    state = world.tmp_path / "closed"
+    add_user(state / "users.json", "anna", Role.ADMIN, "correct horse")
+    bearer = add_token(state / "users.json", "screen", Role.VIEWER)
+    headers = {"Authorization": f"Bearer {bearer}"} if token else {}
+    with running_edge(state, world.models) as edge:
+        return edge.call(method, path, headers=headers, **more).json()["err_no"]
 
 
 def _replayed(world: World) -> int:
@@ -341,7 +353,14 @@ PROVOCATIONS: dict[ErrorCode, Callable[[World], int]] = {
     ErrorCode.SIGNATURE_INVALID: _signed(key="x" * 43),
     ErrorCode.SIGNATURE_CLOCK: _signed(clock=FakeClock()),
     ErrorCode.SIGNATURE_REPLAYED: _replayed,
-    ErrorCode.NOT_ALLOWED: lambda world: world.pair.cloud.post("/models/reload").json()["err_no"],
+    ErrorCode.NOT_ALLOWED: lambda world: _closed(world, "GET", "/audit", token=True),
+    ErrorCode.SIGN_IN_NEEDED: lambda world: _closed(world, "GET", "/cameras"),
+    ErrorCode.SIGN_IN_WRONG: lambda world: _closed(
+        world, "POST", "/login", data={"name": "anna", "password": "another one"}
+    ),
+    ErrorCode.FORGED_CHANGE: lambda world: world.pair.edge.post(
+        "/predict", headers={"Origin": "https://evil.example"}
+    ).json()["err_no"],
     ErrorCode.MODEL_NOT_READY: _model_not_ready,
     ErrorCode.MODEL_FAILED: _model_failed,
     ErrorCode.MODEL_REFUSED: _model_refused,

@@ -119,11 +119,11 @@ def test_a_box_with_a_wrong_clock_is_told_by_how_much(world):
 
 def test_the_old_key_works_until_the_next_rotation(world, tmp_path):
     path = tmp_path / "keys.json"
-    world.cloud.service._keys._looked_mono_s -= 10
+    world.cloud.service._keys._file._looked_mono_s -= 10
     add_key(path, "gate")
     assert world.post("gate", "/infer").status_code == 200
     add_key(path, "gate")
-    world.cloud.service._keys._looked_mono_s -= 10
+    world.cloud.service._keys._file._looked_mono_s -= 10
     assert world.post("gate", "/infer").status_code == 401
 
 
@@ -194,5 +194,5 @@ def test_the_first_key_closes_a_door_that_was_open(tmp_path, models):
     with running_cloud(tmp_path, models) as running:
         assert running.show("/infer", fire_jpeg()).status_code == 200
         add_key(tmp_path / "keys.json", "gate")
-        running.service._keys._looked_mono_s -= 10
+        running.service._keys._file._looked_mono_s -= 10
         assert running.show("/infer", fire_jpeg()).status_code == 401

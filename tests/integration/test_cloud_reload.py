@@ -182,7 +182,7 @@ def test_the_old_models_memory_is_given_back(world):
 def test_only_the_admin_may_reload(world, tmp_path):
     unsigned = world.cloud.post("/models/reload")
     key = add_key(tmp_path / "state" / "keys.json", "gate")
-    world.cloud.service._keys._looked_mono_s -= 10
+    world.cloud.service._keys._file._looked_mono_s -= 10
     of_an_edge = world.cloud.post("/models/reload", auth=SignedBy("gate", key))
     for answer in (unsigned, of_an_edge):
         assert (answer.status_code, answer.json()["err_no"]) == (403, 1024)

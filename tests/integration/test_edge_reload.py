@@ -249,12 +249,6 @@ def test_the_policy_is_calibrated_on_the_scores_of_the_model_that_runs(pair):
     assert as_started != without
 
 
-def test_only_this_machine_may_reload(pair):
-    client = pair.edge.service.app.test_client()
-    answer = client.post("/models/reload", environ_base={"REMOTE_ADDR": "192.0.2.7"})
-    assert (answer.status_code, answer.get_json()["err_no"]) == (403, 1024)
-
-
 @pytest.mark.parametrize("where", ["folder", "cloud"])
 def test_a_newer_version_is_taken_without_being_told(tmp_path, where):
     for folder in ("edge-models", "cloud-models"):

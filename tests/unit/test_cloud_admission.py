@@ -5,10 +5,10 @@ from contextlib import ExitStack
 import pytest
 
 from cloud.admission import Admission
-from cloud.rate_limit import RateLimit
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError
+from shared.rate_limit import RateLimit
 from tests.helpers.clock import FakeClock
 
 

@@ -234,7 +234,7 @@ def test_every_setting_is_described(settings_class):
 @pytest.mark.parametrize(
     ("environ", "word"),
     [
-        ({"SERVER__HOST": "0.0.0.0"}, "beyond this machine"),
+        ({"SERVER__HOST": "0.0.0.0", "ACCESS__MODE": "open"}, "beyond this machine"),
         ({"CLOUD__URL": "http://cloud.example"}, "in the clear"),
         ({"SERVER__THREADS": "8"}, "max_in_flight"),
         ({"POLICY__COST_PER_CALL": "20"}, "daily_limit"),

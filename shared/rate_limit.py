@@ -1,4 +1,4 @@
-"""How many pictures a second one caller may send: a bucket of tokens each. Ring: domain."""
+"""How often one caller may ask for something: a bucket of tokens each. Ring: domain."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ class _Bucket:
 
 
 class RateLimit:
-    """A bucket a caller holds `burst` pictures and is refilled at `per_s`; safe for use by many threads."""
+    """A bucket a caller holds `burst` tokens and is refilled at `per_s`; safe for use by many threads."""
 
-    def __init__(self, clock: Clock, *, per_s: float, burst: int) -> None:
-        """Start with full buckets; `per_s` 0 switches the limit off."""
+    def __init__(self, clock: Clock, *, per_s: float, burst: int, unit: str = "pictures") -> None:
+        """Start with full buckets; `per_s` 0 switches the limit off; `unit` names what is counted."""
         self._clock = clock
+        self._unit = unit
         self._per_s = per_s
         self._burst = float(burst)
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def take(self, caller: str, count: int = 1) -> None:
-        """Take the tokens of `count` pictures; a batch larger than the bucket needs a full one.
+        """Take `count` tokens; more than the bucket holds need a full one.
 
         Raises:
             FireError(HTTP_RATE_LIMITED): carries when there will be enough.
@@ -45,7 +46,9 @@ class RateLimit:
                 bucket.tokens -= count
                 return
             wait_s = (wanted - bucket.tokens) / self._per_s
-        detail = f"more than {self._per_s:g} pictures a second; {wanted:g} more in {wait_s:.1f} s"
+        detail = (
+            f"more than {self._per_s:g} {self._unit} a second; {wanted:g} more in {wait_s:.1f} s"
+        )
         raise FireError(ErrorCode.HTTP_RATE_LIMITED, detail, retry_after_s=wait_s)
 
     def _refilled(self, caller: str) -> _Bucket:

@@ -1,0 +1,50 @@
+"""What each route of the edge needs, on one screen. Ring: rim.
+
+A route that is not named here can be read by everybody who may look, and written by admins.
+"""
+
+from __future__ import annotations
+
+from edge.config import EdgeSettings
+from shared.access import Rules
+from shared.audit_log import AuditLog
+from shared.clock import Clock
+from shared.control import new_control_token
+from shared.gate import Gate, refuse_without_users
+from shared.users import Users
+
+RULES = Rules(
+    # They cost money, and a picture that names a camera can begin an event.
+    asks=frozenset({"/joint_predict", "/adaptive_predict", "/batch_predict"}),
+    # It asks the edge alone, for nothing, and leaves no trace.
+    looks=frozenset({"/predict"}),
+    evidence=frozenset(
+        {
+            "/events/<event_id>",
+            "/events/<event_id>/frames",
+            "/events/<event_id>/frames/<frame_id>",
+            "/events/<event_id>/export",
+        }
+    ),
+)
+
+
+def build_gate(settings: EdgeSettings, clock: Clock) -> Gate:
+    """Build what stands before every route.
+
+    Raises:
+        ConfigError(CONFIG_INVALID): others could reach the service and nobody can sign in, or the file of users is
+            not readable.
+    """
+    users = Users(settings.users_path, clock)
+    refuse_without_users(settings.access, settings.server, users)
+    return Gate(
+        "edge",
+        RULES,
+        users=users,
+        audit=AuditLog(settings.state / "audit.sqlite3", clock),
+        access=settings.access,
+        server=settings.server,
+        clock=clock,
+        control_token=new_control_token(settings.state),
+    )

@@ -1,0 +1,257 @@
+"""Who may do what: roles, passwords, tokens, sessions, and changes that come from our own pages. Ring: domain."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import hmac
+import os
+import re
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from shared.clock import Clock
+
+MIN_PASSWORD_CHARACTERS = 10
+MAX_PASSWORD_CHARACTERS = 256
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_LOG2_N, _R, _P = 15, 8, 1  # 32 MB and some 80 ms a try; half of it halves what a guesser pays
+_SCRYPT_BYTES = 64 * 1024 * 1024
+_MOST_SESSIONS = 1_000  # above, the one that was silent longest has to sign in again
+
+
+class Need(StrEnum):
+    """What a route needs."""
+
+    NOTHING = "nothing"
+    LOOK = "look"
+    ASK = "ask"
+    CHANGE = "change"
+
+
+class Role(StrEnum):
+    """What somebody may do; the values are words of the command line and the wire.
+
+    `guest` cannot be given: it is everybody on this machine while the service has no users.
+    """
+
+    VIEWER = "viewer"
+    SENDER = "sender"
+    GUEST = "guest"
+    ADMIN = "admin"
+
+    def may(self, need: Need) -> bool:
+        """Tell whether this role is enough."""
+        return need in _MAY[self]
+
+
+GIVEN_ROLES = (Role.VIEWER, Role.SENDER, Role.ADMIN)
+
+_MAY = {
+    Role.VIEWER: frozenset({Need.NOTHING, Need.LOOK}),
+    Role.SENDER: frozenset({Need.NOTHING, Need.ASK}),
+    Role.GUEST: frozenset({Need.NOTHING, Need.LOOK, Need.ASK}),
+    Role.ADMIN: frozenset(Need),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Who asks. `session` is None for a caller without a cookie; only a browser's changes need its form token.
+
+    `is_known` is False for somebody who did not say who they are.
+    """
+
+    name: str
+    role: Role
+    session: Session | None = None
+    is_known: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the routes of a service need, by rule; what is not named needs LOOK to read and CHANGE to write.
+
+    `evidence` are the routes whose every look is written down; the other sets name the need itself.
+    """
+
+    nothing: frozenset[str] = frozenset()
+    asks: frozenset[str] = frozenset()
+    looks: frozenset[str] = frozenset()
+    changes: frozenset[str] = frozenset()
+    evidence: frozenset[str] = frozenset()
+    nothing_below: tuple[str, ...] = ()
+
+    def need(self, rule: str, *, is_reading: bool) -> Need:
+        """Tell what a route needs; `rule` is the pattern, for instance `/events/<event_id>`."""
+        if rule in self.nothing or rule.startswith(self.nothing_below):
+            return Need.NOTHING
+        if rule in self.asks:
+            return Need.ASK
+        if rule in self.looks:
+            return Need.LOOK
+        is_look = is_reading and rule not in self.changes
+        return Need.LOOK if is_look else Need.CHANGE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Somebody who signed in with a password; `form_token` stands in every form of the pages.
+
+    `kept` is what was kept of the password then: another password, or none, ends the session.
+    """
+
+    name: str
+    kept: str = field(repr=False)
+    form_token: str = field(repr=False)
+    began_mono_s: float
+
+
+class Sessions:
+    """Who is signed in, by the digest of a random id; a restart signs everybody out. Safe for use by many threads."""
+
+    def __init__(self, clock: Clock, *, idle_s: float, longest_s: float) -> None:
+        """Start empty; a session ends `idle_s` after its last request, and `longest_s` after its beginning."""
+        self._clock = clock
+        self._idle_s = idle_s
+        self._longest_s = longest_s
+        self._lock = threading.Lock()
+        self._seen: OrderedDict[str, tuple[Session, float]] = OrderedDict()
+
+    def begin(self, name: str, kept: str) -> str:
+        """Sign somebody in; the id that is returned goes into the cookie and is kept nowhere."""
+        now_mono_s, session_id = self._clock.mono_s(), new_secret()
+        session = Session(name=name, kept=kept, form_token=new_secret(), began_mono_s=now_mono_s)
+        with self._lock:
+            self._seen[digest(session_id)] = session, now_mono_s
+            while len(self._seen) > _MOST_SESSIONS:
+                self._seen.popitem(last=False)
+        return session_id
+
+    def find(self, session_id: str) -> Session | None:
+        """Give the session of a cookie; None when it is unknown or over."""
+        key, now_mono_s = digest(session_id), self._clock.mono_s()
+        with self._lock:
+            session, seen_mono_s = self._seen.get(key, (None, 0.0))
+            if session is None:
+                return None
+            is_idle = now_mono_s - seen_mono_s > self._idle_s
+            if is_idle or now_mono_s - session.began_mono_s > self._longest_s:
+                del self._seen[key]
+                return None
+            self._seen[key] = session, now_mono_s
+            self._seen.move_to_end(key)
+        return session
+
+    def end(self, session_id: str) -> None:
+        """Sign one session out."""
+        with self._lock:
+            self._seen.pop(digest(session_id), None)
+
+
+def is_name(text: str) -> bool:
+    """Tell whether somebody may be called this: 1…64 of `A-Za-z0-9._-`."""
+    return _NAME.match(text) is not None
+
+
+def new_secret() -> str:
+    """Create 256 random bits, as 43 characters of base64url."""
+    return base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
+
+
+def digest(secret: str) -> str:
+    """Give what is kept of a random secret; a fast hash is enough for 256 random bits."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def hash_password(password: str) -> str:
+    """Give what is kept of a password: scrypt (RFC 7914) with its parameters, salt and hash."""
+    salt = os.urandom(16)
+    key = _scrypt(password, salt, _LOG2_N, _R, _P)
+    return f"scrypt${_LOG2_N}${_R}${_P}${_b64(salt)}${_b64(key)}"
+
+
+def is_password_hash(text: str) -> bool:
+    """Tell whether a text is what `hash_password` gives."""
+    try:
+        log2_n, r, p, salt, key = _parts(text)
+    except ValueError:
+        return False
+    return 14 <= log2_n <= 16 and r == _R and p == _P and len(salt) >= 16 and len(key) == 32
+
+
+def is_password(password: str, kept: str | None) -> bool:
+    """Compare a password with what is kept; takes as long for nobody's (None) as for a wrong one."""
+    log2_n, r, p, salt, key = _parts(kept or _nobodys_hash())
+    is_same = hmac.compare_digest(_scrypt(password, salt, log2_n, r, p), key)
+    return is_same and kept is not None
+
+
+def is_same_secret(given: str, expected: str) -> bool:
+    """Compare two secrets in constant time."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
+
+
+def comes_from_elsewhere(*, origin: str | None, site: str | None, host: str) -> bool:
+    """Tell whether a browser sent a request for a page that is not ours.
+
+    Args:
+        origin: the header Origin, which browsers send with every POST; None where it was not sent.
+        site: the header Sec-Fetch-Site.
+        host: the header Host.
+    """
+    if origin is not None:
+        return urlsplit(origin).netloc.lower() != host.lower()
+    return site not in (None, "same-origin", "none")
+
+
+def is_local_address(host: str) -> bool:
+    """Tell whether an address to listen on is reached from this machine alone."""
+    return host in ("127.0.0.1", "localhost", "::1")
+
+
+def could_be_rebound(host: str) -> bool:
+    """Tell whether a header Host is a name that somebody else's name server may have pointed at this machine.
+
+    Addresses, `localhost` and names without a dot cannot: a page of another site cannot have been loaded from them.
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return True
+    if name.startswith("[") or ":" in name or name.endswith(".localhost"):
+        return False
+    return "." in name.rstrip(".") and not name.replace(".", "").isdigit()
+
+
+def safe_target(path: str | None) -> str:
+    """Give a path of our own to go to after signing in; anything that leads elsewhere becomes `/`."""
+    is_ours = path is not None and path.startswith("/") and not path.startswith(("//", "/\\"))
+    return path if path is not None and is_ours and path.isprintable() else "/"
+
+
+@functools.cache
+def _nobodys_hash() -> str:
+    return hash_password(new_secret())
+
+
+def _scrypt(password: str, salt: bytes, log2_n: int, r: int, p: int) -> bytes:
+    encoded = password.encode("utf-8", "surrogatepass")
+    return hashlib.scrypt(
+        encoded, salt=salt, n=1 << log2_n, r=r, p=p, maxmem=_SCRYPT_BYTES, dklen=32
+    )
+
+
+def _parts(text: str) -> tuple[int, int, int, bytes, bytes]:
+    name, log2_n, r, p, salt, key = text.split("$")
+    if name != "scrypt":
+        raise ValueError(name)
+    return int(log2_n), int(r), int(p), base64.b64decode(salt), base64.b64decode(key)
+
+
+def _b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

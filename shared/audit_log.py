@@ -1,0 +1,125 @@
+"""Who changed what, and who looked at evidence: lines that are added and never altered. Ring: adapter (SQLite).
+
+A line is on disk before the change it tells of begins. The file is opened with its first line, so that a service
+that nobody changes needs no folder for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from shared.clock import Clock
+from shared.store import Store
+
+MAX_LINES = 200
+_SUBJECT_CHARACTERS = 300
+_KEEP_DAYS = 730  # two years; a line has some 150 bytes
+_MIGRATIONS = (
+    """
+    CREATE TABLE audit (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        name TEXT NOT NULL,
+        role TEXT NOT NULL,
+        address TEXT NOT NULL,
+        action TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        req_id TEXT NOT NULL
+    );
+    CREATE TRIGGER audit_is_never_altered BEFORE UPDATE ON audit
+        BEGIN SELECT RAISE(ABORT, 'audit lines are never altered'); END;
+    CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
+        WHEN OLD.at > strftime('%Y-%m-%dT%H:%M:%S', 'now', '-729 days')
+        BEGIN SELECT RAISE(ABORT, 'audit lines are kept for two years'); END;
+    """,
+)
+_COLUMNS = "number, at, name, role, address, action, subject, outcome, req_id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditLine:
+    """One line. `action` is method and route, or a word such as `sign_in`; `subject` is the path that was asked for.
+
+    `outcome`: `begun`, `refused`, `failed` (the change was answered with an error) or `seen` (evidence).
+    """
+
+    name: str
+    role: str
+    address: str
+    action: str
+    subject: str
+    outcome: str
+    req_id: str
+
+
+class AuditLog:
+    """The lines of one service; safe for use by many threads and processes."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        """Keep where the file is."""
+        self._path = path
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._store: Store | None = None
+        self._pruned_at: datetime | None = None
+
+    def add(self, line: AuditLine) -> None:
+        """Add a line; it is on disk when this returns.
+
+        Raises:
+            StoreError(STORE_UNAVAILABLE)
+        """
+        now_at = self._clock.now_at()
+        values = (
+            now_at.isoformat(timespec="milliseconds"),
+            line.name,
+            line.role,
+            line.address,
+            line.action,
+            line.subject[:_SUBJECT_CHARACTERS].encode("utf-8", "replace").decode(),
+            line.outcome,
+            line.req_id,
+        )
+        with self._opened().transaction() as sql:
+            sql.execute(
+                "INSERT INTO audit (at, name, role, address, action, subject, outcome, req_id)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+            if self._pruned_at is None or now_at - self._pruned_at > timedelta(days=1):
+                self._pruned_at = now_at
+                oldest_at = now_at - timedelta(days=_KEEP_DAYS)
+                sql.execute("DELETE FROM audit WHERE at < ?", (oldest_at.isoformat(),))
+
+    def newest(self, *, limit: int, before: int | None) -> list[Mapping[str, object]]:
+        """Give lines, newest first; `before` is the number of the last line that the caller has.
+
+        Raises:
+            StoreError(STORE_UNAVAILABLE)
+        """
+        last = before if before is not None else 2**62
+        with self._opened().transaction() as sql:
+            rows = sql.execute(
+                f"SELECT {_COLUMNS} FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?",  # noqa: S608 # our names
+                (last, min(limit, MAX_LINES)),
+            ).fetchall()
+        names = _COLUMNS.split(", ")
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+
+    def _opened(self) -> Store:
+        with self._lock:
+            if self._store is None:
+                self._store = Store(self._path, _MIGRATIONS)
+            return self._store

@@ -1,0 +1,33 @@
+"""How the command line reaches the running service: who can read the state folder may do all. Ring: adapter (disk).
+
+A new token with every start, in a file of mode 0600; whoever reads it could write the file of users, too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shared.access import new_secret
+from shared.secret_file import write_private
+
+_NAME = "control.token"
+
+
+def new_control_token(state: Path) -> str:
+    """Write the token of a service that starts, and give it.
+
+    Raises:
+        ConfigError(CONFIG_INVALID): the folder cannot be written.
+    """
+    token = new_secret()
+    write_private(state / _NAME, token)
+    return token
+
+
+def control_headers(state: Path) -> dict[str, str]:
+    """Give the headers for a call to the service whose state lies there; none where it wrote no token for us."""
+    try:
+        token = (state / _NAME).read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return {}
+    return {"Authorization": f"Bearer {token}"}

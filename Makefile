@@ -9,7 +9,7 @@ DATA ?= ../shared/data/fire-smoke
 WEIGHTS ?= ../shared/pretrained
 
 .PHONY: run test check fmt lint type unit fault e2e bench bench-cloud bench-gpu bench-policy bench-policy-full lock wheel docs clean \
-	train-setup train-classifier train-detector folds export quantize calibrate evaluate
+	train-setup train-classifier train-detector distil folds contact-sheets export quantize calibrate evaluate
 
 ## run: both services and a camera on this machine; SOURCE=rtsp://… plays another camera
 run: $(VENV)/.ready-cpu
@@ -92,6 +92,14 @@ train-setup: $(VENV)/.ready-train
 
 train-classifier train-detector: train-setup
 	$(STAGE).$(subst -,_,$@) --data $(DATA) --weights $(WEIGHTS) $(ARGS)
+
+## distil: the shipped classifier taught what the detector sees
+distil: train-setup
+	$(STAGE).distil --data $(DATA) --weights $(WEIGHTS) $(ARGS)
+
+## contact-sheets: the pictures on which models and labels disagree most, to look at
+contact-sheets: train-setup
+	$(STAGE).contact_sheet --data $(DATA) $(ARGS)
 
 ## folds: the classifier trained five times, each time without some sources, which it is then judged on
 folds: train-setup

@@ -35,6 +35,7 @@ from models.networks import (
     load_exported,
     pretrained_classifier,
 )
+from models.teacher import Teacher
 from models.training_run import (
     Learner,
     RunArguments,
@@ -124,7 +125,9 @@ def cell_labels(truth: Truth, width_px: int, height_px: int) -> NDArray[np.float
     return cells
 
 
-def batches(mixer: Mixer, config: ClassifierConfig, epoch: int) -> Iterator[Batch]:
+def batches(
+    mixer: Mixer, config: ClassifierConfig, epoch: int, teacher: Teacher | None = None
+) -> Iterator[Batch]:
     """Yield an epoch's batches; pictures wait in one bucket a canvas until it is full, so that little is padding."""
     buckets: dict[tuple[int, int], list[tuple[NDArray[np.uint8], Truth]]] = {
         s: [] for s in CONTRACT.sizes_px
@@ -133,6 +136,8 @@ def batches(mixer: Mixer, config: ClassifierConfig, epoch: int) -> Iterator[Batc
         sample = picture_sample(picture) if picture is not None else mixer.render(rng)
         wanted = CONTRACT.sizes_px[int(rng.choice(len(_CANVAS_SHARES), p=_CANVAS_SHARES))]
         varied = augment(sample, config.augment, rng, wanted)
+        if teacher is not None and picture is not None:
+            varied = replace(varied, truth=teacher.soften(picture, varied.truth))
         height, width = varied.bgr.shape[:2]
         bucket = buckets[canvas_size(CONTRACT, width, height)]
         bucket.append(place_on_canvas(varied, CONTRACT))
@@ -239,6 +244,7 @@ def fit(
     *,
     data_sha256: str,
     measure: Callable[[EdgeClassifier], dict[str, float]],
+    teacher: Teacher | None = None,
 ) -> None:
     """Train from the folder's last checkpoint, or from the start, to the last epoch; `measure` gets the average."""
     mixer = Mixer(pictures, config.mix, config.seed)
@@ -247,7 +253,7 @@ def fit(
     for epoch in range(learner.epochs_done, config.epochs):
         began = time.perf_counter()
         torch.manual_seed(config.seed * 1000 + epoch)
-        loss = train_epoch(learner, batches(mixer, config, epoch), config)
+        loss = train_epoch(learner, batches(mixer, config, epoch, teacher), config)
         learner.epochs_done = epoch + 1
         save_checkpoint(
             folder, learner.snapshot() | {"config": asdict(config), "data_sha256": data_sha256}

@@ -4,38 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs the extra `train`")
 
-from models.data import Correction, Picture, Truth
+from models.data import Correction
 from models.folds import FOLDS, Fold, read_scores, split
-
-
-def picture(source: str, file: str) -> Picture:
-    truth = Truth(
-        present=(0.0, 0.0),
-        boxes_xyxy=np.zeros((0, 4), np.float32),
-        box_labels=np.zeros(0, np.int64),
-        boxes_known=(True, True),
-    )
-    return Picture(
-        file=file,
-        source=source,
-        cluster="1",
-        kind="ordinary",
-        tag="",
-        width_px=10,
-        height_px=10,
-        truth=truth,
-        jpeg=b"",
-    )
-
+from tests.helpers.pack_pictures import pack_picture
 
 SOURCES = sorted({source for fold in FOLDS for source in fold.left_out} | {"street", "houses"})
-TRAIN = [picture(source, f"images/train/{source}_1.jpg") for source in SOURCES]
-VAL = [picture(source, f"images/val/{source}_1.jpg") for source in SOURCES]
+TRAIN = [pack_picture(f"images/train/{source}_1.jpg", source=source) for source in SOURCES]
+VAL = [pack_picture(f"images/val/{source}_1.jpg", source=source) for source in SOURCES]
 
 
 @pytest.mark.parametrize("fold", FOLDS, ids=lambda fold: fold.name)

@@ -18,6 +18,7 @@ from edge.policies import PolicyName
 from edge.reload_command import reload_command
 from edge.replay_command import replay_command
 from edge.service import EdgeService, camera_address
+from edge.sink_wiring import build_receivers
 from shared.annotate import annotate
 from shared.clock import SystemClock
 from shared.config import load_settings
@@ -122,6 +123,9 @@ def check(config: Path | None) -> None:
         )
         for name, camera in settings.cameras.items():
             _check_camera(name, camera, settings)
+        for receiver in build_receivers(settings.alerts, SystemClock()).values():
+            receiver.sink.close()
+            click.echo(f"ok    alerts to {receiver.name} ({receiver.kind})")
         if not settings.cameras:
             click.echo("ok    no camera: frames come over HTTP")
         for address in settings.cloud.addresses:

@@ -15,6 +15,7 @@ import tzlocal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from edge.cloud_client import MockCloudClient
+from edge.config_alerts import AlertsSection, OutboxSection
 from edge.config_evidence import EvidenceSection
 from edge.policies import PolicyName
 from shared.breaker import BreakerSettings
@@ -386,6 +387,8 @@ class EdgeSettings(Section):
         {}, description="Cameras by name, each a table of its own."
     )
     evidence: EvidenceSection = EvidenceSection()
+    outbox: OutboxSection = OutboxSection()
+    alerts: AlertsSection = AlertsSection()
     log: EdgeLogSection = EdgeLogSection()
     state: Path = Field(Path("run/edge"), description="Folder for what must survive a restart.")
     models: Path | None = Field(
@@ -413,6 +416,8 @@ class EdgeSettings(Section):
             )
         if self.policy.cost_micros > self.policy.daily_limit_micros > 0:
             found.append("policy.cost_per_call is above daily_limit: the cloud will never be asked")
+        if not self.alerts.base_url and any(s.kind != "log" for s in self.alerts.sinks.values()):
+            found.append("alerts.base_url is empty: alerts carry no link to the event")
         return found
 
     @property

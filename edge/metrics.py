@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from edge.fuse import Verdict
+from edge.outbox_item import ItemClass, OutboxStatus
 from edge.reasons import Reason
 from shared.breaker import BreakerState
 from shared.metrics import SECONDS_BUCKETS
@@ -114,3 +115,49 @@ def _count(troubles: Callable[[], Iterable[Trouble]], kind: TroubleKind, camera:
 
 def _is_state(now: Callable[[], BreakerState | None], state: BreakerState) -> float:
     return float(now() is state)
+
+
+class AlertMetrics:
+    """What waits in the outbox, and what came of alerts by sink."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        sinks: Iterable[str],
+        outbox: Callable[[], OutboxStatus],
+    ) -> None:
+        """Create them; `outbox` is asked at each scrape."""
+        alerts = Counter(
+            "fire_edge_alerts", "Tries to deliver an alert.", ["sink", "result"], registry=registry
+        )
+        self._alerts = {
+            (sink, result): alerts.labels(sink, result)
+            for sink in sinks
+            for result in ("delivered", "retried", "refused", "held")
+        }
+        items = Gauge(
+            "fire_edge_outbox_items", "Items that wait to be sent.", ["class"], registry=registry
+        )
+        for item_class in ItemClass:
+            count = functools.partial(_waiting, outbox, item_class)
+            items.labels(item_class.value).set_function(count)
+        size = Gauge(
+            "fire_edge_outbox_bytes", "Bytes that wait, pictures included.", registry=registry
+        )
+        size.set_function(lambda: outbox().size_bytes)
+        oldest = Gauge(
+            "fire_edge_outbox_oldest_seconds", "Age of the oldest item.", registry=registry
+        )
+        oldest.set_function(lambda: outbox().oldest_s)
+        quarantined = Gauge(
+            "fire_edge_outbox_quarantined_items", "Items refused for good.", registry=registry
+        )
+        quarantined.set_function(lambda: outbox().quarantined)
+
+    def count(self, sink: str, result: str) -> None:
+        """Count one try."""
+        self._alerts[sink, result].inc()
+
+
+def _waiting(outbox: Callable[[], OutboxStatus], item_class: ItemClass) -> float:
+    return outbox().items[item_class]

@@ -10,12 +10,13 @@ from typing import Any
 import cv2
 from flask import Flask, g
 
+from edge.alerting import Alerting
 from edge.audit import AuditReport
 from edge.cameras import Camera
 from edge.capture import CameraAddress, open_source
 from edge.classify import LoadedClassifier
 from edge.clock_skew import ClockSkew
-from edge.config import CameraSection, EdgeSettings
+from edge.config import CameraSection, CloudSection, EdgeSettings
 from edge.event_routes import add_event_routes
 from edge.evidence import Alarm, Grade
 from edge.fast_lane import FastLane
@@ -114,6 +115,7 @@ class EdgeService:
         )
         self._budget = self._plane.budget
         self._skew = ClockSkew(self._clock)
+        self._uplink = build_uplink(settings.cloud, self._clock)
         self._link = self._build_link()
         self._forwarder = self._build_forwarder()
         self._pipeline = Pipeline(
@@ -141,6 +143,9 @@ class EdgeService:
             for name, camera in settings.cameras.items()
         ]
         self._gate = build_gate(settings, self._clock)
+        self.alerting = Alerting(
+            settings, uplink=self._uplink, registry=self._metrics.registry, clock=self._clock
+        )
         self.app = self._build_app()
         lane = FastLane(
             self.app, self, settings.limits.image_limits(), self._clock, self._gate.is_open
@@ -150,6 +155,7 @@ class EdgeService:
         )
         self._supervisor.add_rule(box_rule(self._box_state, self._clock))
         self._supervisor.add_rule(self._camera_troubles)
+        self._supervisor.add_rule(self.alerting.troubles)
 
     @property
     def port(self) -> int:
@@ -165,6 +171,7 @@ class EdgeService:
         """Begin to answer and to watch."""
         self._server.start()
         self._supervisor.watch(_WEB_LOOP, allowed_s=_WEB_LOOP_SILENT_S, is_vital=True)
+        self.alerting.start()
         if self._link:
             self._link.start()
         for camera in self._cameras:
@@ -194,6 +201,7 @@ class EdgeService:
         if self._forwarder:
             self._forwarder.stop()
         self._models.stop()
+        self.alerting.stop(self._settings.server.stop_timeout_s)
         if self._scores:
             self._scores.close()
         self._records.close()
@@ -380,15 +388,7 @@ class EdgeService:
             books=self._budget,
             latency=self._latency,
             max_in_flight=settings.policy.max_in_flight,
-            uplink=Uplink(
-                best=UploadForm(
-                    long_side_px=settings.cloud.upload_long_side_px,
-                    quality=settings.cloud.upload_quality,
-                ),
-                bytes_per_s=settings.cloud.uplink_bytes_per_s,
-                burst_bytes=settings.cloud.uplink_burst_bytes,
-                clock=self._clock,
-            ),
+            uplink=self._uplink,
         )
 
     def _build_camera(
@@ -469,6 +469,16 @@ class EdgeService:
                 "formats": ["image/jpeg", "image/png"],
             },
         }
+
+
+def build_uplink(cloud: CloudSection, clock: Clock) -> Uplink:
+    """Build the token bucket of the link, which live frames and the outbox share."""
+    return Uplink(
+        best=UploadForm(long_side_px=cloud.upload_long_side_px, quality=cloud.upload_quality),
+        bytes_per_s=cloud.uplink_bytes_per_s,
+        burst_bytes=cloud.uplink_burst_bytes,
+        clock=clock,
+    )
 
 
 def camera_address(camera: CameraSection) -> CameraAddress:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edge.camera_state import CameraState
+from edge.outbox_item import OutboxStatus
 from shared.breaker import BreakerState
 from shared.trouble import Trouble, TroubleKind
 
@@ -112,4 +113,32 @@ def camera_troubles(camera: CameraState, now_at: datetime) -> Iterator[Trouble]:
             cause=camera.trouble,
             remedy="Check its power, address and password; it is tried again with growing pauses.",
             since=now_at,
+        )
+
+
+def outbox_troubles(outbox: OutboxStatus, now_at: datetime) -> Iterator[Trouble]:
+    """Name what is wrong with what waits to be sent."""
+
+    def found(code: str, cause: str, remedy: str) -> Trouble:
+        kind = TroubleKind.OUTBOX
+        return Trouble(kind=kind, subject="", code=code, cause=cause, remedy=remedy, since=now_at)
+
+    if outbox.disk_trouble is not None:
+        yield found(
+            "not_written",
+            f"The outbox cannot be written; alerts wait in memory only: {outbox.disk_trouble}",
+            "Free space on the disk of the state folder, or make it writable.",
+        )
+    if outbox.quarantined:
+        yield found(
+            "quarantined",
+            f"{outbox.quarantined} messages were refused for good and are set aside.",
+            "`emberlink-edge outbox ls` shows why; then `outbox retry` or `outbox drop`.",
+        )
+    if outbox.lost:
+        counts = ", ".join(f"{count} {result}" for result, count in sorted(outbox.lost.items()))
+        yield found(
+            "lost",
+            f"Messages were given up within the last day: {counts}.",
+            "Look at the receivers' troubles; raise `outbox.max_bytes` or the `outbox.keep_…` settings.",
         )

@@ -22,7 +22,7 @@ from shared.imaging import ImageLimits
 from shared.logs import redact
 
 _DEFAULT_SECRETS_DIR = "/run/secrets"
-_SECRET_HINT = ("password", "secret", "token", "key")
+_SECRET_HINT = ("password", "secret", "token", "key", "webhook")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -189,9 +189,13 @@ def describe_settings(
     for name, field in settings_class.model_fields.items():
         dotted = f"{path}{name}"
         inner = _settings_inside(field.annotation)
-        if inner is not None:
-            is_table = field.annotation is not inner
-            rows += describe_settings(inner, f"{dotted}.<name>." if is_table else f"{dotted}.")
+        if inner:
+            is_table = field.annotation is not inner[0]
+            for one in inner:
+                described = describe_settings(
+                    one, f"{dotted}.<name>." if is_table else f"{dotted}."
+                )
+                rows += [row for row in described if row not in rows]
             continue
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         shown = (
@@ -201,12 +205,11 @@ def describe_settings(
     return rows
 
 
-def _settings_inside(annotation: Any) -> type[BaseModel] | None:
-    """Find the settings class that a field holds, itself or as the values of a table."""
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
+def _settings_inside(annotation: Any) -> list[type[BaseModel]]:
+    """Find the settings classes that a field holds: itself, the values of a table, or one of several kinds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for inner in get_args(annotation) for found in _settings_inside(inner)]
 
 
 def _read_toml(path: Path | None) -> dict[str, Any]:

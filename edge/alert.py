@@ -1,0 +1,385 @@
+"""The alert desk: puts messages about events into the outbox, and hands them to the sinks. Ring: adapter (a thread).
+
+What each sink must hear is `edge.alert_rules`. A message is on disk before `announce` returns; the outbox delivers it,
+again and again if need be, a sink at a time.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import assert_never
+
+from pydantic import TypeAdapter, ValidationError
+
+from edge.alert_message import Alert, AlertStep, place_of
+from edge.alert_rules import (
+    Case,
+    ReceiverRules,
+    Recent,
+    case_of,
+    next_step,
+    tell,
+    why,
+)
+from edge.alert_store import AlertStore
+from edge.fire_event import EventChange, Severity
+from edge.outbox import Outbox
+from edge.outbox_item import Delivered, ItemClass, OutboxItem, Outcome, Poison, Retry
+from edge.sinks import Sink
+from shared.clock import Clock
+from shared.errors import StoreError
+from shared.logs import get_logger
+from shared.trouble import Trouble, TroubleKind
+from shared.types import Picture
+
+KIND_PREFIX = "alert."
+_TICK_S = 1.0
+_FAILING_AFTER = (
+    2  # tries in a row: one hiccup is no trouble, the second try follows within two seconds
+)
+_REMEMBER = timedelta(days=1)  # how long a closed event can still be acknowledged towards the sinks
+_MAX_CASES = 2000
+_MAX_PICTURES = (
+    32  # of events that some sink may still have to hear of; above, later messages go without
+)
+
+_ALERT = TypeAdapter(Alert)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """A sink with its name, the word for its kind, and what it wants to hear."""
+
+    name: str
+    kind: str
+    sink: Sink
+    rules: ReceiverRules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskRules:
+    """What holds for all sinks; `cooldown_s` runs from a delivered message, see `edge.alert_rules`."""
+
+    cooldown_s: float
+    box_name: str
+    event_url: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkStatus:
+    """How one sink is: `trouble` says why it does not work, None when it does."""
+
+    name: str
+    kind: str
+    waiting: int
+    trouble: str | None
+    last_delivered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Delivery:
+    event_id: str
+    severity: Severity
+    mono_s: float
+
+
+class AlertDesk:
+    """Announces events; safe for use by many threads."""
+
+    def __init__(
+        self,
+        path: Path,
+        outbox: Outbox,
+        receivers: Mapping[str, Receiver],
+        rules: DeskRules,
+        *,
+        clock: Clock,
+        count: Callable[[str, str], None] = lambda sink, result: None,
+    ) -> None:
+        """Take up the cases that were left; nothing is sent before `start`.
+
+        Args:
+            path: the desk's database.
+            outbox: carries the messages; the desk registers a kind of item for each sink.
+            receivers: by name.
+            rules: for all of them.
+            clock: wall and monotonic time.
+            count: told (sink, `delivered`, `retried`, `refused` or `held`).
+
+        Raises:
+            StoreError
+        """
+        self._store = AlertStore(path)
+        self._outbox = outbox
+        self._receivers = dict(receivers)
+        self._rules = rules
+        self._clock = clock
+        self._count = count
+        self._turn = (
+            threading.Lock()
+        )  # one at a time: what was told and what lies in the outbox agree
+        self._cases = {case.event.event_id: case for case in self._store.load()}
+        self._known_mono_s = {event_id: self._known_since(c) for event_id, c in self._cases.items()}
+        self._pictures: dict[str, bytes] = {}
+        self._held: set[tuple[str, str]] = set()
+        self._recent: dict[tuple[str, str], _Delivery] = {}
+        self._failures: dict[str, tuple[int, str]] = {}
+        self._refused: dict[str, str] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
+        for receiver in self._receivers.values():
+            self._register(receiver)
+
+    def start(self) -> None:
+        """Begin to look after what is due later: escalation, and what waits for the end of a cool-down."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """End the thread and close the sinks; call it after the outbox has stopped."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        for receiver in self._receivers.values():
+            receiver.sink.close()
+        self._store.close()
+
+    def announce(self, change: EventChange, snapshot: Picture | None) -> None:
+        """Tell the sinks what is new about an event; the messages are in the outbox, on disk, when this returns."""
+        event = change.event
+        size_px = (snapshot.width_px, snapshot.height_px) if snapshot else None
+        with self._turn:
+            known = self._cases.get(event.event_id)
+            case = known.after(change, size_px) if known else case_of(change, size_px)
+            self._known_mono_s.setdefault(event.event_id, self._clock.mono_s())
+            if snapshot:
+                self._keep_picture(event.event_id, snapshot.encoded)
+            self._settle(case, is_changed=True)
+
+    def acknowledge(self, event_id: str, *, by: str) -> None:
+        """Stop the escalation of an event and tell the sinks that heard of it; nothing for one that is not known."""
+        with self._turn:
+            case = self._cases.get(event_id)
+            if case is not None and case.acknowledged_by is None:
+                get_logger().info("alert_acknowledged", event_id=event_id, by=by)
+                self._settle(replace(case, acknowledged_by=by), is_changed=True)
+
+    def look(self) -> None:
+        """Send what has become due, and forget what is over; the thread does it each second."""
+        with self._turn:
+            for case in list(self._cases.values()):
+                self._settle(case, is_changed=False)
+            self._forget()
+
+    def is_burning(self, camera: str) -> bool:
+        """Tell whether a real event of a camera is open."""
+        return any(
+            case.event.camera == camera and case.event.closed_at is None and not case.event.is_test
+            for case in list(self._cases.values())
+        )
+
+    def status(self) -> tuple[SinkStatus, ...]:
+        """Tell how the sinks are; from memory, at once."""
+        lanes = {lane.kind: lane for lane in self._outbox.status().lanes}
+        found = []
+        for receiver in self._receivers.values():
+            lane = lanes[KIND_PREFIX + receiver.name]
+            found.append(
+                SinkStatus(
+                    name=receiver.name,
+                    kind=receiver.kind,
+                    waiting=lane.waiting,
+                    trouble=self._trouble(receiver),
+                    last_delivered_at=lane.last_delivered_at,
+                )
+            )
+        return tuple(found)
+
+    def troubles(self) -> list[Trouble]:
+        """Name the sinks that do not work now."""
+        now_at = self._clock.now_at()
+        return [
+            Trouble(
+                kind=TroubleKind.SINK,
+                subject=receiver.name,
+                code="refused" if receiver.name in self._refused else "failing",
+                cause=f"Alerts do not reach {receiver.name} ({receiver.kind}): {reason}.",
+                remedy="They wait on disk and are tried again. Check address, secret and network; "
+                f"`emberlink-edge alerts test {receiver.name}` shows what it answers.",
+                since=now_at,
+            )
+            for receiver in self._receivers.values()
+            if (reason := self._trouble(receiver)) is not None
+        ]
+
+    def _register(self, receiver: Receiver) -> None:
+        def deliver(item: OutboxItem) -> Outcome:
+            return self._deliver(receiver, item)
+
+        def note(outcome: Outcome) -> None:
+            self._note(receiver.name, outcome)
+
+        self._outbox.handle(KIND_PREFIX + receiver.name, deliver, note)
+
+    def _settle(self, case: Case, *, is_changed: bool) -> None:
+        """Put into the outbox what each sink must hear of a case now, then keep what was told."""
+        event_id = case.event.event_id
+        told = case
+        items = []
+        for receiver in self._receivers.values():
+            step = self._next_step(case, receiver)
+            if step is not None:
+                after = tell(told, receiver.name)
+                items.append(self._item(case, receiver, step, after.told[receiver.name].messages))
+                told = after
+        if items:
+            try:
+                self._outbox.put(items)
+            except StoreError:
+                return  # logged by the outbox; what was not told is due again at the next look
+        self._cases[event_id] = told
+        if is_changed or items:
+            try:
+                self._store.save(told)
+            except StoreError as err:
+                get_logger().error("alert_case_not_kept", event_id=event_id, detail=err.detail)
+
+    def _next_step(self, case: Case, receiver: Receiver) -> AlertStep | None:
+        now_mono_s = self._clock.mono_s()
+        event_id, last = case.event.event_id, self._recent.get((receiver.name, case.event.camera))
+        step = functools.partial(
+            next_step,
+            case,
+            receiver.name,
+            receiver.rules,
+            open_for_s=now_mono_s - self._known_mono_s[event_id],
+        )
+        if last is None:
+            return step(recent=None, cooldown_s=0.0)
+        recent = Recent(
+            event_id=last.event_id, severity=last.severity, age_s=now_mono_s - last.mono_s
+        )
+        now = step(recent=recent, cooldown_s=self._rules.cooldown_s)
+        if now is None and step(recent=None, cooldown_s=0.0) is not None:
+            self._note_held(event_id, receiver.name)
+        return now
+
+    def _note_held(self, event_id: str, receiver: str) -> None:
+        if (event_id, receiver) not in self._held:
+            self._held.add((event_id, receiver))
+            self._count(receiver, "held")
+            get_logger().info("alert_held_by_cooldown", event_id=event_id, sink=receiver)
+
+    def _item(self, case: Case, receiver: Receiver, step: AlertStep, number: int) -> OutboxItem:
+        event = case.event
+        alert = Alert(
+            alert_id=f"{event.event_id}.{receiver.name}.{number}",
+            step=step,
+            why=why(case, receiver.name),
+            event_id=event.event_id,
+            box_name=self._rules.box_name,
+            camera=event.camera,
+            zone=event.zone,
+            severity=event.severity,
+            grade=event.grade,
+            began_at=case.began_at,
+            is_traced=case.is_traced,
+            opened_at=event.opened_at,
+            last_seen_at=event.last_seen_at,
+            closed_at=event.closed_at,
+            box=event.box,
+            place=place_of(event.box, case.size_px),
+            peak=event.peak,
+            acknowledged_by=case.acknowledged_by,
+            link=self._rules.event_url(event.event_id),
+            is_test=event.is_test,
+        )
+        return OutboxItem(
+            item_id=alert.alert_id,
+            kind=KIND_PREFIX + receiver.name,
+            key=event.event_id,
+            item_class=ItemClass.ALARM,
+            payload=_ALERT.dump_python(alert, mode="json"),
+            picture=self._pictures.get(event.event_id),
+        )
+
+    def _deliver(self, receiver: Receiver, item: OutboxItem) -> Outcome:
+        try:
+            alert = _ALERT.validate_python(item.payload)
+        except ValidationError as err:  # written by another version
+            return Poison(reason=f"cannot be read any more: {str(err)[:100]}")
+        outcome = receiver.sink.deliver(alert, item.picture)
+        if isinstance(outcome, Delivered) and not alert.is_test:
+            self._recent[receiver.name, alert.camera] = _Delivery(
+                event_id=alert.event_id, severity=alert.severity, mono_s=self._clock.mono_s()
+            )
+        return outcome
+
+    def _note(self, sink: str, outcome: Outcome) -> None:
+        """Count a try, and remember how the sink is."""
+        match outcome:
+            case Delivered():
+                self._count(sink, "delivered")
+                self._failures.pop(sink, None)
+                self._refused.pop(sink, None)
+            case Retry(reason=reason):
+                self._count(sink, "retried")
+                self._failures[sink] = (self._failures.get(sink, (0, ""))[0] + 1, reason)
+            case Poison(reason=reason):
+                self._count(sink, "refused")
+                self._failures.pop(sink, None)
+                self._refused[sink] = reason
+            case _:
+                assert_never(outcome)
+
+    def _trouble(self, receiver: Receiver) -> str | None:
+        failures, reason = self._failures.get(receiver.name, (0, ""))
+        if failures >= _FAILING_AFTER:
+            return reason
+        return self._refused.get(receiver.name) or receiver.sink.trouble
+
+    def _keep_picture(self, event_id: str, encoded: bytes) -> None:
+        self._pictures.pop(event_id, None)
+        self._pictures[event_id] = encoded
+        while len(self._pictures) > _MAX_PICTURES:
+            del self._pictures[next(iter(self._pictures))]
+
+    def _forget(self) -> None:
+        """Let go of events that closed long ago, and of the oldest when there are too many."""
+        now_at = self._clock.now_at()
+        closed = [c.event for c in self._cases.values() if c.event.closed_at is not None]
+        closed.sort(key=lambda event: event.closed_at or now_at)
+        too_many = max(0, len(self._cases) - _MAX_CASES)
+        old = [
+            event.event_id
+            for number, event in enumerate(closed)
+            if number < too_many or (event.closed_at or now_at) < now_at - _REMEMBER
+        ]
+        if not old:
+            return
+        for event_id in old:
+            del self._cases[event_id], self._known_mono_s[event_id]
+            self._pictures.pop(event_id, None)
+        self._held = {(e, sink) for e, sink in self._held if e in self._cases}
+        try:
+            self._store.forget(old)
+        except StoreError as err:
+            get_logger().error("alert_case_not_kept", detail=err.detail)
+
+    def _known_since(self, case: Case) -> float:
+        """Guess, after a restart, since when an event was known: by the wall clock, never from the future."""
+        age_s = (self._clock.now_at() - case.event.opened_at).total_seconds()
+        return self._clock.mono_s() - max(0.0, age_s)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_TICK_S):
+            try:
+                self.look()
+            except (
+                Exception
+            ) as err:  # thread top: one strange event must not end the others' escalation
+                get_logger().error("alert_look_failed", exc_info=err)

@@ -1,0 +1,100 @@
+"""Outbox, sinks and alert desk of a box, built from the settings. Ring: rim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from prometheus_client import CollectorRegistry
+
+from edge.alert import AlertDesk, DeskRules
+from edge.config import EdgeSettings
+from edge.config_alerts import AlertsSection, OutboxSection
+from edge.metrics import AlertMetrics
+from edge.outbox import Outbox, OutboxRules
+from edge.outbox_item import ItemClass
+from edge.outbox_order import Room
+from edge.sink_wiring import build_receivers
+from edge.troubles import outbox_troubles
+from edge.uplink import Uplink
+from shared.clock import Clock
+from shared.trouble import Trouble
+
+
+class Alerting:
+    """What stands behind an event: the outbox, the sinks, the desk."""
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        *,
+        uplink: Uplink,
+        registry: CollectorRegistry,
+        clock: Clock,
+    ) -> None:
+        """Build it all; nothing is sent before `start`.
+
+        Args:
+            settings: of the service.
+            uplink: the token bucket of the link, shared with live frames.
+            registry: takes the metrics.
+            clock: wall and monotonic time.
+
+        Raises:
+            ConfigError: a sink's settings, with every problem.
+            StoreError: the outbox's files.
+        """
+        receivers = build_receivers(settings.alerts, clock)
+        self._clock = clock
+        self.outbox = Outbox(
+            settings.state / "outbox.sqlite3",
+            _outbox_rules(settings.outbox),
+            clock=clock,
+            link=uplink,
+            link_bytes=settings.cloud.uplink_burst_bytes,
+        )
+        metrics = AlertMetrics(registry, receivers, self.outbox.status)
+        self.desk = AlertDesk(
+            settings.state / "alerts.sqlite3",
+            self.outbox,
+            receivers,
+            _desk_rules(settings.alerts),
+            clock=clock,
+            count=metrics.count,
+        )
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self.outbox.start()
+        self.desk.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """End delivery; what was not delivered stays on disk."""
+        self.outbox.stop(timeout_s)
+        self.desk.stop(timeout_s)
+
+    def troubles(self) -> Iterator[Trouble]:
+        """Name what is wrong with sinks and outbox now."""
+        yield from self.desk.troubles()
+        yield from outbox_troubles(self.outbox.status(), self._clock.now_at())
+
+
+def _outbox_rules(outbox: OutboxSection) -> OutboxRules:
+    return OutboxRules(
+        room=Room(max_items=outbox.max_items, max_bytes=outbox.max_bytes),
+        keep={
+            ItemClass.ALARM: timedelta(days=outbox.keep_alarms_days),
+            ItemClass.EVIDENCE: timedelta(days=outbox.keep_evidence_days),
+            ItemClass.TELEMETRY: timedelta(days=outbox.keep_telemetry_days),
+        },
+        items_per_s=outbox.items_per_s,
+    )
+
+
+def _desk_rules(alerts: AlertsSection) -> DeskRules:
+    base_url = alerts.base_url.rstrip("/")
+    return DeskRules(
+        cooldown_s=alerts.cooldown_s,
+        box_name=alerts.box_name,
+        event_url=lambda event_id: f"{base_url}/ui/events/{event_id}" if base_url else "",
+    )

@@ -1,0 +1,25 @@
+"""Where alerts go: what every sink can do, and the outcome words they share. Ring: domain, interface only."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from edge.alert_message import Alert
+from edge.outbox_item import Outcome
+
+
+class Sink(Protocol):
+    """One receiver of alerts; used by one thread. It limits its own waits."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Tell what is wrong while there is nothing to send, for instance a lost connection; None when all is well."""
+        ...
+
+    def deliver(self, alert: Alert, picture: bytes | None) -> Outcome:
+        """Send one alert; `picture` is a JPEG or PNG that shows it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...

@@ -11,13 +11,16 @@ from urllib.parse import urlsplit
 
 import click
 
-from edge.capture import open_source, sim_settings
+from edge.camera_wiring import camera_address
+from edge.capture import open_source
+from edge.capture_sim import sim_settings
 from edge.classify import Classifier, LoadedClassifier
 from edge.config import ENV_PREFIX, CameraSection, EdgeSettings
 from edge.policies import PolicyName
 from edge.reload_command import reload_command
 from edge.replay_command import replay_command
-from edge.service import EdgeService, camera_address
+from edge.service import EdgeService
+from edge.shot import PUSH
 from edge.sink_wiring import build_receivers
 from shared.annotate import annotate
 from shared.clock import SystemClock
@@ -244,7 +247,8 @@ def _classifier(models: Path | None, variant: str | None) -> Classifier:
 
 def _check_camera(name: str, camera: CameraSection, settings: EdgeSettings) -> None:
     address = camera_address(camera)
-    open_source(address, camera.fps, settings.limits.image_limits())
+    if camera.source != PUSH:
+        open_source(address, camera.fps, settings.limits.image_limits())
     click.echo(f"ok    camera {name} at {redact(address.url)}")
 
 

@@ -329,7 +329,10 @@ class CameraSection(Section):
     """One camera."""
 
     source: str = Field(
-        description="rtsp://…, /dev/videoN, a video file, a folder of pictures, or sim:."
+        min_length=1,
+        max_length=2000,
+        description="rtsp://…, http(s)://… of a snapshot, /dev/videoN, a video file, a folder of pictures, "
+        "push: for frames that are posted, or sim:.",
     )
     password: SecretStr | None = Field(
         None, description="Password of the camera; from the environment or a secret file."
@@ -346,6 +349,12 @@ class CameraSection(Section):
         gt=0,
         le=30,
         description="Frames a second given to the classifier; the rest is skipped.",
+    )
+    max_age_s: float = Field(
+        5.0,
+        ge=0.5,
+        le=3600,
+        description="A live frame older than this when its turn comes is dropped and counted.",
     )
 
     @model_validator(mode="after")
@@ -384,7 +393,7 @@ class EdgeSettings(Section):
     breaker: BreakerSection = BreakerSection()
     policy: PolicySection = PolicySection()
     cameras: dict[CameraName, CameraSection] = Field(
-        {}, description="Cameras by name, each a table of its own."
+        {}, max_length=64, description="Cameras by name, each a table of its own; at most 64."
     )
     evidence: EvidenceSection = EvidenceSection()
     outbox: OutboxSection = OutboxSection()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -12,11 +12,10 @@ from flask import Flask, g
 
 from edge.alerting import Alerting
 from edge.audit import AuditReport
-from edge.cameras import Camera
-from edge.capture import CameraAddress, open_source
+from edge.camera_wiring import Cameras, camera_row
 from edge.classify import LoadedClassifier
 from edge.clock_skew import ClockSkew
-from edge.config import CameraSection, CloudSection, EdgeSettings
+from edge.config import CloudSection, EdgeSettings
 from edge.event_routes import add_event_routes
 from edge.evidence import Alarm, Grade
 from edge.fast_lane import FastLane
@@ -35,12 +34,11 @@ from edge.policies import PolicyName, Wish
 from edge.routes import add_routes
 from edge.score_log import ScoreLog
 from edge.supervision import box_rule, free_bytes, is_clock_synchronised, readiness
-from edge.troubles import BoxState, camera_troubles
+from edge.troubles import BoxState
 from edge.uplink import Uplink, UploadForm
 from shared import web
 from shared.breaker import Breaker, BreakerState
 from shared.clock import Clock, SystemClock
-from shared.config import read_secret
 from shared.deadline import Deadline
 from shared.errors import FireError
 from shared.ids import new_id
@@ -51,7 +49,6 @@ from shared.metrics import add_model_info, set_build_info
 from shared.serve import WebServer
 from shared.startup import hold_folder, keep_freed_memory
 from shared.supervise import Supervisor
-from shared.trouble import Trouble
 from shared.trouble_routes import add_trouble_routes
 from shared.types import (
     MICROS,
@@ -138,10 +135,14 @@ class EdgeService:
         set_build_info(self._metrics.registry, "fire_edge", version(), commit())
         self._set_model_info = add_model_info(self._metrics.registry, "fire_edge")
         self._set_model_info(self.model)
-        self._cameras = [
-            self._build_camera(name, camera, on_camera_end)
-            for name, camera in settings.cameras.items()
-        ]
+        self._cameras = Cameras(
+            settings.cameras,
+            limits=settings.limits.image_limits(),
+            work=self._watch,
+            clock=self._clock,
+            supervisor=self._supervisor,
+            on_end=on_camera_end,
+        )
         self._gate = build_gate(settings, self._clock)
         self.alerting = Alerting(
             settings, uplink=self._uplink, registry=self._metrics.registry, clock=self._clock
@@ -154,7 +155,6 @@ class EdgeService:
             lane, settings.server, functools.partial(self._supervisor.beat, _WEB_LOOP)
         )
         self._supervisor.add_rule(box_rule(self._box_state, self._clock))
-        self._supervisor.add_rule(self._camera_troubles)
         self._supervisor.add_rule(self.alerting.troubles)
 
     @property
@@ -174,8 +174,7 @@ class EdgeService:
         self.alerting.start()
         if self._link:
             self._link.start()
-        for camera in self._cameras:
-            camera.start()
+        self._cameras.start()
         self._supervisor.start()
         settings = self._settings
         self._models.watch(
@@ -193,8 +192,7 @@ class EdgeService:
     def stop(self) -> None:
         """Stop in reverse order: cameras, port, forwarder, state."""
         self._supervisor.stopping()
-        for camera in self._cameras:
-            camera.stop(timeout_s=2.0)
+        self._cameras.stop(timeout_s=2.0)
         self._server.stop(self._settings.server.stop_timeout_s)
         if self._link:
             self._link.stop()
@@ -213,6 +211,8 @@ class EdgeService:
 
     def frame(self, picture: Picture, camera: str | None) -> Frame:
         """Make a posted picture a frame; its id is ours, so that no caller can make two calls share a charge."""
+        if pushed := self._cameras.take_pushed(picture, camera):
+            return pushed
         now_at = self._clock.now_at()
         return Frame(frame_id=new_id(now_at), camera=camera, picture=picture, captured_at=now_at)
 
@@ -278,19 +278,9 @@ class EdgeService:
 
     def camera_states(self) -> list[dict[str, Any]]:
         """Tell how the cameras are."""
-        now_mono_s = self._clock.mono_s()
         return [
-            {
-                "name": state.name,
-                "frame_age_s": None
-                if state.last_frame_mono_s is None
-                else round(now_mono_s - state.last_frame_mono_s, 2),
-                "ask_at": self._plane.ask_at(state.name),
-                "trouble": state.trouble,
-                "skipped": state.skipped,
-                "ended": state.has_ended,
-            }
-            for state in (camera.state() for camera in self._cameras)
+            {**camera_row(state), "ask_at": self._plane.ask_at(state.name)}
+            for state in self._cameras.states()
         ]
 
     def _model_changed(self, model: LoadedClassifier) -> None:
@@ -391,19 +381,6 @@ class EdgeService:
             uplink=self._uplink,
         )
 
-    def _build_camera(
-        self, name: str, camera: CameraSection, on_end: Callable[[str], None]
-    ) -> Camera:
-        address = camera_address(camera)
-        limits = self._settings.limits.image_limits()
-        return Camera(
-            name,
-            open_source=functools.partial(open_source, address, camera.fps, limits),
-            work=self._watch,
-            clock=self._clock,
-            on_end=on_end,
-        )
-
     def _build_app(self) -> Flask:
         operations = web.Operations(
             checks=self._checks, version=self._version, registry=self._metrics.registry
@@ -431,7 +408,7 @@ class EdgeService:
     def _checks(self) -> Mapping[str, web.Check]:
         well = {
             "model": f"{self.model.name} {self.model.version}",
-            "cameras": f"{len(self._cameras)} watching",
+            "cameras": f"{len(self._settings.cameras)} watching",
             "cloud_link": self._link_text(),
             "disk": "state is written",
             "clock": "in step with the books",
@@ -451,11 +428,6 @@ class EdgeService:
             free_bytes=free_bytes(self._settings.state),
             classifier_trouble=self._classifier.trouble,
         )
-
-    def _camera_troubles(self) -> Iterator[Trouble]:
-        now_at = self._clock.now_at()
-        for camera in self._cameras:
-            yield from camera_troubles(camera.state(), now_at)
 
     def _version(self) -> Mapping[str, Any]:
         return {
@@ -479,11 +451,3 @@ def build_uplink(cloud: CloudSection, clock: Clock) -> Uplink:
         burst_bytes=cloud.uplink_burst_bytes,
         clock=clock,
     )
-
-
-def camera_address(camera: CameraSection) -> CameraAddress:
-    """Bring a camera's address and password together, wherever the password stands."""
-    password = camera.password.get_secret_value() if camera.password else None
-    if camera.password_file:
-        password = read_secret(camera.password_file)
-    return CameraAddress(url=camera.source, password=password)

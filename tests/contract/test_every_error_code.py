@@ -21,8 +21,9 @@ import edge.cli
 from cloud.answer import Answer
 from cloud.idempotency import fingerprint
 from cloud.keys import add_key
-from edge.capture import CameraAddress, open_source
+from edge.capture import open_source
 from edge.http_client import HttpCloudClient, RetrySettings
+from edge.shot import CameraAddress, Pace
 from shared import web
 from shared.access import Role
 from shared.clock import SystemClock
@@ -289,7 +290,7 @@ def _camera_unavailable(world: World) -> int:
     video = world.tmp_path / "broken.mp4"
     video.write_bytes(b"not a video")
     try:
-        next(iter(open_source(CameraAddress(url=str(video)), 2.0, ImageLimits()).pictures()))
+        next(iter(open_source(CameraAddress(url=str(video)), 2.0, ImageLimits()).shots(Pace())))
     except FireError as err:
         return err.code.row.number
     return 0

@@ -6,8 +6,8 @@ callers who wait are not held up by a long queue of jobs.
 
 from __future__ import annotations
 
-import queue
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -63,12 +63,12 @@ class JobRunner:
         self._infer = infer
         self._on_finished = on_finished
         self._settings = settings
-        self._queue: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._waiting = 0
+        self._changed = threading.Condition()
+        self._orders: OrderedDict[str, Order] = OrderedDict()
         self._waiting_bytes = 0
         self._is_stopping = False
         self._gap_s = 0.1
+        book.on_cancelled(self._forget)
         self._threads = [
             threading.Thread(target=self._work, name=f"job-{n}", daemon=True)
             for n in range(settings.runners)
@@ -85,53 +85,66 @@ class JobRunner:
         """
         size = len(order.picture.encoded)
         limits = self._settings
-        with self._lock:
+        with self._changed:
             if self._is_stopping:
                 raise FireError(ErrorCode.HTTP_UNAVAILABLE, "the service is stopping")
-            is_full = self._waiting >= limits.max_waiting
+            is_full = len(self._orders) >= limits.max_waiting
             if is_full or self._waiting_bytes + size > limits.max_waiting_bytes:
                 raise self._full()
-            self._waiting += 1
             self._waiting_bytes += size
             self._book.add(order.owner, order.job_id)
-            self._queue.put(order)
+            self._orders[order.job_id] = order
+            self._changed.notify()
 
     def waiting(self) -> int:
         """Tell how many jobs wait."""
-        return self._waiting
+        return len(self._orders)
 
     def stop(self, timeout: Deadline) -> None:
         """Finish what is queued; what is left at the deadline fails and its creator is told so."""
-        with self._lock:
+        with self._changed:
             self._is_stopping = True
-            for _ in self._threads:
-                self._queue.put(None)
+            self._changed.notify_all()
         for thread in self._threads:
             thread.join(timeout.remaining_s())
         stopped = FireError(
             ErrorCode.HTTP_UNAVAILABLE, "the service stopped before this picture's turn"
         )
-        while not self._queue.empty():
-            order = self._queue.get_nowait()
-            if order is not None:
-                self._finish(order, Answer.of_error(stopped))
+        while (order := self._next()) is not None:
+            self._finish(order, Answer.of_error(stopped))
 
     def _full(self) -> FireError:
-        detail = f"{self._waiting} of {self._settings.max_waiting} jobs wait, {self._waiting_bytes} bytes"
-        wait_s = min(60.0, max(1.0, self._waiting * self._gap_s / 2))
+        waiting, limits = len(self._orders), self._settings
+        in_bytes = f"{self._waiting_bytes} of {limits.max_waiting_bytes} bytes"
+        detail = f"{waiting} of {limits.max_waiting} jobs wait, {in_bytes}"
+        wait_s = min(60.0, max(1.0, waiting * self._gap_s / 2))
         return FireError(ErrorCode.CLOUD_OVERLOADED, detail, retry_after_s=wait_s)
 
-    def _work(self) -> None:
-        while (order := self._queue.get()) is not None:
-            with self._lock:
-                self._waiting -= 1
+    def _next(self) -> Order | None:
+        """Wait for an order; None when the service stops and none is left."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._orders or self._is_stopping)
+            if not self._orders:
+                return None
+            _, order = self._orders.popitem(last=False)
+            self._waiting_bytes -= len(order.picture.encoded)
+            return order
+
+    def _forget(self, job_id: str) -> None:
+        """Let go of a picture whose job was cancelled before its turn."""
+        with self._changed:
+            order = self._orders.pop(job_id, None)
+            if order is not None:
                 self._waiting_bytes -= len(order.picture.encoded)
+
+    def _work(self) -> None:
+        while (order := self._next()) is not None:
             if not self._book.start(order.job_id):
                 continue
             started_mono_s = order.deadline.clock.mono_s()
             self._finish(order, self._answer(order))
             took_s = order.deadline.clock.mono_s() - started_mono_s
-            with self._lock:
+            with self._changed:
                 self._gap_s += 0.1 * (took_s / self._settings.runners - self._gap_s)
 
     def _answer(self, order: Order) -> Answer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
@@ -74,6 +75,11 @@ class MemoryJobs:
         self._running: dict[str, _Entry] = {}
         self._finished: OrderedDict[str, _Entry] = OrderedDict()
         self._expired: OrderedDict[str, _Entry] = OrderedDict()
+        self._tell_cancelled: Callable[[str], None] = lambda job_id: None
+
+    def on_cancelled(self, tell: Callable[[str], None]) -> None:
+        """Tell this listener the id of every job that is cancelled before its turn."""
+        self._tell_cancelled = tell
 
     def __len__(self) -> int:
         """Tell how many jobs are known, in whatever state."""
@@ -133,7 +139,9 @@ class MemoryJobs:
                 return None
             for table in (self._waiting, self._running, self._finished, self._expired):
                 table.pop(job_id, None)
-            return entry.job
+        if entry.job.state is JobState.QUEUED:
+            self._tell_cancelled(job_id)
+        return entry.job
 
     def _find(self, job_id: str) -> _Entry | None:
         tables = (self._waiting, self._running, self._finished, self._expired)

@@ -18,7 +18,8 @@ from cloud.answer import Answer
 from cloud.engine import Inspected
 from cloud.idempotency import Claim
 from cloud.local_house import LocalHouse
-from cloud.redis_link import RedisAnswers, RedisJobs, RedisLink, RedisNonces
+from cloud.redis_link import Bound, RedisAnswers, RedisJobs, RedisLink, RedisNonces
+from cloud.redis_reload import ReloadBoard, Told
 from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
@@ -27,6 +28,9 @@ from shared.types import Picture, Reloaded
 
 _LONGEST_BLOCK_S = 1.0  # below the socket's timeout; a caller's whole wait is made of such pieces
 _SPARE_LIFE_S = 60
+_UNBOUNDED = 1 << 50  # callers who wait are bounded by their places and by limits.max_bytes
+_RELOAD_WITHIN_S = 90.0  # a worker notices within its beat, then builds and tries the model
+_RELOAD_POLL_S = 0.1
 _DRAIN_POLL_S = 0.01
 
 
@@ -35,7 +39,7 @@ class FrontSettings:
     """Bounds over all front ends."""
 
     places: int
-    max_waiting: int
+    jobs: Bound
     ttl_s: float
 
 
@@ -63,6 +67,7 @@ class RedisHouse:
             ttl_s=settings.ttl_s,
             meanwhile=fallback.answers if fallback else None,
         )
+        self._board = ReloadBoard(link)
         self.nonces = RedisNonces(link, fallback.nonces if fallback else None)
 
     def start(self) -> None:
@@ -132,9 +137,11 @@ class RedisHouse:
         job_id = str(uuid.uuid4())
         life_s = self._life_s(deadline)
         fields = [job_id, owner, picture.encoded, _ms(deadline), callback_url or "", ""]
-        before = self._link.submit(self._link.later, self._settings.max_waiting, life_s, [fields])
+        jobs = self._settings.jobs
+        before = self._link.submit(self._link.later, jobs, life_s, [fields])
         if before < 0:
-            raise self._full(-before - 1, self._settings.max_waiting, "jobs wait")
+            what = f"jobs wait, in at most {jobs.bytes} bytes,"
+            raise self._full(-before - 1, jobs.pictures, what)
         return job_id
 
     def models(self) -> list[dict[str, Any]]:
@@ -146,15 +153,25 @@ class RedisHouse:
         return list({json.dumps(model, sort_keys=True): model for model in found}.values())
 
     def reload(self) -> Reloaded:
-        """Refuse: the models live in the workers.
+        """Let every worker that lives take the newest version, and wait for what they say.
 
         Raises:
-            ModelError(MODEL_NOT_READY)
+            ModelError(MODEL_REFUSED): one of them stays with its model, named with its reason.
+            ModelError(MODEL_NOT_READY): no worker is there, or one did not say anything in time.
+            FireError(ENGINE_UNAVAILABLE)
         """
-        detail = (
-            "the workers hold the model: set model.watch_s on them, or restart one after the other"
-        )
-        raise ModelError(ErrorCode.MODEL_NOT_READY, detail, retry_after_s=60.0)
+        if self._fallback:
+            self._fallback.reload()
+        number = self._board.ask()
+        deadline = Deadline.after(_RELOAD_WITHIN_S, self._clock)
+        told: dict[str, Told] = {}
+        while silent := self._alive().keys() - told.keys():
+            if deadline.has_passed():
+                detail = f"no word from {', '.join(sorted(silent))}"
+                raise ModelError(ErrorCode.MODEL_NOT_READY, detail, retry_after_s=10.0)
+            time.sleep(_RELOAD_POLL_S)
+            told = self._board.told(number)
+        return _together(told)
 
     def waiting(self) -> Mapping[str, int]:
         """Tell how many wait over all front ends; nothing while Redis is away."""
@@ -185,7 +202,8 @@ class RedisHouse:
                 for job_id, picture in zip(ids, pictures, strict=True)
             ]
             link = self._link
-            before = link.submit(link.now, self._settings.places, self._life_s(deadline), fields)
+            bound = Bound(pictures=self._settings.places, bytes=_UNBOUNDED)
+            before = link.submit(link.now, bound, self._life_s(deadline), fields)
             if before < 0:
                 raise self._full(-before - 1, self._settings.places, "places taken")
             return [self._outcome(job_id, deadline) for job_id in ids]
@@ -215,11 +233,20 @@ class RedisHouse:
         return None
 
     def _workers(self) -> list[dict[str, Any]]:
+        return list(self._alive().values())
+
+    def _alive(self) -> dict[str, dict[str, Any]]:
+        """Give what each living worker runs, by its name."""
         link = self._link
-        names = link.ask(lambda: link.client.smembers(link.key("workers")))
-        keys = [link.key("worker", name.decode()) for name in sorted(names)]
+        found = link.ask(lambda: link.client.smembers(link.key("workers")))
+        names = sorted(name.decode() for name in found)
+        keys = [link.key("worker", name) for name in names]
         texts = link.ask(lambda: link.client.mget(keys)) if keys else []
-        return [json.loads(text) for text in texts if text is not None]
+        return {
+            name: json.loads(text)
+            for name, text in zip(names, texts, strict=True)
+            if text is not None
+        }
 
     def _check_open(self) -> None:
         if self._trouble is not None:
@@ -233,6 +260,16 @@ class RedisHouse:
         detail = f"{taken} of {bound} {what} over all front ends"
         wait_s = self.admission.expected_wait_s(taken)
         return FireError(ErrorCode.CLOUD_OVERLOADED, detail, retry_after_s=wait_s)
+
+
+def _together(told: Mapping[str, Told]) -> Reloaded:
+    refusals = [f"{name}: {one.refusal}" for name, one in sorted(told.items()) if one.refusal]
+    if refusals:
+        raise ModelError(ErrorCode.MODEL_REFUSED, "; ".join(refusals))
+    done = [one.reloaded for one in told.values() if one.reloaded]
+    if not done:
+        raise ModelError(ErrorCode.MODEL_NOT_READY, "no worker is there", retry_after_s=5.0)
+    return next((one for one in done if one.is_changed), done[0])
 
 
 def _ms(deadline: Deadline) -> int:

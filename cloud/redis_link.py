@@ -28,19 +28,24 @@ _T = TypeVar("_T")
 GROUP = "workers"
 _FAIL_FAST_S = 1.0  # after a failure nobody asks again for this long, so that callers do not queue up behind timeouts
 
-# KEYS: stream, sequence. ARGV: bound, prefix, life of a job in s, then six fields a picture.
+# KEYS: stream, sequence, bytes. ARGV: bound, prefix, life of a job in s, bound of bytes, then six fields a picture.
+# The bytes are counted from when the stream was empty last, so that nothing that was lost is counted for ever.
 _SUBMIT = """
 local fields = 6
-local count = (#ARGV - 3) / fields
+local count = (#ARGV - 4) / fields
 local length = redis.call('XLEN', KEYS[1])
-if length + count > tonumber(ARGV[1]) then return -length - 1 end
+local bytes = 0
+if length > 0 then bytes = tonumber(redis.call('GET', KEYS[3]) or 0) end
+for n = 0, count - 1 do bytes = bytes + #ARGV[5 + n * fields + 2] end
+if length + count > tonumber(ARGV[1]) or bytes > tonumber(ARGV[4]) then return -length - 1 end
+redis.call('SET', KEYS[3], bytes)
 for n = 0, count - 1 do
-  local at = 4 + n * fields
+  local at = 5 + n * fields
   local id, owner, picture, wait_ms, callback, claim = unpack(ARGV, at, at + 5)
   local entry = redis.call('XADD', KEYS[1], '*', 'id', id, 'picture', picture, 'wait_ms', wait_ms)
   local job = ARGV[2] .. ':job:' .. id
   redis.call('HSET', job, 'state', 'queued', 'owner', owner, 'callback', callback, 'claim', claim,
-    'stream', KEYS[1], 'entry', entry)
+    'stream', KEYS[1], 'entry', entry, 'bytes', #picture)
   redis.call('EXPIRE', job, ARGV[3])
   redis.call('ZADD', KEYS[1] .. ':order', redis.call('INCR', KEYS[2]), id)
 end
@@ -56,11 +61,11 @@ if asked[1] then redis.call('HSET', KEYS[2], 'state', 'running') end
 return {now[1] * 1000 + math.floor(now[2] / 1000), asked[1], asked[2]}
 """
 
-# KEYS: stream, job, answer, wake. ARGV: id, entry, group, answer, state, ttl s,
-# whether somebody waits. Gives 1 when it is still wanted.
+# KEYS: stream, job, answer, wake, bytes. ARGV: id, entry, group, answer, state, ttl s,
+# whether somebody waits, the picture's bytes. Gives 1 when it is still wanted.
 _FINISH = """
 redis.call('XACK', KEYS[1], ARGV[3], ARGV[2])
-redis.call('XDEL', KEYS[1], ARGV[2])
+if redis.call('XDEL', KEYS[1], ARGV[2]) == 1 then redis.call('DECRBY', KEYS[5], ARGV[8]) end
 redis.call('ZREM', KEYS[1] .. ':order', ARGV[1])
 if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
 local state = redis.call('HGET', KEYS[2], 'state')
@@ -75,11 +80,13 @@ end
 return 1
 """
 
-# KEYS: stream, job. ARGV: id. Takes a waiting picture back: 1, or 0 when it runs or is finished.
+# KEYS: stream, job, bytes. ARGV: id. Takes a waiting picture back: 1, or 0 when it runs or is finished.
 _TAKE_BACK = """
 if redis.call('ZREM', KEYS[1] .. ':order', ARGV[1]) == 0 then return 0 end
-local entry = redis.call('HGET', KEYS[2], 'entry')
-if entry then redis.call('XDEL', KEYS[1], entry) end
+local found = redis.call('HMGET', KEYS[2], 'entry', 'bytes')
+if found[1] and redis.call('XDEL', KEYS[1], found[1]) == 1 then
+  redis.call('DECRBY', KEYS[3], found[2])
+end
 redis.call('DEL', KEYS[2])
 return 1
 """
@@ -96,6 +103,14 @@ redis.call('HSET', KEYS[1], 'answer', ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 1
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """How much may wait in a stream, over all front ends."""
+
+    pictures: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,13 +196,13 @@ class RedisLink:
                         raise
 
     def submit(
-        self, stream: str, bound: int, life_s: int, pictures: Sequence[Sequence[Any]]
+        self, stream: str, bound: Bound, life_s: int, pictures: Sequence[Sequence[Any]]
     ) -> int:
         """Queue pictures, all or none; gives how many waited before, or −n − 1 where n leave no room."""
-        arguments: list[Any] = [bound, self.prefix, life_s]
+        arguments: list[Any] = [bound.pictures, self.prefix, life_s, bound.bytes]
         for fields in pictures:
             arguments.extend(fields)
-        keys = [stream, self.key("sequence")]
+        keys = [stream, self.key("sequence"), _bytes(stream)]
         return self.ask(lambda: int(self._submit(keys=keys, args=arguments)))
 
     def start(self, stream: str, job_id: str) -> Started:
@@ -201,13 +216,16 @@ class RedisLink:
             claim=(claim or b"").decode(),
         )
 
-    def finish(self, stream: str, entry: str, job_id: str, answer: Answer, ttl_s: int) -> bool:
-        """Keep an answer, wake who waits, and take the entry out; False: nobody wants it."""
+    def finish(
+        self, stream: str, entry: str, job_id: str, answer: Answer, *, ttl_s: int, size: int
+    ) -> bool:
+        """Keep an answer, wake who waits, and take the entry of `size` bytes out; False: nobody wants it."""
         state = JobState.DONE if answer.error is None else JobState.FAILED
-        keys = [stream, *(self.key(kind, job_id) for kind in ("job", "answer", "wake"))]
+        named = (self.key(kind, job_id) for kind in ("job", "answer", "wake"))
+        keys = [stream, *named, _bytes(stream)]
         is_waited_for = int(stream == self.now)
         arguments: list[Any] = [job_id, entry, GROUP, answer.to_json(), state.value, ttl_s]
-        arguments.append(is_waited_for)
+        arguments += [is_waited_for, size]
         return self.ask(lambda: bool(self._finish(keys=keys, args=arguments)))
 
     def answer_of(self, job_id: str) -> Answer | None:
@@ -217,7 +235,7 @@ class RedisLink:
 
     def take_back(self, stream: str, job_id: str) -> bool:
         """Cancel a waiting picture; False: it runs, or is finished."""
-        keys = [stream, self.key("job", job_id)]
+        keys = [stream, self.key("job", job_id), _bytes(stream)]
         return self.ask(lambda: bool(self._take_back(keys=keys, args=[job_id])))
 
     def settle(self, kept_key: str, answer: Answer | None, ttl_s: int) -> None:
@@ -351,6 +369,10 @@ class RedisNonces:
             if self._meanwhile is None:
                 raise
             return self._meanwhile.is_new(edge_id, nonce, ttl_s)
+
+
+def _bytes(stream: str) -> str:
+    return f"{stream}:bytes"
 
 
 def _away(detail: str) -> FireError:

@@ -21,6 +21,7 @@ from cloud.engine import run_each
 from cloud.jobs import JobState
 from cloud.model_slot import DetectorSlot
 from cloud.redis_link import GROUP, RedisLink, Started
+from cloud.redis_reload import ReloadBoard, ReloadListener
 from cloud.wire import result_of
 from shared.clock import Clock
 from shared.detector import Detector, Prepared
@@ -117,6 +118,7 @@ class Worker:
         self._turns = 0
         self._decoders = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode")
         self.name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+        self._reloads = ReloadListener(ReloadBoard(link), self.name, slot.reload)
 
     def run(self) -> None:
         """Work until `stop`; while Redis is away try again and again."""
@@ -284,7 +286,9 @@ class Worker:
         if stages is not None and is_waited_for:
             told = Answer.of({**answer.result(), "stage_ms": stages})
         life_s = min(ttl_s, _WAITER_S) if is_waited_for else ttl_s
-        is_kept = link.finish(entry.stream, entry.entry, entry.job_id, told, life_s)
+        is_kept = link.finish(
+            entry.stream, entry.entry, entry.job_id, told, ttl_s=life_s, size=len(entry.encoded)
+        )
         if is_kept and task.started.callback_url and self._callbacks:
             state = JobState.DONE if answer.error is None else JobState.FAILED
             body = callback_body(entry.job_id, state, answer)
@@ -299,6 +303,7 @@ class Worker:
                 status = json.dumps(detector.status())
                 self._quietly(functools.partial(link.client.set, key, status, ex=_ALIVE_S))
                 self._quietly(lambda: link.client.sadd(link.key("workers"), self.name))
+            self._quietly(self._reloads.look)
             if self.is_stopping.wait(_BEAT_S):
                 break
         self._quietly(lambda: link.client.delete(key))

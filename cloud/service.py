@@ -293,13 +293,16 @@ def build_house(
         case EngineKind.REDIS:
             try:  # here, since the redis package comes with an extra of its own
                 from cloud.redis_house import FrontSettings, RedisHouse
+                from cloud.redis_link import Bound
                 from cloud.redis_wiring import build_link
             except ImportError as err:
                 raise ConfigError(ErrorCode.CONFIG_INVALID, _REDIS_MISSING) from err
 
             front = FrontSettings(
                 places=settings.engine.places,
-                max_waiting=settings.jobs.max_waiting,
+                jobs=Bound(
+                    pictures=settings.jobs.max_waiting, bytes=settings.jobs.max_waiting_bytes
+                ),
                 ttl_s=settings.jobs.ttl_s,
             )
             fallback = local_house() if settings.redis.fallback else None

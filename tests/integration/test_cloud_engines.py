@@ -14,8 +14,9 @@ import requests
 
 from cloud.keys import add_key
 from shared.clock import SystemClock
+from shared.imaging import encode_jpeg
 from tests.helpers.held_model import HeldModel
-from tests.helpers.pictures import calm_jpeg, fire_jpeg
+from tests.helpers.pictures import calm_jpeg, fire_jpeg, noise_bgr
 from tests.helpers.redis_server import RedisServer, redis_server
 from tests.helpers.services import Running, cloud_settings, running_cloud, running_edge
 from tests.helpers.signing import SignedBy
@@ -79,7 +80,7 @@ class World:
 @pytest.fixture(params=["local", "redis"])
 def world(request: pytest.FixtureRequest, tmp_path: Path, models: Path) -> Iterator[World]:
     sections: dict[str, Any] = {
-        "jobs": {"ttl_s": 1.0, "max_waiting": 6, "runners": 1},
+        "jobs": {"ttl_s": 1.0, "max_waiting": 6, "runners": 1, "max_waiting_bytes": 1_000_000},
         "engine": {"places": 4, "kind": request.param},
     }
     with ExitStack() as stack:
@@ -157,6 +158,25 @@ def test_the_queue_of_jobs_is_bounded(world):
     refused = [a for a in answers if a.status_code == 503]
     assert len(refused) in (2, 3)
     assert all(int(a.headers["Retry-After"]) >= 1 for a in refused)
+
+
+def test_the_bytes_of_waiting_jobs_are_bounded_and_given_back(world):
+    jpeg = encode_jpeg(noise_bgr(640, 480), quality=95)
+    most = 1_000_000 // len(jpeg)
+    assert 2 <= most < 5  # fewer than max_waiting: it is the bytes that bound
+    for _ in range(2):
+        with world.held_model() as model:
+            taken = [world.cloud.show("/infer/async", jpeg) for _ in range(most + 3)]
+            accepted = [a.json()["request_id"] for a in taken if a.status_code == 202]
+            refused = [a for a in taken if a.status_code == 503]
+            assert most <= len(accepted) <= most + 1  # one engine does not count what runs
+            assert {a.json()["err_no"] for a in refused} == {3004}
+            assert "Retry-After" in refused[0].headers
+            cancelled = accepted.pop()
+            assert world.cloud.call("DELETE", f"/infer/result/{cancelled}").status_code == 200
+            accepted.append(world.cloud.show("/infer/async", jpeg).json()["request_id"])
+            model.go_on.set()
+            assert {world.settled(job_id).status_code for job_id in accepted} == {200}
 
 
 def test_a_keyed_request_runs_once(world):

@@ -1,0 +1,103 @@
+"""One reload over many workers, with a real Redis."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from cloud.keys import add_key
+from tests.helpers.pictures import fire_jpeg
+from tests.helpers.redis_server import redis_server
+from tests.helpers.services import Running, running_cloud
+from tests.helpers.signing import SignedBy
+from tests.helpers.tiny_models import write_detector
+from tests.integration.test_cloud_engines import running_worker
+
+
+class World:
+    """A front end without a model, two workers with a folder of models each, and the admin's key."""
+
+    def __init__(self, front: Running, folders: list[Path], key: str) -> None:
+        self.front = front
+        self.folders = folders
+        self.key = key
+
+    def reload(self) -> requests.Response:
+        return self.front.post("/models/reload", auth=SignedBy("admin", self.key))
+
+    def versions(self) -> set[str]:
+        found = self.front.get("/models", auth=SignedBy("admin", self.key)).json()
+        return {model["version"] for model in found["result"]["models"]}
+
+    def until_versions(self, wanted: set[str]) -> None:
+        ends_s = time.monotonic() + 10
+        while self.versions() != wanted:
+            assert time.monotonic() < ends_s, self.versions()
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr("cloud.redis_worker._BEAT_S", 0.1)
+    folders = [tmp_path / "models-1", tmp_path / "models-2"]
+    key = add_key(tmp_path / "state" / "keys.json", "admin")
+    with ExitStack() as stack:
+        server = stack.enter_context(redis_server(tmp_path))
+        sections: dict[str, Any] = {"engine": {"kind": "redis"}, "redis": {"url": server.url}}
+        for folder in folders:
+            write_detector(folder)
+            stack.enter_context(running_worker(tmp_path, folder, **sections))
+        front = stack.enter_context(running_cloud(tmp_path / "state", folders[0], **sections))
+        made = World(front, folders, key)
+        made.until_versions({"0.1.0"})
+        yield made
+
+
+def test_a_reload_at_a_front_end_reaches_every_worker(world):
+    for folder in world.folders:
+        write_detector(folder, version="0.2.0", fire_bias=-3.5)
+    done = world.reload().json()["result"]
+    assert (done["changed"], done["before"]["version"], done["model"]["version"]) == (
+        True,
+        "0.1.0",
+        "0.2.0",
+    )
+    world.until_versions({"0.2.0"})
+    answer = world.front.show("/infer", fire_jpeg(), **{})
+    assert answer.json()["result"]["model"]["version"] == "0.2.0"
+
+
+def test_a_reload_without_anything_newer_changes_nothing(world):
+    assert world.reload().json()["result"]["changed"] is False
+
+
+def test_a_worker_that_refuses_the_new_model_is_named_with_its_reason(world):
+    write_detector(world.folders[0], version="0.2.0", fire_bias=-3.5)
+    bad = write_detector(world.folders[1], version="0.2.0", fire_bias=-3.5)
+    (bad / "model.onnx").write_bytes(b"not what the manifest says")
+    answer = world.reload()
+    assert (answer.status_code, answer.json()["err_no"]) == (500, 2003)
+    assert "its manifest says" in answer.json()["detail"]
+    world.until_versions({"0.1.0", "0.2.0"})
+    shutil.rmtree(bad)
+    write_detector(world.folders[1], version="0.2.0", fire_bias=-3.5)
+    assert world.reload().json()["result"]["changed"] is True
+    world.until_versions({"0.2.0"})
+
+
+def test_without_a_worker_there_is_nothing_to_reload(tmp_path, models):
+    key = add_key(tmp_path / "state" / "keys.json", "admin")
+    with redis_server(tmp_path) as server:
+        redis = {"url": server.url}
+        with running_cloud(
+            tmp_path / "state", models, engine={"kind": "redis"}, redis=redis
+        ) as front:
+            answer = front.post("/models/reload", auth=SignedBy("admin", key))
+            assert (answer.status_code, answer.json()["err_no"]) == (503, 2001)

@@ -10,11 +10,13 @@ from typing import Any
 import click
 
 from cloud.config import ENV_PREFIX, CloudSettings, EngineKind
+from cloud.doctor import doctor_command
 from cloud.keys import ADMIN, KeyRing, add_key, read_keys, remove_keys
 from cloud.service import CloudService, check_redis, must_sign, refuse_open_door, run_worker
 from cloud.wire import detection_as_dict
 from shared.annotate import annotate
 from shared.clock import SystemClock
+from shared.completion import completion_command
 from shared.config import load_settings
 from shared.detector import Detector, Running
 from shared.errors import FireError
@@ -34,7 +36,7 @@ _MODELS = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("emberlink-cloud", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version(), prog_name="emberlink-cloud")
 def main() -> None:
     """The full fire and smoke detector, behind a bounded queue."""
@@ -76,6 +78,10 @@ def worker(config: Path | None, models: Path | None) -> None:
         settings = load_settings(CloudSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags)
         configure_logs(level=settings.log.level)
         run_worker(settings)
+
+
+main.add_command(doctor_command)
+main.add_command(completion_command)
 
 
 @main.command()

@@ -16,6 +16,8 @@ from edge.capture import open_source
 from edge.capture_sim import sim_settings
 from edge.classify import Classifier, LoadedClassifier
 from edge.config import ENV_PREFIX, CameraSection, EdgeSettings
+from edge.doctor import diagnostics_command, doctor_command
+from edge.init_command import init_command
 from edge.policies import PolicyName
 from edge.reload_command import reload_command
 from edge.replay_command import replay_command
@@ -24,6 +26,7 @@ from edge.shot import PUSH
 from edge.sink_wiring import build_receivers
 from shared.annotate import annotate
 from shared.clock import SystemClock
+from shared.completion import completion_command
 from shared.config import load_settings
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, FireError
@@ -47,7 +50,7 @@ _MODELS = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("emberlink-edge", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version(), prog_name="emberlink-edge")
 def main() -> None:
     """Fire and smoke at the edge: classify every frame, ask the cloud where it counts.
@@ -173,6 +176,10 @@ def classify(
     sys.exit(1 if failed else 0)
 
 
+main.add_command(init_command)
+main.add_command(doctor_command)
+main.add_command(diagnostics_command)
+main.add_command(completion_command)
 main.add_command(replay_command)
 main.add_command(reload_command)
 

@@ -1,0 +1,249 @@
+"""`emberlink-edge doctor`: one line a check, ok, warn or FAIL, with what to do. Ring: rim."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from pathlib import Path
+
+import click
+import requests
+
+from edge.camera_wiring import camera_address
+from edge.capture import open_source
+from edge.classify import Classifier, LoadedClassifier
+from edge.config import ENV_PREFIX, CameraSection, EdgeSettings
+from edge.discover import resolve
+from edge.shot import PUSH, Pace, Shot
+from shared import checkup
+from shared.checkup import Finding, State, as_line, checked, fail, ok, warn
+from shared.clock import Stopwatch, SystemClock
+from shared.config import load_settings, read_secret
+from shared.diagnostics import write_bundle
+from shared.error_code import ErrorCode
+from shared.errors import ConfigError, FireError
+from shared.imaging import jpeg_picture
+from shared.inference import best_cpu_variant
+from shared.logs import redact
+from shared.manifest import load_artifact, shipped_models
+from shared.scene import Scene, SceneSettings
+from shared.terminal import explained
+from shared.types import Frame
+
+_TIMEOUT_S = 5.0
+_CAMERA_WAIT_S = 12.0  # opening an RTSP stream and waiting for its first key frame
+_SKEW_S = 2.0
+_SLOW_LINK_S = 1.0  # beyond it no second try fits into the default deadline
+_BURNING_S = 40.0
+_TOLD = ("/version", "/readyz", "/troubles", "/cameras", "/policy", "/metrics")
+
+
+@click.command("doctor")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON line a check.")
+@click.option("--no-cameras", is_flag=True, help="Do not open the cameras.")
+def doctor_command(config: Path | None, as_json: bool, no_cameras: bool) -> None:
+    """Check this box: runtime, model, cameras, cloud, clock, disk, port, secrets; exit 1 when something fails."""
+    with explained():
+        settings = load_settings(EdgeSettings, prefix=ENV_PREFIX, toml_path=config)
+    worst = 0
+    for finding in examine(settings, with_cameras=not no_cameras):
+        click.echo(json.dumps(asdict(finding)) if as_json else as_line(finding))
+        worst |= finding.state is State.FAIL
+    sys.exit(worst)
+
+
+def examine(settings: EdgeSettings, *, with_cameras: bool) -> Iterator[Finding]:
+    """Run every check that these settings need, one after the other."""
+    yield from checked("python", checkup.python)
+    yield from checked("runtime", checkup.runtime)
+    yield from checked("cpu", checkup.processor)
+    yield from checked("model", partial(_model, settings))
+    yield from checked("disk", partial(checkup.folder, settings.state))
+    yield from checked("port", partial(_port, settings))
+    for text in settings.warnings():
+        yield warn("setting", text, "Change the setting, or leave it if it is meant.")
+    for what, path in secrets(settings):
+        yield from checked("secret", partial(checkup.secret_file, path, what))
+    for address in settings.cloud.addresses:
+        yield from checked("cloud", partial(_clouds, settings, address))
+    if not settings.cloud.is_configured:
+        yield ok("cloud", "none is configured: the edge works alone")
+    if with_cameras:
+        for name, camera in settings.cameras.items():
+            yield from checked("camera", partial(_camera, name, camera, settings))
+    if not settings.cameras:
+        yield ok("camera", "none is configured: frames come over HTTP")
+
+
+def secrets(settings: EdgeSettings) -> Iterator[tuple[str, Path]]:
+    """List the secret files that the settings name."""
+    if settings.cloud.key_file:
+        yield "cloud.key_file", settings.cloud.key_file
+    if settings.cloud.consul_token_file:
+        yield "cloud.consul_token_file", settings.cloud.consul_token_file
+    for name, camera in settings.cameras.items():
+        if camera.password_file:
+            yield f"cameras.{name}.password_file", camera.password_file
+
+
+def _model(settings: EdgeSettings) -> Iterator[Finding]:
+    """Load the classifier, verified, and let it look at a rendered fire."""
+    artifact = load_artifact(
+        settings.models or shipped_models(),
+        settings.model.name,
+        kind="classifier",
+        variant=settings.model.variant or best_cpu_variant(),
+    )
+    classifier = Classifier(LoadedClassifier(artifact), at_once=1)
+    picture = jpeg_picture(Scene(SceneSettings()).render(_BURNING_S).bgr_hwc_u8)
+    clock = SystemClock()
+    frame = Frame(frame_id="doctor", camera=None, picture=picture, captured_at=clock.now_at())
+    try:
+        classifier.classify(frame)
+        watch = Stopwatch(clock)
+        seen = classifier.classify(frame)
+        watch.lap("classify")
+    finally:
+        classifier.stop()
+    name = f"{artifact.identity.name} {artifact.identity.version} ({artifact.identity.sha256_12})"
+    text = f"{name}: a rendered fire is {seen.fire:.0%} fire, {1000 * watch.stages_s['classify']:.1f} ms a frame"
+    if seen.fire >= 0.5:
+        yield ok("model", text)
+    else:
+        yield fail(
+            "model", text, "The model does not see a plain fire: install the shipped one again."
+        )
+
+
+def _port(settings: EdgeSettings) -> Iterator[Finding]:
+    def who() -> str | None:
+        url = f"http://127.0.0.1:{settings.server.port}/version"
+        try:
+            told = _get(url).json()
+        except (requests.RequestException, ValueError):
+            return None
+        result = told.get("result", told) if isinstance(told, dict) else {}
+        return "the running service" if result.get("name") == "emberlink-edge" else None
+
+    yield from checkup.port(settings.server.host, settings.server.port, health=who)
+
+
+def _clouds(settings: EdgeSettings, address: str) -> Iterator[Finding]:
+    if address.startswith("mock:"):
+        yield warn("cloud", "is a pretended one", "Name a real cloud with cloud.url.")
+        return
+    token_file = settings.cloud.consul_token_file
+    for endpoint in resolve(address, read_secret(token_file) if token_file else None):
+        yield from checked("cloud", partial(_cloud, endpoint.url))
+
+
+def _cloud(url: str) -> Iterator[Finding]:
+    """Ask a cloud whether it is ready, how long that takes, and what time it is there."""
+    clock = SystemClock()
+    watch = Stopwatch(clock)
+    try:
+        answer = _get(url + "/readyz")
+    except requests.RequestException as err:
+        remedy = (
+            "Is it running? Is its port open in the firewall? `curl -v` from this box tells more."
+        )
+        yield fail("cloud", f"{redact(url)}: {type(err).__name__}", remedy)
+        return
+    watch.lap("ready")
+    took_s = watch.stages_s["ready"]
+    text = f"{redact(url)}: HTTP {answer.status_code} in {1000 * took_s:.0f} ms"
+    if answer.status_code != 200:
+        yield warn(
+            "cloud", text, "It answers but is not ready; its own `emberlink-cloud doctor` says why."
+        )
+    elif took_s > _SLOW_LINK_S:
+        yield warn(
+            "cloud", text, "Slow: raise policy.deadline_ms, or set cloud.uplink_bytes_per_s."
+        )
+    else:
+        yield ok("cloud", text)
+    if (skew_s := _skew_s(answer, clock.now_at())) is not None:
+        yield _clock(skew_s)
+
+
+def _clock(skew_s: float) -> Finding:
+    if abs(skew_s) <= _SKEW_S:
+        return ok("clock", f"within {_SKEW_S:g} s of the cloud's")
+    side = "ahead of" if skew_s > 0 else "behind"
+    remedy = "`timedatectl set-ntp true`; signed requests are refused beyond 120 s."
+    return warn("clock", f"{abs(skew_s):.0f} s {side} the cloud's", remedy)
+
+
+def _skew_s(answer: requests.Response, now_at: datetime) -> float | None:
+    try:
+        told = parsedate_to_datetime(answer.headers["Date"])
+    except (KeyError, ValueError):
+        return None
+    return (now_at - told).total_seconds() - 0.5 if told.tzinfo else None
+
+
+def _camera(name: str, camera: CameraSection, settings: EdgeSettings) -> Iterator[Finding]:
+    """Open a camera and wait for one picture; a thread of its own, since a read may hang."""
+    if camera.source == PUSH:
+        yield ok("camera", f"{name}: its frames are posted")
+        return
+    got: list[str | FireError] = []
+    pace = Pace()
+
+    def read() -> None:
+        try:
+            source = open_source(camera_address(camera), camera.fps, settings.limits.image_limits())
+            shot = next(iter(source.shots(pace)), None)
+        except FireError as err:
+            got.append(err)
+        else:
+            got.append(_size(shot) if shot else "no picture")
+
+    thread = threading.Thread(target=read, name=f"doctor-{name}", daemon=True)
+    thread.start()
+    thread.join(_CAMERA_WAIT_S)
+    pace.end()
+    if not got:
+        remedy = "Check address, cable and password; `ffplay` with the same address shows whether it sends."
+        yield fail("camera", f"{name}: no picture within {_CAMERA_WAIT_S:g} s", remedy)
+    elif isinstance(got[0], FireError):
+        yield fail("camera", f"{name}: {got[0].detail}", got[0].code.row.hint)
+    else:
+        yield ok("camera", f"{name}: {redact(camera.source)}, {got[0]}")
+
+
+def _size(shot: Shot) -> str:
+    return f"{shot.picture.width_px} × {shot.picture.height_px}"
+
+
+def _get(url: str) -> requests.Response:
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.get(url, timeout=_TIMEOUT_S, allow_redirects=False)
+
+
+@click.command("diagnostics")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="diagnostics.zip")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file.")
+def diagnostics_command(file: Path, config: Path | None) -> None:
+    """Write FILE for whoever helps from afar: settings, health, metrics, versions; no secrets, no pictures."""
+    with explained():
+        settings = load_settings(EdgeSettings, prefix=ENV_PREFIX, toml_path=config)
+        try:
+            write_bundle(
+                file,
+                settings=settings,
+                findings=examine(settings, with_cameras=False),
+                base_url=f"http://127.0.0.1:{settings.server.port}",
+                routes=_TOLD,
+            )
+        except OSError as err:
+            raise ConfigError(ErrorCode.CONFIG_INVALID, f"{file}: {err.strerror}") from err
+    click.echo(f"{file} written; look into it before you send it")

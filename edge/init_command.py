@@ -1,0 +1,185 @@
+"""`emberlink-edge init`: write a first settings file, by asking or from flags. Ring: rim."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from edge.config import EdgeSettings
+from shared.error_code import ErrorCode
+from shared.errors import ConfigError
+from shared.terminal import explained
+
+_CAMERA_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the first settings file says; empty strings leave a thing out."""
+
+    cameras: tuple[tuple[str, str], ...]
+    cloud_url: str
+    edge_id: str
+    daily_limit: str
+    timezone: str
+    state: str
+
+
+@click.command("init")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="edge.toml")
+@click.option("--camera", "cameras", multiple=True, metavar="NAME=ADDRESS", help="May be repeated.")
+@click.option("--cloud", "cloud_url", help="Address of the cloud; empty for none.")
+@click.option("--edge-id", default="", help="This box's name at the cloud.")
+@click.option(
+    "--daily-limit", default="10.00", show_default=True, help="Money a day for the cloud."
+)
+@click.option("--timezone", default="", help="For instance Europe/Berlin; the system's when empty.")
+@click.option("--state", default="", help="Folder for what must survive a restart.")
+def init_command(
+    file: Path,
+    cameras: tuple[str, ...],
+    cloud_url: str | None,
+    edge_id: str,
+    daily_limit: str,
+    timezone: str,
+    state: str,
+) -> None:
+    """Write FILE (edge.toml), commented; asks for what no flag says when a person is at the keyboard."""
+    is_asking = sys.stdin.isatty() and not cameras and cloud_url is None
+    with explained():
+        named = tuple(_named(text) for text in cameras) or (_ask_cameras() if is_asking else ())
+        if cloud_url is None:
+            cloud_url = click.prompt("Address of the cloud (empty: none)", "") if is_asking else ""
+        text = settings_text(
+            Wanted(
+                cameras=named,
+                cloud_url=cloud_url,
+                edge_id=edge_id,
+                daily_limit=daily_limit,
+                timezone=timezone,
+                state=state,
+            )
+        )
+        _write(file, text)
+    click.echo(f"{file} written. Next: emberlink-edge doctor --config {file}")
+
+
+def settings_text(wanted: Wanted) -> str:
+    """Write the file's text, and make sure that the service would take it.
+
+    Raises:
+        ConfigError(CONFIG_INVALID): a value that the service refuses.
+    """
+    text = "\n".join([*_head(wanted), *_cloud(wanted), *_policy(wanted), *_cameras(wanted)])
+    try:
+        EdgeSettings.model_validate(tomllib.loads(text))
+    except ValueError as err:
+        problems = "\n".join(line for line in str(err).splitlines() if "pydantic.dev" not in line)
+        raise ConfigError(ErrorCode.CONFIG_INVALID, problems) from err
+    return text + "\n"
+
+
+def _head(wanted: Wanted) -> list[str]:
+    rows = [
+        "# Settings of an Emberlink edge. docs/settings.md lists all; what is not here keeps its default.",
+        "# Emberlink supplements listed fire alarms. It does not replace one.",
+        "",
+    ]
+    if wanted.state:
+        rows += [
+            "# What must survive a restart: budget, evidence, messages.",
+            _pair("state", wanted.state),
+            "",
+        ]
+    return rows
+
+
+def _cloud(wanted: Wanted) -> list[str]:
+    if not wanted.cloud_url:
+        return [
+            "# [cloud]",
+            '# url = "https://cloud.example:5001"   # without a cloud the box decides alone',
+            "",
+        ]
+    rows = ["[cloud]", _pair("url", wanted.cloud_url)]
+    if wanted.edge_id:
+        rows += [
+            _pair("edge_id", wanted.edge_id),
+            "# The key from `emberlink-cloud keys new`, in a file that only the service's user can read.",
+            _pair("key_file", f"/etc/emberlink/{wanted.edge_id}.key"),
+        ]
+    return [*rows, ""]
+
+
+def _policy(wanted: Wanted) -> list[str]:
+    rows = [
+        "[policy]",
+        'name = "price"   # or fixed, sliding_window, always, edge_only',
+        "# Never exceeded; a call costs 0.02 unless the cloud says otherwise.",
+        _pair("daily_limit", wanted.daily_limit),
+    ]
+    if wanted.timezone:
+        rows.append(
+            f"{_pair('timezone', wanted.timezone)}   # the budget's day ends at midnight here"
+        )
+    return [*rows, ""]
+
+
+def _cameras(wanted: Wanted) -> list[str]:
+    rows: list[str] = []
+    for name, address in wanted.cameras:
+        rows += [f"[cameras.{_key(name)}]", _pair("source", address)]
+        if urlsplit(address).username:
+            rows.append("# The password, in a file that only the service's user can read.")
+            rows.append(_pair("password_file", f"/etc/emberlink/{name}.password"))
+        rows += ["fps = 2", ""]
+    if not rows:
+        rows = ["# [cameras.gate]", '# source = "rtsp://viewer@10.0.0.5/stream1"', "# fps = 2"]
+    return rows
+
+
+def _pair(key: str, value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{key} = "{escaped}"'
+
+
+def _key(name: str) -> str:
+    return f'"{name}"' if "." in name else name
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, address = text.partition("=")
+    if not (equals and address and _CAMERA_NAME.match(name)):
+        detail = (
+            f"--camera {text[:60]!r}: expected NAME=ADDRESS, the name of letters, digits and . _ -"
+        )
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
+    if urlsplit(address).password:
+        detail = f"--camera {name}: leave the password out of the address; it goes into a file"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
+    return name, address
+
+
+def _ask_cameras() -> tuple[tuple[str, str], ...]:
+    found = []
+    while name := click.prompt("Name of a camera (empty: no more)", "", show_default=False):
+        found.append(_named(f"{name}={click.prompt('Its address, without password')}"))
+    return tuple(found)
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a new file, readable for its owner alone; one that is there is never touched."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as err:
+        detail = f"{file}: {err.strerror}; nothing was written"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail) from err

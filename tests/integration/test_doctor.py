@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cloud.cli import main as cloud_main
+from edge.cli import main as edge_main
+from edge.config import EdgeSettings
+from tests.helpers.services import running_cloud, running_edge
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def findings(arguments: list[str], main=edge_main) -> tuple[int, dict[str, list[dict[str, str]]]]:
+    result = CliRunner().invoke(main, ["doctor", "--json", *arguments])
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in map(json.loads, result.output.splitlines()):
+        found.setdefault(row["what"], []).append(row)
+    return result.exit_code, found
+
+
+def written(tmp_path: Path, text: str) -> list[str]:
+    file = tmp_path / "edge.toml"
+    file.write_text(f'state = "{tmp_path}/state"\n{text}')
+    return ["--config", str(file)]
+
+
+def test_a_healthy_box_passes_every_check(tmp_path, models):
+    with running_cloud(tmp_path / "c", models) as cloud:
+        code, found = findings(
+            written(
+                tmp_path,
+                f'[server]\nport = 0\n[cloud]\nurl = "{cloud.url}"\n[cameras.yard]\nsource = "sim:"\n',
+            )
+        )
+    states = {what: {row["state"] for row in rows} for what, rows in found.items()}
+    assert code == 0
+    for what in ("python", "runtime", "model", "disk", "port", "cloud", "clock", "camera"):
+        assert states[what] == {"ok"}, found[what]
+
+
+def test_a_cloud_behind_a_closed_port_fails_with_what_to_do(tmp_path):
+    url = f"http://127.0.0.1:{closed_port()}"
+    code, found = findings(written(tmp_path, f'[server]\nport = 0\n[cloud]\nurl = "{url}"\n'))
+    (row,) = found["cloud"]
+    assert (code, row["state"]) == (1, "FAIL")
+    assert "firewall" in row["remedy"]
+
+
+def test_a_port_that_another_program_holds_fails_and_our_own_service_does_not(tmp_path, models):
+    with running_cloud(tmp_path / "c", models) as cloud:
+        code, found = findings(written(tmp_path, f"[server]\nport = {cloud.port}\n"))
+        assert (code, found["port"][0]["state"]) == (1, "FAIL")
+    with running_edge(tmp_path / "e", models) as edge:
+        code, found = findings(written(tmp_path, f"[server]\nport = {edge.port}\n"))
+        assert (code, found["port"][0]["state"]) == (0, "ok")
+
+
+def test_a_secret_that_others_can_read_is_named_with_the_command_that_closes_it(tmp_path):
+    secret = tmp_path / "key"
+    secret.write_text("k" * 43)
+    secret.chmod(0o644)
+    cloud = f'[cloud]\nurl = "mock:"\nedge_id = "gate"\nkey_file = "{secret}"\n'
+    _, found = findings(written(tmp_path, f"[server]\nport = 0\n{cloud}"))
+    (row,) = found["secret"]
+    assert (row["state"], row["remedy"]) == ("warn", f"chmod 600 {secret}")
+
+
+def test_a_camera_that_is_away_fails_and_the_other_is_still_checked(tmp_path):
+    cameras = (
+        f'[cameras.far]\nsource = "rtsp://127.0.0.1:{closed_port()}/s"\n'
+        '[cameras.yard]\nsource = "sim:"\n'
+    )
+    code, found = findings(written(tmp_path, f"[server]\nport = 0\n{cameras}"))
+    assert code == 1
+    assert [row["state"] for row in found["camera"]] == ["FAIL", "ok"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second owner")
+def test_a_state_that_cannot_be_written_fails(tmp_path):
+    (tmp_path / "state").write_text("a file is in the way")
+    code, found = findings(written(tmp_path, "[server]\nport = 0\n"))
+    assert (code, found["disk"][0]["state"]) == (1, "FAIL")
+
+
+def test_the_cloud_has_its_doctor_too(tmp_path):
+    file = tmp_path / "cloud.toml"
+    file.write_text(f'state = "{tmp_path}/state"\n[server]\nport = 0\n')
+    code, found = findings(["--config", str(file)], cloud_main)
+    assert code == 0
+    assert found["model"][0]["state"] == "ok"
+
+
+def test_init_writes_a_file_that_the_service_takes_and_never_touches_one_that_is_there(tmp_path):
+    file = tmp_path / "edge.toml"
+    arguments = ["init", str(file), "--camera", "gate=rtsp://viewer@10.0.0.5/s", "--cloud", ""]
+    assert CliRunner().invoke(edge_main, arguments).exit_code == 0
+    settings = EdgeSettings.model_validate(tomllib.loads(file.read_text()))
+    assert settings.cameras["gate"].source == "rtsp://viewer@10.0.0.5/s"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    file.write_text("mine")
+    assert CliRunner().invoke(edge_main, arguments).exit_code == 2
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--camera", "no-address"],
+        ["--camera", "a b=sim:"],
+        ["--camera", "gate=rtsp://viewer:secret@10.0.0.5/s"],
+        ["--cloud", "ftp://x"],
+        ["--cloud", 'http://x"\n[evil]'],
+        ["--timezone", "Mars/Base"],
+        ["--daily-limit", "lots"],
+    ],
+)
+def test_init_refuses_what_the_service_would_refuse_and_writes_nothing(tmp_path, arguments):
+    file = tmp_path / "edge.toml"
+    given = arguments if "--cloud" in arguments else [*arguments, "--cloud", ""]
+    assert CliRunner().invoke(edge_main, ["init", str(file), *given]).exit_code == 2
+    assert not file.exists()
+
+
+def test_diagnostics_hold_no_secret_and_say_when_nobody_answers(tmp_path):
+    secret = "not-for-other-eyes-" + "x" * 30
+    config = written(
+        tmp_path,
+        f'[server]\nport = {closed_port()}\n[cloud]\nurl = "mock:"\nedge_id = "gate"\nkey = "{secret}"\n'
+        f'[cameras.gate]\nsource = "rtsp://viewer@10.0.0.5/s"\npassword = "{secret}"\n',
+    )
+    bundle = tmp_path / "d.zip"
+    assert CliRunner().invoke(edge_main, ["diagnostics", str(bundle), *config]).exit_code == 0
+    with zipfile.ZipFile(bundle) as opened:
+        texts = {name: opened.read(name).decode() for name in opened.namelist()}
+    assert not any(secret in text for text in texts.values())
+    assert "no answer" in texts["answers/readyz.txt"]
+    assert "gate" in texts["settings.json"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("program", ["edge", "cloud"])
+def test_completion_scripts_name_the_program(program, shell):
+    script = subprocess.run(
+        [sys.executable, "-m", program, "completion", shell],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert f"emberlink-{program}" in script

@@ -23,6 +23,7 @@ from edge.alert_rules import (
     Recent,
     case_of,
     next_step,
+    severity_rank,
     tell,
     why,
 )
@@ -123,7 +124,7 @@ class AlertDesk:
         self._turn = (
             threading.Lock()
         )  # one at a time: what was told and what lies in the outbox agree
-        self._cases = {case.event.event_id: case for case in self._store.load()}
+        self._cases = {case.event.event_id: case.after_restart() for case in self._store.load()}
         self._known_mono_s = {event_id: self._known_since(c) for event_id, c in self._cases.items()}
         self._pictures: dict[str, bytes] = {}
         self._held: set[tuple[str, str]] = set()
@@ -137,6 +138,8 @@ class AlertDesk:
 
     def start(self) -> None:
         """Begin to look after what is due later: escalation, and what waits for the end of a cool-down."""
+        for receiver in self._receivers.values():
+            receiver.sink.start()
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
@@ -174,13 +177,8 @@ class AlertDesk:
             for case in list(self._cases.values()):
                 self._settle(case, is_changed=False)
             self._forget()
-
-    def is_burning(self, camera: str) -> bool:
-        """Tell whether a real event of a camera is open."""
-        return any(
-            case.event.camera == camera and case.event.closed_at is None and not case.event.is_test
-            for case in list(self._cases.values())
-        )
+        for receiver in self._receivers.values():
+            receiver.sink.show(self._burning(receiver.rules))
 
     def status(self) -> tuple[SinkStatus, ...]:
         """Tell how the sinks are; from memory, at once."""
@@ -215,6 +213,17 @@ class AlertDesk:
             for receiver in self._receivers.values()
             if (reason := self._trouble(receiver)) is not None
         ]
+
+    def _burning(self, rules: ReceiverRules) -> frozenset[str]:
+        """Name the cameras with an open real event that a receiver wants to hear of."""
+        events = [case.event for case in list(self._cases.values())]
+        return frozenset(
+            event.camera
+            for event in events
+            if event.closed_at is None
+            and not event.is_test
+            and severity_rank(event.severity) >= severity_rank(rules.least)
+        )
 
     def _register(self, receiver: Receiver) -> None:
         def deliver(item: OutboxItem) -> Outcome:

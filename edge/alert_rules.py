@@ -39,6 +39,7 @@ class Case:
     """An event as the desk knows it, and what was told of it to whom.
 
     `began_at` is the origin's time where it was traced. `size_px` is (width, height) of the camera's picture.
+    `is_cut`: nobody saw its end, the service was not running any more.
     """
 
     event: FireEvent
@@ -46,6 +47,7 @@ class Case:
     is_traced: bool = False
     size_px: tuple[int, int] | None = None
     acknowledged_by: str | None = None
+    is_cut: bool = False
     told: dict[str, Told] = field(default_factory=dict)
 
     def after(self, change: EventChange, size_px: tuple[int, int] | None) -> Case:
@@ -57,7 +59,15 @@ class Case:
             began_at=origin.captured_at if origin else self.began_at,
             is_traced=self.is_traced or origin is not None,
             size_px=size_px or self.size_px,
+            is_cut=False,
         )
+
+    def after_restart(self) -> Case:
+        """Close what was open when the process before ended; a fire that goes on becomes an event of its own."""
+        if self.event.closed_at is not None:
+            return self
+        ended = replace(self.event, closed_at=self.event.last_seen_at)
+        return replace(self, event=ended, is_cut=True)
 
 
 def case_of(change: EventChange, size_px: tuple[int, int] | None) -> Case:
@@ -140,6 +150,8 @@ def why(case: Case, receiver: str) -> str:
         found.append("confirmed")
     if case.is_traced and not told.is_traced:
         found.append("traced back to its beginning")
+    if case.is_cut:
+        found.append("the box was restarted; a fire that goes on is told anew")
     return ", ".join(found)
 
 

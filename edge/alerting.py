@@ -44,7 +44,7 @@ class Alerting:
             ConfigError: a sink's settings, with every problem.
             StoreError: the outbox's files.
         """
-        receivers = build_receivers(settings.alerts, clock)
+        receivers = build_receivers(settings.alerts, sorted(settings.cameras), clock)
         self._clock = clock
         self.outbox = Outbox(
             settings.state / "outbox.sqlite3",

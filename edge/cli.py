@@ -129,7 +129,7 @@ def check(config: Path | None) -> None:
         )
         for name, camera in settings.cameras.items():
             _check_camera(name, camera, settings)
-        for receiver in build_receivers(settings.alerts, SystemClock()).values():
+        for receiver in build_receivers(settings.alerts, (), SystemClock()).values():
             receiver.sink.close()
             click.echo(f"ok    alerts to {receiver.name} ({receiver.kind})")
         if not settings.cameras:

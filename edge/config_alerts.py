@@ -15,7 +15,7 @@ from edge.fire_event import Severity
 from shared.config import Seconds, Section
 
 _Days = Annotated[float, Field(gt=0, le=366)]
-_KIND = "Which kind of sink: log or webhook."
+_KIND = "Which kind of sink: webhook, mqtt, command or log."
 _SECRET_PREFIX = "whsec_"  # noqa: S105 # how Standard Webhooks mark a secret
 
 
@@ -152,7 +152,65 @@ def check_webhook_secret(secret: str) -> str:
     return secret
 
 
-AnySink = Annotated[LogSinkSection | WebhookSection, Field(discriminator="kind")]
+class MqttSection(SinkSection):
+    """Alerts over MQTT, with Home Assistant discovery."""
+
+    kind: Literal["mqtt"] = Field(description=_KIND)
+    host: str = Field(
+        pattern=r"^[A-Za-z0-9.:_-]{1,253}$", description="The broker's name or address."
+    )
+    port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
+        None, description="Its port; 8883 with tls, else 1883, when unset."
+    )
+    user: str | None = Field(None, min_length=1, max_length=256, description="User name.")
+    password: SecretStr | None = Field(None, description="Password of the user.")
+    password_file: Path | None = Field(None, description="File that holds the password.")
+    tls: bool = Field(False, description="Whether the connection is encrypted.")
+    ca_file: Path | None = Field(
+        None, description="PEM file of the authority that signed the receiver's certificate."
+    )
+    topic: str = Field(
+        "emberlink",
+        pattern=r"^[^+#/\x00]+(/[^+#/\x00]+)*$",
+        max_length=200,
+        description="What topics begin with; the box's name and the camera follow.",
+    )
+    discovery: str = Field(
+        "homeassistant",
+        pattern=r"^[^+#/\x00]+(/[^+#/\x00]+)*$",
+        max_length=200,
+        description="Home Assistant's discovery prefix.",
+    )
+    timeout_s: Seconds = Field(
+        5.0, le=60, description="Longest time until the broker has acknowledged an alert."
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> MqttSection:
+        if self.password and self.password_file:
+            raise ValueError("password and password_file exclude each other")
+        if (self.password or self.password_file) and self.user is None:
+            raise ValueError("a password needs a user")
+        if self.ca_file and not self.tls:
+            raise ValueError("ca_file does nothing without tls = true")
+        return self
+
+
+class CommandSection(SinkSection):
+    """Alerts to a program."""
+
+    kind: Literal["command"] = Field(description=_KIND)
+    argv: tuple[str, ...] = Field(
+        min_length=1,
+        max_length=64,
+        description="The program and its arguments; no shell. It gets the alert as JSON on its input.",
+    )
+    timeout_s: Seconds = Field(10.0, le=60, description="After so long it is ended.")
+
+
+AnySink = Annotated[
+    LogSinkSection | WebhookSection | MqttSection | CommandSection, Field(discriminator="kind")
+]
 SinkName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
 

@@ -16,10 +16,16 @@ class LogSink:
         """Keep the language of the text."""
         self._language = language
 
+    def start(self) -> None:
+        """Nothing to connect to before the first alert."""
+
     def deliver(self, alert: Alert, picture: bytes | None) -> Outcome:
         """Write the line; the picture stays in the evidence."""
         get_logger().warning("alert", **as_dict(alert, self._language))
         return Delivered()
+
+    def show(self, burning: frozenset[str]) -> None:
+        """Nothing is shown between alerts."""
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import assert_never
 
@@ -11,15 +12,18 @@ from pydantic import SecretStr
 from edge.alert import Receiver
 from edge.alert_message import Language, as_dict, sample
 from edge.alert_rules import ReceiverRules
+from edge.command_sink import CommandSink
 from edge.config_alerts import (
     AlertsSection,
-    AnySink,
+    CommandSection,
     LogSinkSection,
+    MqttSection,
     WebhookSection,
     check_webhook_secret,
     check_webhook_url,
 )
 from edge.log_sink import LogSink
+from edge.mqtt_topics import Topics
 from edge.sinks import Sink
 from edge.webhook import WebhookSink, WebhookTarget
 from edge.webhook_template import READY, BodyTemplate
@@ -27,12 +31,20 @@ from shared.clock import Clock
 from shared.config import read_secret
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError
+from shared.version import version
 
 _ROBOTS = frozenset({"wecom", "dingtalk"})
 
 
-def build_receivers(alerts: AlertsSection, clock: Clock) -> dict[str, Receiver]:
+def build_receivers(
+    alerts: AlertsSection, cameras: Sequence[str], clock: Clock
+) -> dict[str, Receiver]:
     """Build every configured sink.
+
+    Args:
+        alerts: settings of all of them.
+        cameras: names of the configured cameras.
+        clock: of the service.
 
     Raises:
         ConfigError(CONFIG_INVALID): with every problem, one a line.
@@ -41,12 +53,9 @@ def build_receivers(alerts: AlertsSection, clock: Clock) -> dict[str, Receiver]:
     problems: list[str] = []
     for name, section in alerts.sinks.items():
         try:
-            sink = _build_sink(section, section.language or alerts.language, clock)
+            sink = build_sink(name, alerts, cameras, clock)
         except ConfigError as err:
-            problems.append(f"alerts.sinks.{name}: {err.detail}")
-            continue
-        except ValueError as err:
-            problems.append(f"alerts.sinks.{name}: {err}")
+            problems.append(err.detail)
             continue
         rules = ReceiverRules(least=section.least, escalate_after_s=section.escalate_after_s)
         found[name] = Receiver(name=name, kind=section.kind, sink=sink, rules=rules)
@@ -57,14 +66,82 @@ def build_receivers(alerts: AlertsSection, clock: Clock) -> dict[str, Receiver]:
     return found
 
 
-def _build_sink(section: AnySink, language: Language, clock: Clock) -> Sink:
-    match section:
-        case LogSinkSection():
-            return LogSink(language)
-        case WebhookSection():
-            return WebhookSink(_webhook_target(section, language), clock)
-        case _:
-            assert_never(section)
+def build_sink(
+    name: str,
+    alerts: AlertsSection,
+    cameras: Sequence[str],
+    clock: Clock,
+    *,
+    is_sample: bool = False,
+) -> Sink:
+    """Build one sink; `is_sample` for one that sends a single message beside a running service.
+
+    Raises:
+        ConfigError(CONFIG_INVALID): not configured, or with a wrong setting.
+    """
+    section = alerts.sinks.get(name)
+    if section is None:
+        names = ", ".join(sorted(alerts.sinks)) or "none"
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID, f"no sink is called {name!r}; there are {names}"
+        )
+    language = section.language or alerts.language
+    try:
+        match section:
+            case LogSinkSection():
+                return LogSink(language)
+            case WebhookSection():
+                return WebhookSink(_webhook_target(section, language), clock)
+            case CommandSection():
+                return CommandSink(_argv(section), language, section.timeout_s, clock)
+            case MqttSection():
+                return _mqtt_sink(section, alerts, cameras, clock, is_sample=is_sample)
+            case _:
+                assert_never(section)
+    except ConfigError as err:
+        raise ConfigError(err.code, f"alerts.sinks.{name}: {err.detail}") from err
+    except ValueError as err:
+        detail = f"alerts.sinks.{name}: {err}"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail) from err
+
+
+def _argv(section: CommandSection) -> tuple[str, ...]:
+    if shutil.which(section.argv[0]) is None:
+        raise ValueError(f"argv: {section.argv[0]!r} is not a program that can be run")
+    return section.argv
+
+
+def _mqtt_sink(
+    section: MqttSection,
+    alerts: AlertsSection,
+    cameras: Sequence[str],
+    clock: Clock,
+    *,
+    is_sample: bool,
+) -> Sink:
+    try:
+        from edge.mqtt import Broker, MqttSink  # paho is an extra
+    except ImportError as err:
+        raise ValueError("kind mqtt needs `pip install 'emberlink[mqtt]'`") from err
+    topics = Topics(
+        root=section.topic,
+        discovery=section.discovery,
+        box_name=alerts.box_name,
+        version=version(),
+        cameras=tuple(cameras),
+    )
+    broker = Broker(
+        host=section.host,
+        port=section.port or (8883 if section.tls else 1883),
+        client_id=f"emberlink-{topics.node}" + ("-sample" if is_sample else ""),
+        user=section.user,
+        password=_secret(section.password, section.password_file, "password_file", str),
+        is_tls=section.tls,
+        ca_file=section.ca_file,
+        timeout_s=section.timeout_s,
+    )
+    language = section.language or alerts.language
+    return MqttSink(broker, topics, language, clock, is_sample=is_sample)
 
 
 def _webhook_target(section: WebhookSection, language: Language) -> WebhookTarget:

@@ -16,8 +16,16 @@ class Sink(Protocol):
         """Tell what is wrong while there is nothing to send, for instance a lost connection; None when all is well."""
         ...
 
+    def start(self) -> None:
+        """Connect, where the receiver keeps a connection; never waits."""
+        ...
+
     def deliver(self, alert: Alert, picture: bytes | None) -> Outcome:
         """Send one alert; `picture` is a JPEG or PNG that shows it."""
+        ...
+
+    def show(self, burning: frozenset[str]) -> None:
+        """Show, where the receiver can, which cameras have an open event now that it wants to hear of."""
         ...
 
     def close(self) -> None:

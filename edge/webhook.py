@@ -69,6 +69,9 @@ class WebhookSink:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, DeadlineAdapter(pool_connections=1, pool_maxsize=1))
 
+    def start(self) -> None:
+        """Nothing to connect to before the first alert."""
+
     def deliver(self, alert: Alert, picture: bytes | None) -> Outcome:
         """Post one alert and read what the receiver says."""
         body = self._body(alert, picture)
@@ -94,6 +97,9 @@ class WebhookSink:
             except (requests.RequestException, HTTPError, OSError, ValueError) as err:
                 is_late = call.is_over or isinstance(err, requests.Timeout)
                 return Retry(reason="no answer in time" if is_late else _root(err))
+
+    def show(self, burning: frozenset[str]) -> None:
+        """Nothing is shown between alerts."""
 
     def close(self) -> None:
         """Close the connection and end the deadline's thread."""

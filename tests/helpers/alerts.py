@@ -87,6 +87,10 @@ class Recorder:
     pictures: list[bytes | None] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     trouble: str | None = None
+    burning: frozenset[str] = frozenset()
+
+    def start(self) -> None:
+        """Nothing to connect to."""
 
     def deliver(self, alert: Alert, picture: bytes | None) -> Outcome:
         """Keep it, or fail as told."""
@@ -95,6 +99,10 @@ class Recorder:
             self.alerts.append(alert)
             self.pictures.append(picture)
         return outcome
+
+    def show(self, burning: frozenset[str]) -> None:
+        """Keep which cameras burn."""
+        self.burning = burning
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -27,7 +27,7 @@ _SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 def sink_at(url: str, **settings: Any) -> Sink:
     section = {"kind": "webhook", "url": url, "timeout_s": 1.0, **settings}
     alerts = AlertsSection.model_validate({"sinks": {"phone": section}})
-    return build_receivers(alerts, SystemClock())["phone"].sink
+    return build_receivers(alerts, (), SystemClock())["phone"].sink
 
 
 def send(url: str, picture: bytes | None = None, **settings: Any) -> Outcome:
@@ -194,7 +194,7 @@ def test_all_problems_of_all_sinks_are_told_at_once_without_their_secrets(tmp_pa
         "e": good,
     }
     with pytest.raises(ConfigError) as caught:
-        build_receivers(AlertsSection.model_validate({"sinks": sinks}), SystemClock())
+        build_receivers(AlertsSection.model_validate({"sinks": sinks}), (), SystemClock())
     lines = caught.value.detail.splitlines()
     assert [line.split(":")[0] for line in lines] == [f"alerts.sinks.{name}" for name in "abcd"]
     assert "hush" not in caught.value.detail

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import base64
+import json
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from edge.alert_message import sample
+from edge.config_alerts import AlertsSection
+from edge.outbox_item import Delivered, Outcome, Poison, Retry
+from edge.sink_wiring import build_sink
+from shared.clock import SystemClock
+from shared.errors import ConfigError
+
+
+def run(
+    code: str, *arguments: str, picture: bytes | None = None, timeout_s: float = 5.0
+) -> Outcome:
+    """Deliver an alert to a Python program."""
+    section = {
+        "kind": "command",
+        "argv": [sys.executable, "-c", code, *arguments],
+        "timeout_s": timeout_s,
+    }
+    alerts = AlertsSection.model_validate({"sinks": {"siren": section}})
+    return build_sink("siren", alerts, (), SystemClock()).deliver(sample("gate"), picture)
+
+
+def test_the_program_gets_the_alert_as_json_and_its_arguments_as_they_are(tmp_path: Path) -> None:
+    out = tmp_path / "got"
+    code = (
+        "import sys, pathlib; pathlib.Path(sys.argv[1]).write_text(sys.argv[2] + sys.stdin.read())"
+    )
+    assert run(code, str(out), "$(id); *", picture=b"jpeg" * 100_000) == Delivered()
+    text = out.read_text()
+    assert text.startswith("$(id); *{")
+    said = json.loads(text.removeprefix("$(id); *"))
+    assert said["camera"] == "gate"
+    assert base64.b64decode(said["snapshot_base64"]) == b"jpeg" * 100_000
+    assert "Supplements listed fire alarms" in said["text"]
+
+
+def test_the_exit_status_tells_what_came_of_it() -> None:
+    assert run("import sys; print('no modem'); sys.exit(3)") == Retry(
+        reason="exit status 3: no modem"
+    )
+    assert run("import sys; sys.exit(65)") == Poison(reason="exit status 65")
+    assert run("import os; os.kill(os.getpid(), 9)") == Retry(reason="exit status -9")
+
+
+def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    code = (
+        "import os, subprocess, sys, time, pathlib\n"
+        "child = subprocess.Popen(['sleep', '60'])\n"
+        "pathlib.Path(sys.argv[1]).write_text(f'{os.getpid()} {child.pid}')\n"
+        "time.sleep(60)"
+    )
+    started_s = time.monotonic()
+    assert run(code, str(pids), timeout_s=1.5) == Retry(reason="did not end within 1.5 s")
+    assert time.monotonic() - started_s < 4.0
+    ends_s = time.monotonic() + 5.0
+    while any(map(_lives, pids.read_text().split())):
+        assert time.monotonic() < ends_s
+        time.sleep(0.02)
+
+
+def test_a_program_that_talks_without_end_costs_no_memory() -> None:
+    outcome = run("import os\nfor _ in range(2000): os.write(1, b'x' * 65536)\nraise SystemExit(1)")
+    assert isinstance(outcome, Retry)
+    assert len(outcome.reason) < 200
+
+
+def test_a_program_that_never_reads_is_no_error() -> None:
+    assert run("pass", picture=b"x" * 1_000_000) == Delivered()
+    code = "import os, time; os.close(0); time.sleep(0.2)"
+    assert run(code, picture=b"x" * 1_000_000) == Delivered()
+
+
+def test_secrets_of_the_service_are_not_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBERLINK_EDGE__CLOUD__KEY", "hush")
+    out = tmp_path / "got"
+    code = "import os, sys, pathlib; pathlib.Path(sys.argv[1]).write_text(repr(dict(os.environ)))"
+    assert run(code, str(out)) == Delivered()
+    assert "hush" not in out.read_text()
+
+
+def test_a_program_that_is_not_there_is_refused_at_start() -> None:
+    alerts = AlertsSection.model_validate(
+        {"sinks": {"siren": {"kind": "command", "argv": ["/no/such/program"]}}}
+    )
+    with pytest.raises(ConfigError, match=r"alerts\.sinks\.siren: argv: '/no/such/program'"):
+        build_sink("siren", alerts, (), SystemClock())
+
+
+def _lives(pid: str) -> bool:
+    try:
+        return bool(psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

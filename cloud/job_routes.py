@@ -44,61 +44,75 @@ def add_job_routes(
     settings: CloudSettings,
 ) -> None:
     """Add `/infer/async` and `/infer/result/<id>`."""
-    limits = settings.limits
+    routes = _JobRoutes(submitter, jobs, answers, settings)
+    one = "/infer/result/<job_id>"
+    app.add_url_rule("/infer/async", view_func=routes.submit, methods=["POST"])
+    app.add_url_rule(one, view_func=routes.result, methods=["GET"])
+    app.add_url_rule(one, view_func=routes.cancel, methods=["DELETE"])
 
-    @app.post("/infer/async")
-    def infer_async() -> Response:
-        deadline = submitter.job_deadline_in(
-            arguments.parse_deadline_ms(request.headers.get("X-Request-Deadline-Ms"))
-        )
+
+class _JobRoutes:
+    """The routes about jobs, each a method."""
+
+    def __init__(
+        self, submitter: Submitter, jobs: JobBook, answers: AnswerBook, settings: CloudSettings
+    ) -> None:
+        self._submitter = submitter
+        self._jobs = jobs
+        self._answers = answers
+        self._limits = settings.limits
+        self._allowed = settings.callbacks.allowed
+
+    def submit(self) -> Response:
+        given = request.headers.get("X-Request-Deadline-Ms")
+        deadline = self._submitter.job_deadline_in(arguments.parse_deadline_ms(given))
         key = read_key(request.headers.get("Idempotency-Key"))
-        submitter.knock(lane(), needs_place=False)
-        posted = web.read_posted(limits)
+        self._submitter.knock(lane(), needs_place=False)
+        posted = web.read_posted(self._limits)
         web.take_req_id(posted.fields)
         fields = dict(posted.fields)
-        callback_url = _callback(fields.pop("callback_url", None))
+        callback_url = self._callback(fields.pop("callback_url", None))
         arguments.parse_fields(fields)
 
         def work(_claim: Claim | None) -> Answer:
-            picture = read_picture(posted.pictures[0], limits.image_limits())
-            job_id = submitter.submit(picture, deadline, owner=owner(), callback_url=callback_url)
-            g.job_id = job_id
-            return Answer.of({"request_id": job_id, "status": "submitted"})
+            picture = read_picture(posted.pictures[0], self._limits.image_limits())
+            g.job_id = self._submitter.submit(
+                picture, deadline, owner=owner(), callback_url=callback_url
+            )
+            return Answer.of({"request_id": g.job_id, "status": "submitted"})
 
         if key is None:
             return _accepted(work(None).result())
         asked = fingerprint(request.path, posted.pictures, posted.fields)
-        return _accepted(once(answers, key, asked, work))
+        return _accepted(once(self._answers, key, asked, work))
 
-    @app.get("/infer/result/<job_id>")
-    def result(job_id: str) -> Response:
-        job = jobs.look(owner(), job_id)
-        return _job_answer(job) if job else _kept_answer(job_id)
+    def result(self, job_id: str) -> Response:
+        job = self._jobs.look(owner(), job_id)
+        return _job_answer(job) if job else self._kept_answer(job_id)
 
-    @app.delete("/infer/result/<job_id>")
-    def cancel(job_id: str) -> Response:
-        job = jobs.remove(owner(), job_id)
+    def cancel(self, job_id: str) -> Response:
+        job = self._jobs.remove(owner(), job_id)
         if job is None:
             raise _unknown(job_id)
         return web.success({"request_id": job_id, "was": job.state.value})
 
-    def _callback(url: Any) -> str | None:
+    def _callback(self, url: Any) -> str | None:
         if url is None:
             return None
         if not isinstance(url, str):
             raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, "callback_url must be a string")
-        return check_callback(url, settings.callbacks.allowed)
+        return check_callback(url, self._allowed)
 
-    def _kept_answer(key: str) -> Response:
+    def _kept_answer(self, key: str) -> Response:
         """Give the kept answer of a request by its Idempotency-Key, for a caller who did not wait for it."""
-        kept = answers.look(owner(), key)
+        kept = self._answers.look(owner(), key)
         if kept is None:
             raise _unknown(key)
         if kept.answer is None:
             return _pending(key, JobState.RUNNING, 0)
         value = kept.answer.result()
         if isinstance(value, dict) and value.get("status") == "submitted":
-            job = jobs.look(owner(), value["request_id"])
+            job = self._jobs.look(owner(), value["request_id"])
             if job is None:
                 raise _unknown(key)
             return _job_answer(job)

@@ -16,7 +16,6 @@ from cloud.idempotency import AnswerBook, Claim, answer_once, fingerprint, read_
 from cloud.paths import read_inside
 from shared import arguments, web
 from shared.arguments import Posted
-from shared.config import LimitsSection
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
@@ -72,80 +71,80 @@ def add_routes(
     app: Flask, inspector: Inspector, answers: AnswerBook, settings: CloudSettings
 ) -> None:
     """Add `/infer`, `/infer/batch` and `/fire_detector`."""
-    limits = settings.limits
-    max_batch = min(limits.max_batch, settings.engine.places)
+    routes = _PictureRoutes(inspector, answers, settings)
+    app.add_url_rule("/infer", view_func=routes.infer, methods=["POST"])
+    app.add_url_rule("/infer/batch", view_func=routes.infer_batch, methods=["POST"])
+    app.add_url_rule(REFERENCE_ROUTE, view_func=routes.fire_detector, methods=["POST"])
+    app.after_request(_add_headers)
 
-    def deadline() -> Deadline:
-        return inspector.deadline_in(
-            arguments.parse_deadline_ms(request.headers.get("X-Request-Deadline-Ms"))
-        )
 
-    def posted(*, is_keyed: bool, several: bool = False) -> Posted:
+class _PictureRoutes:
+    """The routes that take pictures, each a method; who is refused is refused before a body is parsed."""
+
+    def __init__(self, inspector: Inspector, answers: AnswerBook, settings: CloudSettings) -> None:
+        self._inspector = inspector
+        self._answers = answers
+        self._limits = settings.limits
+        self._max_batch = min(settings.limits.max_batch, settings.engine.places)
+        self._image_roots = settings.image_roots
+
+    def infer(self) -> Response:
+        until, key = self._deadline(), _key()
+        read = self._posted(is_keyed=key is not None)
+        if key is None:
+            return self._answer(read.pictures[0], until)
+        asked = fingerprint(request.path, read.pictures, read.fields)
+
+        def work(claim: Claim) -> Answer:
+            return Answer.of(self._inspect(read.pictures[0], until, claim).result)
+
+        return say(once(self._answers, key, asked, work, until))
+
+    def infer_batch(self) -> Response:
+        until, key = self._deadline(), _key()
+        read = self._posted(is_keyed=key is not None, several=True)
+        arguments.check_batch(len(read.pictures), self._max_batch)
+        self._inspector.count_more(lane(), len(read.pictures) - 1)
+        if key is None:
+            return web.success(self._batch(read, until))
+        asked = fingerprint(request.path, read.pictures, read.fields)
+
+        def work(_claim: Claim) -> Answer:
+            return Answer.of(self._batch(read, until))
+
+        return say(once(self._answers, key, asked, work, until))
+
+    def fire_detector(self) -> Response:
+        self._inspector.knock(lane(), needs_place=True)
+        values = _reference_values()
+        web.take_req_id(values)
+        return self._answer(self._reference_picture(values), self._inspector.deadline_in(None))
+
+    def _deadline(self) -> Deadline:
+        given = request.headers.get("X-Request-Deadline-Ms")
+        return self._inspector.deadline_in(arguments.parse_deadline_ms(given))
+
+    def _posted(self, *, is_keyed: bool, several: bool = False) -> Posted:
         # A keyed request may have its answer already, however full the house is.
-        inspector.knock(lane(), needs_place=not is_keyed)
-        read = web.read_posted(limits, several=several)
+        self._inspector.knock(lane(), needs_place=not is_keyed)
+        read = web.read_posted(self._limits, several=several)
         web.take_req_id(read.fields)
         arguments.parse_fields(read.fields)
         return read
 
-    @app.post("/infer")
-    def infer() -> Response:
-        until, key = deadline(), read_key(request.headers.get("Idempotency-Key"))
-        read = posted(is_keyed=key is not None)
-        if key is None:
-            return _answer(read.pictures[0], until)
+    def _answer(self, encoded: bytes, until: Deadline) -> Response:
+        return say(self._inspect(encoded, until).result)
 
-        def work(claim: Claim) -> Answer:
-            picture = read_picture(read.pictures[0], limits.image_limits())
-            inspected = inspector.inspect(picture, until, caller=lane(), claim=claim)
-            g.stage_ms = inspected.stage_ms
-            return Answer.of(inspected.result)
-
-        asked = fingerprint(request.path, read.pictures, read.fields)
-        return say(once(answers, key, asked, work, until))
-
-    @app.post("/infer/batch")
-    def infer_batch() -> Response:
-        until, key = deadline(), read_key(request.headers.get("Idempotency-Key"))
-        read = posted(is_keyed=key is not None, several=True)
-        arguments.check_batch(len(read.pictures), max_batch)
-        inspector.count_more(lane(), len(read.pictures) - 1)
-
-        def work(_claim: Claim | None) -> Answer:
-            return Answer.of(_batch(read, until))
-
-        if key is None:
-            return web.success(work(None).result())
-        asked = fingerprint(request.path, read.pictures, read.fields)
-        return say(once(answers, key, asked, work, until))
-
-    @app.post(REFERENCE_ROUTE)
-    def fire_detector() -> Response:
-        inspector.knock(lane(), needs_place=True)
-        values = _reference_values()
-        web.take_req_id(values)
-        return _answer(_reference_picture(values), inspector.deadline_in(None))
-
-    @app.after_request
-    def add_headers(response: Response) -> Response:
-        if g.get("is_replayed"):
-            response.headers["Idempotency-Replayed"] = "true"
-        stage_ms: dict[str, float] | None = g.get("stage_ms")
-        if stage_ms:
-            stages = (f"{name};dur={ms:.1f}" for name, ms in stage_ms.items())
-            response.headers["Server-Timing"] = ", ".join(stages)
-        return response
-
-    def _answer(encoded: bytes, until: Deadline) -> Response:
-        picture = read_picture(encoded, limits.image_limits())
-        inspected = inspector.inspect(picture, until, caller=lane())
+    def _inspect(self, encoded: bytes, until: Deadline, claim: Claim | None = None) -> Inspected:
+        picture = read_picture(encoded, self._limits.image_limits())
+        inspected = self._inspector.inspect(picture, until, caller=lane(), claim=claim)
         g.stage_ms = inspected.stage_ms
-        return say(inspected.result)
+        return inspected
 
-    def _batch(read: Posted, until: Deadline) -> dict[str, Any]:
-        pictures = [_picture_or_error(read, index, limits) for index in range(len(read.pictures))]
+    def _batch(self, read: Posted, until: Deadline) -> dict[str, Any]:
+        pictures = [self._picture_or_error(read, index) for index in range(len(read.pictures))]
         good = [p for p in pictures if isinstance(p, Picture)]
-        found = iter(inspector.inspect_many(good, until, caller=lane()) if good else ())
+        found = iter(self._inspector.inspect_many(good, until, caller=lane()) if good else ())
         outcomes = [next(found) if isinstance(p, Picture) else p for p in pictures]
         results = [
             {"index": index, **(_problem(o) if isinstance(o, FireError) else _item(o))}
@@ -153,25 +152,47 @@ def add_routes(
         ]
         return {"results": results, "failed": sum(r["err_no"] != 0 for r in results)}
 
-    def _reference_values() -> dict[str, Any]:
-        media_type = arguments.media_type_of(request.content_type)
-        if media_type == "application/x-www-form-urlencoded":
-            return dict(request.form.to_dict())
-        if media_type == "application/json":
-            return arguments.parse_json_object(request.get_data(cache=False))
-        raise RequestError(
-            ErrorCode.REQUEST_CONTENT_TYPE, f"got {media_type or 'none'}, expected application/json"
-        )
+    def _picture_or_error(self, read: Posted, index: int) -> Picture | FireError:
+        try:
+            return read_picture(read.picture(index), self._limits.image_limits())
+        except FireError as err:
+            return err
 
-    def _reference_picture(values: dict[str, Any]) -> bytes:
+    def _reference_picture(self, values: dict[str, Any]) -> bytes:
+        max_bytes = self._limits.max_bytes
         if "image" not in values and "image_path" in values:
             path = values["image_path"]
             if not isinstance(path, str):
                 raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, "image_path must be a string")
-            return read_inside(path, settings.image_roots, limits.max_bytes)
+            return read_inside(path, self._image_roots, max_bytes)
         return arguments.take_pictures(
-            values, single="image", several=None, max_bytes=limits.max_bytes, max_batch=1
+            values, single="image", several=None, max_bytes=max_bytes, max_batch=1
         ).picture(0)
+
+
+def _key() -> str | None:
+    return read_key(request.headers.get("Idempotency-Key"))
+
+
+def _reference_values() -> dict[str, Any]:
+    media_type = arguments.media_type_of(request.content_type)
+    if media_type == "application/x-www-form-urlencoded":
+        return dict(request.form.to_dict())
+    if media_type == "application/json":
+        return arguments.parse_json_object(request.get_data(cache=False))
+    raise RequestError(
+        ErrorCode.REQUEST_CONTENT_TYPE, f"got {media_type or 'none'}, expected application/json"
+    )
+
+
+def _add_headers(response: Response) -> Response:
+    if g.get("is_replayed"):
+        response.headers["Idempotency-Replayed"] = "true"
+    stage_ms: dict[str, float] | None = g.get("stage_ms")
+    if stage_ms:
+        stages = (f"{name};dur={ms:.1f}" for name, ms in stage_ms.items())
+        response.headers["Server-Timing"] = ", ".join(stages)
+    return response
 
 
 def owner() -> str:
@@ -222,13 +243,6 @@ def say(result: Any, http_status: int = 200, **flat: Any) -> Response:
     if isinstance(result, dict) and "cost" in result:
         flat = {"cost": result["cost"], **flat}
     return web.json_response(arguments.envelope(g.req_id, result, **flat), http_status)
-
-
-def _picture_or_error(read: Posted, index: int, limits: LimitsSection) -> Picture | FireError:
-    try:
-        return read_picture(read.picture(index), limits.image_limits())
-    except FireError as err:
-        return err
 
 
 def _item(inspected: Inspected) -> dict[str, Any]:

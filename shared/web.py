@@ -47,6 +47,7 @@ _ERROR_STYLE = (
     "table{border-collapse:collapse}"
 )
 _MAX_FORM_FIELDS = 64
+_EXPOSED = ("X-Request-ID", "Retry-After", "Server-Timing", "Location", "Idempotency-Replayed")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _ALWAYS_REAL = frozenset(
     {401, 404, 405, 413, 429, 503}
@@ -97,6 +98,15 @@ def create_app(
             because its existing callers rely on that.
     """
     app = Flask(name, static_folder=None)
+    _set_limits(app, server)
+    _add_hooks(app, clock)
+    _add_error_handlers(app, reference_route)
+    _add_health_routes(app, operations)
+    _add_error_pages(app)
+    return app
+
+
+def _set_limits(app: Flask, server: ServerSection) -> None:
     app.config["MAX_CONTENT_LENGTH"] = server.max_body_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = server.max_body_bytes
     app.config["MAX_FORM_PARTS"] = _MAX_FORM_FIELDS
@@ -104,18 +114,10 @@ def create_app(
     # Else `//predict` is answered by a redirect with an HTML page.
     app.url_map.merge_slashes = False
     if server.cors_origins:
-        CORS(
-            app,
-            origins=list(server.cors_origins),
-            expose_headers=[
-                "X-Request-ID",
-                "Retry-After",
-                "Server-Timing",
-                "Location",
-                "Idempotency-Replayed",
-            ],
-        )
+        CORS(app, origins=list(server.cors_origins), expose_headers=list(_EXPOSED))
 
+
+def _add_hooks(app: Flask, clock: Clock) -> None:
     @app.before_request
     def begin() -> None:
         now = request_ctx.request
@@ -130,6 +132,8 @@ def create_app(
             response.headers.setdefault(name, value)
         return response
 
+
+def _add_error_handlers(app: Flask, reference_route: str | None) -> None:
     @app.errorhandler(FireError)
     def on_fire_error(error: FireError) -> Response:
         return error_response(error, reference_route)
@@ -144,10 +148,6 @@ def create_app(
         return error_response(
             FireError(ErrorCode.INTERNAL, f"see the log under {g.req_id}"), reference_route
         )
-
-    _add_health_routes(app, operations)
-    _add_error_pages(app)
-    return app
 
 
 def encode(body: Mapping[str, Any]) -> bytes:

@@ -5,7 +5,6 @@ The only place that turns errors into HTTP.
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,8 @@ from shared import arguments
 from shared.arguments import Posted
 from shared.clock import Clock
 from shared.config import LimitsSection, ServerSection
-from shared.error_code import ErrorCode, by_http_status, by_slug
+from shared.error_code import ErrorCode, by_http_status
+from shared.error_pages import add_error_pages
 from shared.errors import FireError, RequestError
 from shared.ids import is_req_id, new_id
 from shared.logs import get_logger
@@ -42,10 +42,6 @@ SECURITY_HEADERS = (
     ("Cache-Control", "no-store"),
 )
 """What every answer says to browsers, unless its route says something else; the one place for it."""
-_ERROR_STYLE = (
-    "body{font:15px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse}"
-)
 _MAX_FORM_FIELDS = 64
 _EXPOSED = ("X-Request-ID", "Retry-After", "Server-Timing", "Location", "Idempotency-Replayed")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
@@ -102,7 +98,7 @@ def create_app(
     _add_hooks(app, clock)
     _add_error_handlers(app, reference_route)
     _add_health_routes(app, operations)
-    _add_error_pages(app)
+    add_error_pages(app)
     return app
 
 
@@ -341,54 +337,3 @@ def _add_health_routes(app: Flask, operations: Operations) -> None:
     @app.get("/version")
     def version() -> Response:
         return json_response(operations.version())
-
-
-def _add_error_pages(app: Flask) -> None:
-    @app.get("/errors")
-    def errors() -> Response:
-        rows = "".join(_error_table_row(code) for code in ErrorCode)
-        head = "<tr><th>err_no</th><th>status</th><th>retry</th><th>meaning</th><th>what to do</th></tr>"
-        return Response(_page("Error codes", f"<table border=1 cellpadding=6>{head}{rows}</table>"))
-
-    @app.get("/errors.css")
-    def error_style() -> Response:
-        return Response(_ERROR_STYLE, content_type="text/css")
-
-    @app.get("/errors/<slug>")
-    def error_page(slug: str) -> Response:
-        code = by_slug(slug)
-        if code is None:
-            raise FireError(ErrorCode.HTTP_NOT_FOUND, f"no error is called {slug[:40]!r}")
-        row = code.row
-        body = (
-            f"<p>{html.escape(row.text_en)} · <span lang=zh>{html.escape(row.text_zh)}</span></p>"
-            f"<p><b>What to do:</b> {html.escape(row.hint)}</p>"
-            f"<p>HTTP {row.http_status}, {'worth another try' if row.retryable else 'not worth another try as it is'}"
-            f" · <a href=/errors>all codes</a></p>"
-        )
-        return Response(_page(f"{row.number} {row.slug}", body))
-
-
-def _error_table_row(code: ErrorCode) -> str:
-    row = code.row
-    cells = (
-        row.number,
-        row.http_status,
-        "yes" if row.retryable else "no",
-        f"{row.text_en} · {row.text_zh}",
-        row.hint,
-    )
-    return (
-        f"<tr id={row.slug}>"
-        + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells)
-        + "</tr>"
-    )
-
-
-def _page(title: str, body: str) -> str:
-    escaped = html.escape(title)
-    return (
-        f"<!doctype html><meta charset=utf-8><title>{escaped}</title>"
-        "<link rel=stylesheet href=/errors.css>"
-        f"<h1>{escaped}</h1>{body}"
-    )

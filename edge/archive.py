@@ -39,6 +39,7 @@ MAX_PICTURE_BYTES = 100_000_000  # the largest value of limits.max_bytes
 _EVENT_COLUMNS = (
     "event_id, opened_seq, event_seq, origin_seq, acknowledged_seq, marked_seq, held_seq"
 )
+_CALLING = "(is_closed=0 OR (acknowledged_seq IS NULL AND severity<>'uncertain'))"
 
 
 class Archive:
@@ -154,6 +155,8 @@ def _conditions(query: EventQuery) -> tuple[str, list[Any]]:
         wanted.append(("is_test=?", False))
     conditions = [condition for condition, _ in wanted]
     values = [value for _, value in wanted]
+    if query.is_calling:
+        conditions.append(_CALLING)
     if query.cursor is not None:
         conditions.append("(opened_at, event_id) < (?, ?)")
         values += _position(query.cursor)

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.locate import locate
+from edge.locate import HeatMap, heat_map, locate
 from shared.imaging import decode
 from shared.inference import Session
 from shared.letterbox import InputContract, Letterbox, letterbox_for
@@ -134,14 +134,30 @@ class Classifier:
             ImageError(IMAGE_DAMAGED): the picture cannot be decoded.
             ModelError(MODEL_FAILED): the runtime failed.
         """
-        job = _Job(frame.picture, self._model)
+        job = self._done(frame.picture)
+        seen = job.model.read(job.outputs, job.letterbox)
+        self._tell_trouble("the logits are not finite" if seen.is_broken else None)
+        return seen
+
+    def heat(self, picture: Picture) -> HeatMap | None:
+        """Tell where in a picture the model looks, for a page; None when it gives no map, or no finite number.
+
+        Raises:
+            ImageError(IMAGE_DAMAGED), ModelError(MODEL_FAILED): as `classify`.
+        """
+        job = self._done(picture)
+        cells = job.outputs.get("cells")
+        if cells is None or not np.isfinite(cells).all():
+            return None
+        return heat_map(cells[0], job.letterbox)
+
+    def _done(self, picture: Picture) -> _Job:
+        job = _Job(picture, self._model)
         self._jobs.put(job)
         job.done.acquire()
         if job.error is not None:
             raise job.error
-        seen = job.model.read(job.outputs, job.letterbox)
-        self._tell_trouble("the logits are not finite" if seen.is_broken else None)
-        return seen
+        return job
 
     def _work(self) -> None:
         buffers: _Buffers = {}  # kept: spares an allocation a frame

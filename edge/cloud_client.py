@@ -18,7 +18,8 @@ from shared.types import MICROS, Box, Detection, Label, Picture
 class CloudAnswer:
     """A usable answer: boxes in pixels of the picture that was sent; `model` names who gave it.
 
-    `cost_micros`: what the cloud says that the call cost, in millionths; None when it does not say.
+    `cost_micros`: what the cloud says that the call cost, in millionths; None when it does not say. `took_s`: how long
+    it says that it worked on the picture; None when it does not say.
     """
 
     label: Label
@@ -26,6 +27,7 @@ class CloudAnswer:
     detections: tuple[Detection, ...]
     model: dict[str, str]
     cost_micros: int | None = None
+    took_s: float | None = None
 
 
 class CloudClient(Protocol):

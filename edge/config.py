@@ -325,8 +325,22 @@ class PriorityHours(Section):
     priority: float = Field(gt=0, le=100, description="Priority in this span.")
 
 
+class ConsoleSection(Section):
+    """The pages for people."""
+
+    site: str = Field(
+        "", max_length=64, description="Name of the site, shown at the top of every page."
+    )
+
+
 class CameraSection(Section):
     """One camera."""
+
+    title: str = Field(
+        "",
+        max_length=200,
+        description="What people call it, shown on the pages; its name in the configuration when empty.",
+    )
 
     source: str = Field(
         min_length=1,
@@ -398,6 +412,7 @@ class EdgeSettings(Section):
     evidence: EvidenceSection = EvidenceSection()
     outbox: OutboxSection = OutboxSection()
     alerts: AlertsSection = AlertsSection()
+    console: ConsoleSection = ConsoleSection()
     log: EdgeLogSection = EdgeLogSection()
     state: Path = Field(Path("run/edge"), description="Folder for what must survive a restart.")
     models: Path | None = Field(

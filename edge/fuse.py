@@ -18,7 +18,7 @@ class Verdict:
     `confidence` is the edge's max(p, 1 − p), or the cloud's top score of `label`. `decision` carries the reason that
     ruled in the end, which is not the first one when a forwarded frame came back without an answer. `detections` are
     the cloud's boxes, or the coarse ones of the edge. `is_pending`: the cloud was asked too, and its verdict for the
-    same frame follows, marked `is_amendment`.
+    same frame follows, marked `is_amendment`. `cloud_s` is how long the cloud says that it worked on the picture.
     """
 
     frame_id: str
@@ -35,6 +35,7 @@ class Verdict:
     stages_s: Mapping[str, float]
     is_pending: bool = False
     is_amendment: bool = False
+    cloud_s: float | None = None
 
 
 def fuse(
@@ -71,6 +72,7 @@ def fuse(
             model=answer.model,
             detail="",
             stages_s=stages_s,
+            cloud_s=answer.took_s,
         )
     return Verdict(
         frame_id=frame.frame_id,

@@ -78,6 +78,7 @@ class _WireResult(_Strict):
     detections: tuple[_WireDetection, ...] = Field(max_length=300)
     model: _WireModel
     cost_micros: int | None = Field(default=None, ge=0, le=1_000_000_000_000)
+    latency_ms: float | None = Field(default=None, ge=0, le=86_400_000)
 
 
 class _WireAnswer(_Strict):
@@ -275,6 +276,7 @@ def _parse(response: requests.Response, body: bytes) -> CloudAnswer:
         ),
         model=result.model.model_dump(),
         cost_micros=result.cost_micros,
+        took_s=None if result.latency_ms is None else result.latency_ms / 1000,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,32 @@ from shared.types import Box, Detection, Label
 
 _BELOW_PEAK = 2.0  # cells within this many logits of the best one belong to it; larger boxes reach into smoke's edges
 _LEAST_LOGIT = 0.0  # an even chance; below it only the best cell counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatMap:
+    """How likely the classifier finds fire or smoke in each cell, for a person to look at.
+
+    `cells`: shape (h, w), float32, 0…1. They cover `box`, in source pixels, which reaches beyond the picture where the
+    canvas was padded.
+    """
+
+    cells: NDArray[np.float32]
+    box: Box
+
+
+def heat_map(cells: NDArray[np.float32], letterbox: Letterbox) -> HeatMap:
+    """Turn the cell logits of all classes, shape (classes, h, w), float32, into one map."""
+    worst = cells.max(axis=0)
+    likely = 1.0 / (1.0 + np.exp(-np.clip(worst, -60.0, 60.0)))
+    x1, y1 = -letterbox.left_px / letterbox.scale, -letterbox.top_px / letterbox.scale
+    box = Box(
+        x1=x1,
+        y1=y1,
+        x2=x1 + letterbox.canvas_width_px / letterbox.scale,
+        y2=y1 + letterbox.canvas_height_px / letterbox.scale,
+    )
+    return HeatMap(cells=np.asarray(likely, dtype=np.float32), box=box)
 
 
 def locate(cells: NDArray[np.float32], letterbox: Letterbox, label: Label) -> tuple[Detection, ...]:

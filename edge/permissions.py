@@ -14,8 +14,9 @@ from shared.gate import Gate, refuse_without_users
 from shared.users import Users
 
 RULES = Rules(
+    nothing=frozenset({"/ui/static/<path:name>"}),
     # They cost money, and a picture that names a camera can begin an event.
-    asks=frozenset({"/joint_predict", "/adaptive_predict", "/batch_predict"}),
+    asks=frozenset({"/joint_predict", "/adaptive_predict", "/batch_predict", "/ui/try/picture"}),
     # It asks the edge alone, for nothing, and leaves no trace.
     looks=frozenset({"/predict"}),
     evidence=frozenset(

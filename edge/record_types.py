@@ -105,7 +105,10 @@ class FrameRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventQuery:
-    """Which events, newest first; None does not filter. `since` ≤ opened < `until`."""
+    """Which events, newest first; None does not filter. `since` ≤ opened < `until`.
+
+    `is_calling` asks for those that want somebody's eyes: they go on, or nobody has acknowledged that fire or smoke.
+    """
 
     limit: int = 50
     cursor: str | None = None
@@ -116,6 +119,7 @@ class EventQuery:
     since: datetime | None = None
     until: datetime | None = None
     with_tests: bool = False
+    is_calling: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from edge.keeping import build_records
 from edge.latency import Latency
 from edge.ledger import Ledger
 from edge.link import Link, build_signer
+from edge.live import LiveView
 from edge.metrics import EdgeMetrics
 from edge.model_wiring import build_models
 from edge.permissions import build_gate
@@ -35,6 +36,9 @@ from edge.routes import add_routes
 from edge.score_log import ScoreLog
 from edge.supervision import box_rule, free_bytes, is_clock_synchronised, readiness
 from edge.troubles import BoxState
+from edge.ui.parts import ConsoleParts
+from edge.ui.views import add_console
+from edge.ui.vitals_model import LinkNow
 from edge.uplink import Uplink, UploadForm
 from shared import web
 from shared.breaker import Breaker, BreakerState
@@ -97,6 +101,7 @@ class EdgeService:
     def _build(self, settings: EdgeSettings, on_camera_end: Callable[[str], None]) -> None:
         self._latency = Latency(self._clock)
         self._alarmed: dict[str, Grade] = {}
+        self._live = LiveView(self._clock)
         keep_days = settings.log.scores_keep_days
         self._scores = (
             ScoreLog(settings.state / "scores", keep_days=keep_days) if keep_days else None
@@ -247,7 +252,7 @@ class EdgeService:
         except FireError:
             self._metrics.count_failed(frame.camera)
             raise
-        self._publish(verdict, req_id, is_request=True)
+        self._publish(frame, verdict, req_id, is_request=True)
         return verdict
 
     def joint_many(self, frames: Sequence[Frame], deadline: Deadline) -> list[Verdict | FireError]:
@@ -292,7 +297,7 @@ class EdgeService:
         if isinstance(pending, FireError):
             return pending
         verdict = self._pipeline.finish(pending, deadline)
-        self._publish(verdict, g.req_id, is_request=True)
+        self._publish(pending.frame, verdict, g.req_id, is_request=True)
         return verdict
 
     def _begun_or_error(self, frame: Frame, deadline: Deadline) -> Pending | FireError:
@@ -308,14 +313,16 @@ class EdgeService:
             self._pipeline.stream(
                 frame,
                 self.deadline_in(None),
-                lambda verdict: self._publish(verdict, frame.frame_id, is_request=False),
+                lambda verdict: self._publish(frame, verdict, frame.frame_id, is_request=False),
             )
         except FireError:
+            self._live.see(frame)
             self._metrics.count_failed(frame.camera)
             raise
 
-    def _publish(self, verdict: Verdict, req_id: str, *, is_request: bool) -> None:
+    def _publish(self, frame: Frame, verdict: Verdict, req_id: str, *, is_request: bool) -> None:
         """Weigh a verdict as evidence; count it and write its line when the last word is spoken."""
+        self._live.note(frame, verdict)
         self._alarm(verdict.camera, self._plane.evidence.note(verdict))
         if not verdict.is_amendment and self._scores is not None:
             self._scores.note(verdict.camera, verdict.captured_at, verdict.edge)
@@ -393,7 +400,25 @@ class EdgeService:
         add_routes(app, self, self._settings)
         add_trouble_routes(app, self._supervisor, self._clock)
         add_event_routes(app, self._records, self._records.acknowledge)
+        parts = ConsoleParts(
+            clock=self._clock,
+            live=self._live,
+            supervisor=self._supervisor,
+            records=self._records,
+            acknowledge=self._records.acknowledge,
+            heat=self._classifier.heat,
+            link=self._link_now,
+            checks=self._checks,
+        )
+        add_console(app, self, parts, self._settings)
         return app
+
+    def _link_now(self) -> LinkNow:
+        return LinkNow(
+            state=self._breaker_state(),
+            median_s=self._latency.known_percentile_s(0.5),
+            p90_s=self._latency.known_percentile_s(0.9),
+        )
 
     def _link_text(self) -> str:
         state = self._breaker_state()

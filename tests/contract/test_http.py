@@ -12,12 +12,12 @@ from tests.helpers.raw_http import raw_call
 
 _MALFORMED = {
     "no_method": b"\r\nGET\r\n\r\n",
-    "no_version": b"GET /\r\n\r\n",
+    "no_version": b"GET /nowhere\r\n\r\n",
     "garbage": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     "lower_case_method": b"get / HTTP/1.1\r\nHost: x\r\n\r\n",
     "header_without_colon": b"GET / HTTP/1.1\r\nno colon here\r\n\r\n",
     "header_with_space": b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
-    "folded_header": b"GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n",
+    "folded_header": b"GET /nowhere HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n",
     "nul_in_header": b"GET / HTTP/1.1\r\nX-A: a\x00b\r\n\r\n",
     "bare_line_feed": b"GET / HTTP/1.1\r\nX-A: a\nX-B: b\r\n\r\n",
     "huge_headers": b"GET / HTTP/1.1\r\nX-A: " + b"a" * 400_000 + b"\r\n\r\n",

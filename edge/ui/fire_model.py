@@ -1,0 +1,125 @@
+"""What a burning camera shows beside its picture: where and when it began, who decided. Ring: rim, pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from edge.fire_event import Severity
+from edge.live import Look
+from edge.record_types import EventRecord
+from edge.ui.drawing import DrawnBox, around, coverage, drawn, place_in_words
+from edge.ui.speech import Speech
+from shared.types import Box, Detection, Label, Source
+
+_CROP_ASPECT = 4 / 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crop:
+    """A part of a kept picture: where it is, the whole picture's size, the view on it, the box in it."""
+
+    href: str
+    width_px: int
+    height_px: int
+    view: Box
+    box: DrawnBox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FireFact:
+    """A line beside the picture."""
+
+    name: Markup
+    text: Markup | str
+    small: Markup | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FireTile:
+    """What the hero of the wall shows beside the live picture."""
+
+    event_id: str
+    crop: Crop | None
+    facts: tuple[FireFact, ...]
+
+
+def is_red(event: EventRecord) -> bool:
+    """Tell whether an event keeps the wall red: a fire that nobody has acknowledged."""
+    return event.event.severity is Severity.FIRE and event.acknowledged is None
+
+
+def severity_class(severity: Severity) -> str:
+    """Give the CSS class of a severity."""
+    return "doubt" if severity is Severity.UNCERTAIN else severity.value
+
+
+def show_fire(record: EventRecord, look: Look | None, title: str, speech: Speech) -> FireTile:
+    """Put together what stands beside the live picture of a fire."""
+    picture = look.frame.picture if look else None
+    size = (picture.width_px, picture.height_px) if picture else None
+    facts = [_began(record, size, speech), _decided(record, look, speech)]
+    boxes = [d.box for d in look.verdict.detections] if look and look.verdict else []
+    if boxes and size:
+        share = max(coverage(box, *size) for box in boxes)
+        now = speech.t("now.covers", share=speech.percent(share))
+        facts.insert(
+            1,
+            FireFact(name=speech.t("now.flame"), text=speech.percent(record.event.peak), small=now),
+        )
+    return FireTile(
+        event_id=record.event.event_id,
+        crop=origin_crop(record, size),
+        facts=tuple(facts),
+    )
+
+
+def origin_crop(
+    record: EventRecord, size: tuple[int, int] | None, aspect: float = _CROP_ASPECT
+) -> Crop | None:
+    """Give the view on where it began; None while no box is known, or the picture's size is not."""
+    origin = record.origin
+    box = origin.box if origin else record.event.box
+    frame_id = origin.frame_id if origin else record.event.frame_id
+    if box is None or size is None:
+        return None
+    width_px, height_px = size
+    label = Label.SMOKE if record.event.severity is Severity.SMOKE else Label.FIRE
+    seen = Detection(label=label, score=1.0, box=box)
+    return Crop(
+        href=f"/ui/events/{record.event.event_id}/frames/{frame_id}.jpg?width=960",
+        width_px=width_px,
+        height_px=height_px,
+        view=around(box, width_px, height_px, aspect=aspect),
+        box=drawn(seen, width_px, height_px, ""),
+    )
+
+
+def _began(record: EventRecord, size: tuple[int, int] | None, speech: Speech) -> FireFact:
+    origin = record.origin
+    if origin is None:
+        return FireFact(
+            name=speech.t("now.began"),
+            text=speech.moment(record.event.opened_at),
+            small=speech.t("now.tracing"),
+        )
+    small: Markup | str = ""
+    if origin.box is not None and size is not None:
+        small = speech.t(place_in_words(origin.box, *size))
+    return FireFact(name=speech.t("now.began"), text=speech.moment(origin.captured_at), small=small)
+
+
+def _decided(record: EventRecord, look: Look | None, speech: Speech) -> FireFact:
+    what = speech.t(f"label.{record.event.severity.value}")
+    peak = speech.percent(record.event.peak)
+    verdict = look.verdict if look else None
+    if verdict is not None and verdict.source is Source.CLOUD:
+        said = speech.t("now.by_cloud", what=what, p=speech.percent(verdict.confidence))
+        small = speech.t("now.edge_said", p=speech.percent(verdict.edge.presence))
+        return FireFact(name=speech.t("now.decided"), text=said, small=small)
+    if record.event.grade.value == "confirmed":
+        said = speech.t("now.by_cloud", what=what, p=peak)
+        return FireFact(name=speech.t("now.decided"), text=said, small="")
+    said = speech.t("now.by_edge", what=what, p=peak)
+    return FireFact(name=speech.t("now.decided"), text=said, small=speech.t("now.cloud_not_asked"))

@@ -1,0 +1,248 @@
+"""What *Health* shows: troubles with what to do first, then link, disk, models, cameras. Ring: rim, pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from edge.live import CloudHeard
+from edge.ui.now_model import CameraNow, is_watching, trouble_word
+from edge.ui.speech import Speech
+from edge.ui.try_model import Fact
+from edge.ui.vitals_model import LinkNow
+from shared.breaker import BreakerState
+from shared.trouble import Trouble, TroubleKind
+from shared.types import ModelIdentity
+from shared.web import Check, CheckState
+
+_ICONS = {
+    TroubleKind.CAMERA: "eye",
+    TroubleKind.VIEW: "frozen",
+    TroubleKind.LINK: "cloud",
+    TroubleKind.DISK: "disk",
+    TroubleKind.EVIDENCE: "disk",
+    TroubleKind.CLOCK: "clock",
+    TroubleKind.BUDGET: "coin",
+    TroubleKind.SINK: "bell",
+    TroubleKind.OUTBOX: "bell",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TroubleRow:
+    """A trouble: what and since when, what to do, cause and effect; the key by which it is acknowledged."""
+
+    icon: str
+    headline: Markup
+    since: Markup
+    remedy: Markup
+    cause: Markup
+    kind: str
+    subject: str
+    code: str
+    is_seen: bool
+    seen_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatePanel:
+    """A panel with its state at the right: `is_well` chooses the colour; `big` and `small` are its figure."""
+
+    title: Markup
+    state: Markup | str
+    is_well: bool
+    big: Markup | str
+    small: Markup | str
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRow:
+    """A model that runs, or answered last."""
+
+    is_cloud: bool
+    where: Markup
+    name: str
+    sha256: str
+    per_frame: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraRow:
+    """A camera in the table."""
+
+    title: str
+    state: Markup
+    is_well: bool
+    age: str
+    rate: str
+    skipped: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRow:
+    """A readiness check."""
+
+    name: Markup
+    state: Markup
+    is_well: bool
+    text: str
+
+
+def show_troubles(
+    troubles: Sequence[Trouble], titles: Mapping[str, str], speech: Speech
+) -> tuple[TroubleRow, ...]:
+    """Say every trouble, what blinds a camera first."""
+    order = list(TroubleKind)
+    ranked = sorted(troubles, key=lambda t: (t.acknowledged_at is not None, order.index(t.kind)))
+    return tuple(_trouble_row(trouble, titles, speech) for trouble in ranked)
+
+
+def _trouble_row(trouble: Trouble, titles: Mapping[str, str], speech: Speech) -> TroubleRow:
+    key = f"trouble.{trouble.kind.value}_{trouble.code}"
+    subject = titles.get(trouble.subject, trouble.subject) or speech.t(f"kind.{trouble.kind.value}")
+    headline = Markup("{}{}{}").format(
+        subject, "：" if speech.is_chinese else ": ", trouble_word(trouble, speech)
+    )
+    span = speech.duration((speech.now - trouble.since).total_seconds())
+    return TroubleRow(
+        icon=_ICONS.get(trouble.kind, "trouble"),
+        headline=headline,
+        since=speech.t("time.since", at=speech.moment(trouble.since), span=span),
+        remedy=_translated(f"{key}_do", trouble.remedy, speech),
+        cause=_translated(f"{key}_why", trouble.cause, speech),
+        kind=trouble.kind.value,
+        subject=trouble.subject,
+        code=trouble.code,
+        is_seen=trouble.acknowledged_at is not None,
+        seen_by=trouble.acknowledged_by,
+    )
+
+
+def _translated(key: str, given: str, speech: Speech) -> Markup:
+    """Take the sentence that came with the trouble in English: it knows figures that a catalogue does not."""
+    return speech.known(key, given) if speech.is_chinese else Markup("{}").format(given)
+
+
+def show_link_panel(
+    link: LinkNow, away_s: float | None, address: str, policy: str, speech: Speech
+) -> StatePanel:
+    """Say how the way to the cloud is, in full."""
+    title = speech.t("health.link")
+    policy_fact = Fact(name=speech.t("health.policy"), text=speech.t(f"policy.{policy}"))
+    if link.state is None:
+        return StatePanel(
+            title=title,
+            state=speech.t("health.none"),
+            is_well=True,
+            big="–",
+            small=speech.t("health.link_none"),
+            facts=(policy_fact,),
+        )
+    is_up = link.state is BreakerState.CLOSED
+    state = {"closed": "up", "open": "down", "half_open": "probing"}[link.state.value]
+    if not is_up:
+        big: Markup | str = speech.duration(away_s or 0.0)
+        small = speech.t("now.v_link_none_small")
+    elif link.median_s is None or link.p90_s is None:
+        big, small = "–", speech.t("health.no_calls")
+    else:
+        big = speech.milliseconds(link.median_s)
+        small = speech.t("health.median", p90=speech.milliseconds(link.p90_s))
+    breaker = speech.t(f"health.breaker_{link.state.value}")
+    facts = (
+        Fact(name=speech.t("health.breaker"), text=breaker),
+        Fact(name=speech.t("health.address"), text=address),
+        policy_fact,
+    )
+    return StatePanel(
+        title=title,
+        state=speech.t(f"health.{state}"),
+        is_well=is_up,
+        big=big,
+        small=small,
+        facts=facts,
+    )
+
+
+def show_models(
+    edge: ModelIdentity, edge_s: float | None, cloud: CloudHeard | None, speech: Speech
+) -> tuple[ModelRow, ...]:
+    """List what runs here, and what the cloud answered with last."""
+    rows = [
+        ModelRow(
+            is_cloud=False,
+            where=speech.t("health.edge"),
+            name=f"{edge.name} {edge.version}",
+            sha256=edge.sha256_12,
+            per_frame="–" if edge_s is None else speech.milliseconds(edge_s),
+        )
+    ]
+    if cloud is not None:
+        took = "–" if cloud.took_s is None else speech.milliseconds(cloud.took_s)
+        rows.append(
+            ModelRow(
+                is_cloud=True,
+                where=speech.t("health.cloud"),
+                name=f"{cloud.model['name']} {cloud.model['version']}",
+                sha256=cloud.model["sha256_12"],
+                per_frame=took,
+            )
+        )
+    return tuple(rows)
+
+
+def show_cameras(
+    cameras: Sequence[CameraNow],
+    states: Mapping[str, Mapping[str, Any]],
+    speech: Speech,
+    now_mono_s: float,
+) -> tuple[CameraRow, ...]:
+    """List the cameras, how fresh they are and how much of them is judged."""
+    return tuple(_camera_row(c, states.get(c.name, {}), speech, now_mono_s) for c in cameras)
+
+
+def _camera_row(
+    camera: CameraNow, state: Mapping[str, Any], speech: Speech, now_mono_s: float
+) -> CameraRow:
+    look = camera.look
+    is_well = is_watching(camera, now_mono_s)
+    if camera.troubles:
+        word = trouble_word(camera.troubles[0], speech)
+    elif look is None:
+        word = speech.t("state.starting")
+    elif camera.has_ended:
+        word = speech.t("state.ended")
+    else:
+        word = speech.t("state.watching" if is_well else "state.lost")
+    return CameraRow(
+        title=camera.title,
+        state=word,
+        is_well=is_well,
+        age="–" if look is None else speech.age(now_mono_s - look.at_mono_s),
+        rate=_rate(camera, speech),
+        skipped=speech.number(state["skipped"]) if state else "–",
+    )
+
+
+def _rate(camera: CameraNow, speech: Speech) -> str:
+    rate = camera.look.judged_per_s if camera.look else None
+    return (
+        "–" if rate is None else str(speech.t("health.per_s", n=f"{rate:.1f}".removesuffix(".0")))
+    )
+
+
+def show_checks(checks: Mapping[str, Check], speech: Speech) -> tuple[CheckRow, ...]:
+    """List the readiness checks as a program sees them."""
+    return tuple(
+        CheckRow(
+            name=speech.known(f"check.{name}", name),
+            state=speech.t(f"health.{check.state.value}"),
+            is_well=check.state is CheckState.OK,
+            text=check.text,
+        )
+        for name, check in checks.items()
+    )

@@ -1,0 +1,29 @@
+"""What the pages see of the service beside its API. Ring: rim; a value of interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from edge.event_routes import Acknowledges, Events
+from edge.live import LiveView
+from edge.locate import HeatMap
+from edge.ui.vitals_model import LinkNow
+from shared.clock import Clock
+from shared.supervise import Supervisor
+from shared.types import Picture
+from shared.web import Check
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleParts:
+    """Parts of a running service; the callables return at once and may raise FireError."""
+
+    clock: Clock
+    live: LiveView
+    supervisor: Supervisor
+    records: Events
+    acknowledge: Acknowledges
+    heat: Callable[[Picture], HeatMap | None]
+    link: Callable[[], LinkNow]
+    checks: Callable[[], Mapping[str, Check]]

@@ -1,0 +1,182 @@
+/* Live parts, keys, drop and paste. Every page reads and every form posts without it. */
+(function () {
+  'use strict';
+  var root = document.documentElement, body = document.body;
+  root.classList.add('js');
+
+  function all(selector, within) { return Array.prototype.slice.call((within || document).querySelectorAll(selector)); }
+  function one(selector, within) { return (within || document).querySelector(selector); }
+
+  // ---- theme: the cookie is read by the server, so that no page flashes
+  document.addEventListener('click', function (event) {
+    var button = event.target.closest('[data-theme-toggle]');
+    if (!button) return;
+    event.preventDefault();
+    var theme = getComputedStyle(root).colorScheme.indexOf('dark') === 0 ? 'light' : 'dark';
+    root.setAttribute('data-theme', theme);
+    document.cookie = 'emberlink_theme=' + theme + ';path=/;max-age=31536000;samesite=lax';
+  });
+
+  // ---- time: ages grow between updates, also when no update comes
+  var ahead_ms = Date.now() - 1000 * parseFloat(body.dataset.now);
+  function words(unit, value) { return body.dataset[unit].replace('#', value); }
+  function age(seconds) {
+    if (seconds < 9.95) return Math.max(0, seconds).toFixed(1) + '\u00a0s';
+    var whole = Math.round(seconds), hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
+    if (hours) return words('h', hours) + ' ' + words('min', minutes);
+    return minutes ? words('min', minutes) + (whole % 60 ? ' ' + words('s', whole % 60) : '') : words('s', whole);
+  }
+  function tick() {
+    var now_ms = Date.now() - ahead_ms;
+    all('.age[data-at]').forEach(function (node) { node.textContent = age(now_ms / 1000 - parseFloat(node.dataset.at)); });
+    var clock = one('time.clock');
+    if (clock) clock.textContent = local(clock, now_ms);
+  }
+  function local(clock, at_ms) {
+    var zone = /([+-])(\d\d):(\d\d)$/.exec(clock.getAttribute('datetime'));
+    var shift_ms = zone ? (zone[1] === '-' ? -1 : 1) * (60 * zone[2] + +zone[3]) * 60000 : 0;
+    return new Date(at_ms + shift_ms).toISOString().slice(11, 19);
+  }
+  setInterval(tick, 1000);
+
+  // ---- live parts: what differs is changed in place, so that focus, scroll and running motion stay
+  var is_pointer_down = false;
+  document.addEventListener('pointerdown', function () { is_pointer_down = true; });
+  ['pointerup', 'pointercancel'].forEach(function (name) { document.addEventListener(name, function () { is_pointer_down = false; }); });
+
+  function become(old, fresh) {
+    if (old.isEqualNode(fresh)) return;
+    if (old.nodeName !== fresh.nodeName || old.id !== fresh.id && old.nodeType === 1 && !/^tile-/.test(old.id)) { old.replaceWith(fresh); return; }
+    if (old.nodeType !== 1) { old.data = fresh.data; return; }
+    all_names(old, fresh).forEach(function (name) {
+      var value = fresh.getAttribute(name);
+      if (value === null) old.removeAttribute(name); else if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    });
+    var mine = Array.prototype.slice.call(old.childNodes), theirs = Array.prototype.slice.call(fresh.childNodes);
+    theirs.forEach(function (node, i) { if (mine[i]) become(mine[i], node); else old.appendChild(node); });
+    mine.slice(theirs.length).forEach(function (node) { node.remove(); });
+  }
+  function all_names(a, b) { return a.getAttributeNames().concat(b.getAttributeNames()); }
+
+  function loaded(source) {
+    var image = new Image();
+    image.src = source;
+    return image.decode().catch(function () { });
+  }
+  function update(text) {
+    var fresh = new DOMParser().parseFromString(text, 'text/html');
+    var pictures = all('img[src]', fresh).map(function (image) { return image.getAttribute('src'); });
+    var shown = all('img[src]').map(function (image) { return image.getAttribute('src'); });
+    var waited = new Promise(function (done) { setTimeout(done, 1500); });
+    var coming = Promise.all(pictures.filter(function (source) { return source && shown.indexOf(source) < 0; }).map(loaded));
+    Promise.race([coming, waited]).then(function () {
+      if (is_pointer_down) return;
+      all('[data-live]', fresh).forEach(function (node) {
+        var old = document.getElementById(node.id);
+        if (old) become(old, document.adoptNode(node));
+      });
+      var title = one('[data-title]');
+      if (title) document.title = title.dataset.title + ' · Emberlink';
+      tick();
+    });
+  }
+  document.addEventListener('htmx:beforeSwap', function (event) {
+    if (event.detail.target.id === 'pulse') {
+      event.detail.shouldSwap = false;
+      if (event.detail.xhr.status === 200) { connected(); update(event.detail.xhr.responseText); } else lost();
+    } else if (event.detail.xhr.status >= 400 && event.detail.xhr.status < 500) event.detail.shouldSwap = true;
+  });
+  ['htmx:sendError', 'htmx:timeout'].forEach(function (name) { document.addEventListener(name, lost); });
+
+  var lost_since = null;
+  function lost() {
+    var note = one('.offline');
+    if (lost_since !== null || !note) return;
+    lost_since = Date.now();
+    var clock = one('time.clock');
+    note.textContent = note.dataset.text.replace('#', local(clock, lost_since - ahead_ms));
+    note.hidden = false;
+    body.classList.add('is-offline');
+  }
+  function connected() {
+    if (lost_since === null) return;
+    lost_since = null;
+    one('.offline').hidden = true;
+    body.classList.remove('is-offline');
+  }
+
+  // ---- messages go away by themselves; an undo is offered for ten seconds
+  var toast_timer = 0;
+  document.addEventListener('htmx:afterSwap', function (event) {
+    if (event.detail.target.id === 'tried') { var tried = one('#tried'); if (tried) tried.focus({ preventScroll: true }); }
+    if (event.detail.target.id !== 'toast') return;
+    clearTimeout(toast_timer);
+    toast_timer = setTimeout(function () { one('#toast').textContent = ''; }, 10000);
+    if (one('#pulse')) htmx.trigger('#pulse', 'now');
+  });
+
+  // ---- keys
+  var is_going = false;
+  function press(node) {
+    if (!node) return false;
+    node.click();
+    return true;
+  }
+  function on_page_key(key) {
+    if (/^[1-9]$/.test(key)) return press(one('[data-camera="' + key + '"]'));
+    if (key === 'Enter') return press(one('.card.sel') || one('[data-key="Enter"]'));
+    if (key === 'Escape') return press(one('[data-back]'));
+    if (key === 'Home') return press(one('[data-key="Home"]'));
+    if (key === 'v') return paste();
+    var overlays = all('[data-overlay="' + key + '"]');
+    overlays.forEach(function (node) { node.classList.toggle('is-bare'); });
+    if (overlays.length) return true;
+    return press(one('.card.sel [data-key="' + key + '"]') || one('[data-key="' + key + '"]'));
+  }
+  document.addEventListener('keydown', function (event) {
+    var at = event.target;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (/^(INPUT|SELECT|TEXTAREA)$/.test(at.tagName) && at.type !== 'range' && at.type !== 'file') return;
+    if (event.key === 'Enter' && at.closest('a,button,label,[role=button]')) return;
+    if (one('dialog[open]')) return;
+    var key = event.key.length === 1 ? event.key.toLowerCase() : event.key, done = false;
+    if (key === '?') { one('#keys').showModal(); done = true; }
+    else if (is_going) { is_going = false; done = press(one('[data-go="' + key + '"]')); }
+    else if (key === 'g') is_going = done = true;
+    else done = on_page_key(key);
+    if (done) event.preventDefault();
+  });
+
+  // ---- a picture for Try: chosen, dropped or pasted
+  function send(files) {
+    var input = one('#try-file input[type=file]');
+    if (!input || !files.length) return;
+    var taken = new DataTransfer();
+    taken.items.add(files[0]);
+    input.files = taken.files;
+    input.form.requestSubmit();
+  }
+  function paste() {
+    if (!one('#try-file') || !navigator.clipboard || !navigator.clipboard.read) return false;
+    navigator.clipboard.read().then(function (items) {
+      items.forEach(function (item) {
+        var type = item.types.filter(function (name) { return /^image\//.test(name); })[0];
+        if (type) item.getType(type).then(function (blob) { send([new File([blob], 'pasted', { type: type })]); });
+      });
+    }).catch(function () { });
+    return true;
+  }
+  document.addEventListener('change', function (event) {
+    if (event.target.matches('[data-send]')) event.target.form.requestSubmit();
+  });
+  document.addEventListener('paste', function (event) { if (event.clipboardData) send(event.clipboardData.files); });
+  ['dragover', 'dragleave', 'drop'].forEach(function (name) {
+    document.addEventListener(name, function (event) {
+      var zone = one('[data-drop]');
+      if (!zone) return;
+      event.preventDefault();
+      zone.classList.toggle('is-over', name === 'dragover');
+      if (name === 'drop') send(event.dataTransfer.files);
+    });
+  });
+})();

@@ -38,6 +38,7 @@ from shared.logs import get_logger
 from shared.trouble import Trouble, TroubleKind
 from shared.types import Picture
 
+ALERT_THREAD = "alerts"
 KIND_PREFIX = "alert."
 _TICK_S = 1.0
 _FAILING_AFTER = (
@@ -101,6 +102,7 @@ class AlertDesk:
         *,
         clock: Clock,
         count: Callable[[str, str], None] = lambda sink, result: None,
+        beat: Callable[[str], None] = lambda thread: None,
     ) -> None:
         """Take up the cases that were left; nothing is sent before `start`.
 
@@ -111,6 +113,7 @@ class AlertDesk:
             rules: for all of them.
             clock: wall and monotonic time.
             count: told (sink, `delivered`, `retried`, `refused` or `held`).
+            beat: told the thread's name, `ALERT_THREAD`, each time it turns.
 
         Raises:
             StoreError
@@ -121,6 +124,7 @@ class AlertDesk:
         self._rules = rules
         self._clock = clock
         self._count = count
+        self._beat = beat
         self._turn = (
             threading.Lock()
         )  # one at a time: what was told and what lies in the outbox agree
@@ -132,7 +136,7 @@ class AlertDesk:
         self._failures: dict[str, tuple[int, str]] = {}
         self._refused: dict[str, str] = {}
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=ALERT_THREAD, daemon=True)
         for receiver in self._receivers.values():
             self._register(receiver)
 
@@ -386,6 +390,7 @@ class AlertDesk:
 
     def _run(self) -> None:
         while not self._stopping.wait(_TICK_S):
+            self._beat(ALERT_THREAD)
             try:
                 self.look()
             except (

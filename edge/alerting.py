@@ -7,18 +7,22 @@ from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 
-from edge.alert import AlertDesk, DeskRules
+from edge.alert import ALERT_THREAD, AlertDesk, DeskRules
 from edge.config import EdgeSettings
 from edge.config_alerts import AlertsSection, OutboxSection
 from edge.metrics import AlertMetrics
 from edge.outbox import Outbox, OutboxRules
 from edge.outbox_item import ItemClass
 from edge.outbox_order import Room
+from edge.outbox_store import OUTBOX_FILE
 from edge.sink_wiring import build_receivers
 from edge.troubles import outbox_troubles
 from edge.uplink import Uplink
 from shared.clock import Clock
+from shared.supervise import Supervisor
 from shared.trouble import Trouble
+
+_SILENT_S = 150.0  # a try of the slowest sink may take 60 s
 
 
 class Alerting:
@@ -30,6 +34,7 @@ class Alerting:
         *,
         uplink: Uplink,
         registry: CollectorRegistry,
+        supervisor: Supervisor,
         clock: Clock,
     ) -> None:
         """Build it all; nothing is sent before `start`.
@@ -38,6 +43,7 @@ class Alerting:
             settings: of the service.
             uplink: the token bucket of the link, shared with live frames.
             registry: takes the metrics.
+            supervisor: watches the threads, and is told what is wrong.
             clock: wall and monotonic time.
 
         Raises:
@@ -46,12 +52,14 @@ class Alerting:
         """
         receivers = build_receivers(settings.alerts, sorted(settings.cameras), clock)
         self._clock = clock
+        self._supervisor = supervisor
         self.outbox = Outbox(
-            settings.state / "outbox.sqlite3",
+            settings.state / OUTBOX_FILE,
             _outbox_rules(settings.outbox),
             clock=clock,
             link=uplink,
             link_bytes=settings.cloud.uplink_burst_bytes,
+            beat=supervisor.beat,
         )
         metrics = AlertMetrics(registry, receivers, self.outbox.status)
         self.desk = AlertDesk(
@@ -61,12 +69,16 @@ class Alerting:
             _desk_rules(settings.alerts),
             clock=clock,
             count=metrics.count,
+            beat=supervisor.beat,
         )
+        supervisor.add_rule(self.troubles)
 
     def start(self) -> None:
         """Begin to deliver."""
         self.outbox.start()
         self.desk.start()
+        for thread in (*self.outbox.threads(), ALERT_THREAD):
+            self._supervisor.watch(thread, allowed_s=_SILENT_S)
 
     def stop(self, timeout_s: float) -> None:
         """End delivery; what was not delivered stays on disk."""

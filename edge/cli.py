@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from edge.alert_command import alerts_command, outbox_command
 from edge.camera_wiring import camera_address
 from edge.capture import open_source
 from edge.capture_sim import sim_settings
@@ -182,6 +183,8 @@ main.add_command(diagnostics_command)
 main.add_command(completion_command)
 main.add_command(replay_command)
 main.add_command(reload_command)
+main.add_command(alerts_command)
+main.add_command(outbox_command)
 
 
 def _users_path(config: Path | None, state: Path | None) -> Path:

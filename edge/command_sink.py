@@ -28,6 +28,7 @@ class CommandSink:
     """Runs a program once an alert, without a shell; exit status 0 is delivered, 65 refused, all else tried again."""
 
     trouble: str | None = None
+    is_connected = True
 
     def __init__(
         self, argv: Sequence[str], language: Language, timeout_s: float, clock: Clock

@@ -11,6 +11,7 @@ class LogSink:
     """Writes each alert as one line at warning level."""
 
     trouble: str | None = None
+    is_connected = True
 
     def __init__(self, language: Language) -> None:
         """Keep the language of the text."""

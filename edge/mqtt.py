@@ -86,6 +86,11 @@ class MqttSink:
             return None
         return f"no connection to {self._broker.host}:{self._broker.port}: {self._why}"
 
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether the broker has taken us in."""
+        return bool(self._client.is_connected())
+
     def start(self) -> None:
         """Connect, and come back after every loss, in paho's thread."""
         self._lost_mono_s = self._clock.mono_s()

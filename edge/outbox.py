@@ -79,6 +79,7 @@ class Outbox:
         link: Link | None = None,
         link_bytes: int = 0,
         jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2),
+        beat: Callable[[str], None] = lambda thread: None,
     ) -> None:
         """Open the file and take up what it holds; nothing is sent before `start`.
 
@@ -89,10 +90,12 @@ class Outbox:
             link: a thin link's token bucket, shared with live frames.
             link_bytes: what that bucket holds; half of it is left to live frames.
             jitter: a factor around 1 for each pause.
+            beat: told a thread's name each time it turns, see `threads`.
 
         Raises:
             StoreError
         """
+        self._beat = beat
         self._rules = rules
         self._clock = clock
         self._jitter = jitter
@@ -134,6 +137,10 @@ class Outbox:
         self._threads.append(threading.Thread(target=self._care, name="outbox", daemon=True))
         for thread in self._threads:
             thread.start()
+
+    def threads(self) -> list[str]:
+        """Name the threads that run; each beats every second, or once a try of its receiver."""
+        return [thread.name for thread in self._threads]
 
     def stop(self, timeout_s: float) -> None:
         """End the threads; what was not delivered stays on disk. One that hangs is left to its own limit."""
@@ -358,6 +365,7 @@ class Outbox:
 
     def _run(self, post: _Post) -> None:
         while not self._stopping.is_set():
+            self._beat(threading.current_thread().name)
             try:
                 wait_s = self.step(post.kind)
             except StoreError as err:
@@ -370,6 +378,7 @@ class Outbox:
     def _care(self) -> None:
         next_expiry_mono_s = 0.0
         while not self._stopping.wait(_LOOK_AGAIN_S):
+            self._beat("outbox")
             try:
                 self.reread()
                 if self._clock.mono_s() >= next_expiry_mono_s:

@@ -14,6 +14,9 @@ from typing import Any
 from edge.outbox_item import ItemClass, OutboxItem
 from shared.store import Store
 
+OUTBOX_FILE = "outbox.sqlite3"
+"""Its name in the state folder."""
+
 _MIGRATIONS = (
     """
     CREATE TABLE item(

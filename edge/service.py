@@ -150,7 +150,11 @@ class EdgeService:
         )
         self._gate = build_gate(settings, self._clock)
         self.alerting = Alerting(
-            settings, uplink=self._uplink, registry=self._metrics.registry, clock=self._clock
+            settings,
+            uplink=self._uplink,
+            registry=self._metrics.registry,
+            supervisor=self._supervisor,
+            clock=self._clock,
         )
         self.app = self._build_app()
         lane = FastLane(
@@ -160,7 +164,6 @@ class EdgeService:
             lane, settings.server, functools.partial(self._supervisor.beat, _WEB_LOOP)
         )
         self._supervisor.add_rule(box_rule(self._box_state, self._clock))
-        self._supervisor.add_rule(self.alerting.troubles)
 
     @property
     def port(self) -> int:

@@ -16,6 +16,11 @@ class Sink(Protocol):
         """Tell what is wrong while there is nothing to send, for instance a lost connection; None when all is well."""
         ...
 
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether an alert could be sent now, as far as that is known before it is tried."""
+        ...
+
     def start(self) -> None:
         """Connect, where the receiver keeps a connection; never waits."""
         ...

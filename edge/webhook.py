@@ -56,6 +56,7 @@ class WebhookSink:
     """Posts alerts to one address."""
 
     trouble: str | None = None  # nothing is known of an address between two posts
+    is_connected = True
 
     def __init__(self, target: WebhookTarget, clock: Clock) -> None:
         """Prepare; nothing is sent yet."""

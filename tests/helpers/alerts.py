@@ -87,6 +87,7 @@ class Recorder:
     pictures: list[bytes | None] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     trouble: str | None = None
+    is_connected: bool = True
     burning: frozenset[str] = frozenset()
 
     def start(self) -> None:

@@ -12,6 +12,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +132,56 @@ class Archive:
         return content
 
     def bytes_kept(self) -> int:
-        """Sum the bytes of all pictures."""
+        """Tell how many bytes all pictures have."""
         with self.snapshot() as db:
-            (total,) = db.execute("SELECT coalesce(sum(bytes), 0) FROM file").fetchone()
+            row = db.execute("SELECT value FROM fact WHERE name='bytes'").fetchone()
+        return int(row[0]) if row else 0
+
+    def bytes_of_day(self, day: date) -> int:
+        """Tell how many bytes of pictures came on a day of the clock by which evidence ages."""
+        with self.snapshot() as db:
+            row = db.execute("SELECT bytes FROM head WHERE day=?", (day.isoformat(),)).fetchone()
+        return int(row[0]) if row else 0
+
+    def oldest_kept_at(self) -> datetime | None:
+        """Tell when the event that waits longest for its end was last added to."""
+        with self.snapshot() as db:
+            (oldest,) = db.execute("SELECT min(kept_at) FROM event").fetchone()
+        return None if oldest is None else datetime.fromisoformat(oldest)
+
+    def last_kept_at(self) -> datetime | None:
+        """Tell where the clock by which evidence ages stood when something was last written."""
+        with self.snapshot() as db:
+            row = db.execute("SELECT value FROM fact WHERE name='kept_at'").fetchone()
+        return None if row is None else datetime.fromisoformat(row[0])
+
+    def expired(self, before: datetime) -> list[str]:
+        """Name the events that are not held and were last added to before a time, the oldest first."""
+        with self.snapshot() as db:
+            rows = db.execute(
+                "SELECT event_id FROM event WHERE is_held=0 AND kept_at<? ORDER BY kept_at",
+                (sortable(before),),
+            )
+            return [event_id for (event_id,) in rows]
+
+    def expiring_bytes(self, before: datetime) -> int:
+        """Sum the pictures of those events."""
+        with self.snapshot() as db:
+            (total,) = db.execute(
+                "SELECT coalesce(sum(bytes), 0) FROM event JOIN frame USING(event_id)"
+                " JOIN file USING(sha256) WHERE is_held=0 AND kept_at<?",
+                (sortable(before),),
+            ).fetchone()
         return int(total)
+
+    def removable(self) -> list[EventRecord]:
+        """Give every event that is not held and still has pictures."""
+        with self.snapshot() as db:
+            rows = db.execute(
+                f"SELECT {_EVENT_COLUMNS} FROM event WHERE is_held=0"  # noqa: S608 – a constant
+                " AND EXISTS(SELECT 1 FROM frame WHERE frame.event_id=event.event_id)"
+            ).fetchall()
+            return _event_records(db, rows)
 
 
 def _conditions(query: EventQuery) -> tuple[str, list[Any]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from edge.retention import KeepRules
 from shared.config import Section
 
 
@@ -34,3 +35,7 @@ class EvidenceSection(Section):
         le=1 << 50,
         description="Bytes of the disk that pictures leave free; below this the least valuable go first.",
     )
+
+    def keep_rules(self) -> KeepRules:
+        """Give the value that retention works from."""
+        return KeepRules(**self.model_dump(exclude={"folder"}))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import date, datetime
 from typing import Any
 
-from edge.chain import GENESIS, Entry, EntryKind, line_of, link, row_hash
+from edge.chain import GENESIS, Entry, EntryKind, as_ranges, line_of, link, row_hash
 from edge.fire_event import FireEvent, KeptFrame
 from edge.record_codec import Body, frame_body, sortable, verdict_body
 from shared.error_code import ErrorCode
@@ -21,6 +23,7 @@ class Journal:
         self.db = db
         self._at = at
         self._kept_at = kept_at
+        self._day = kept_at.date().isoformat()
 
     def append(self, kind: EntryKind, event_id: str | None, body: Body) -> int:
         """Add an entry at the end of the chain and give its number."""
@@ -36,9 +39,15 @@ class Journal:
         )
         line = line_of(entry)
         hashed = row_hash(line)
+        chain = link(previous, hashed)
         self.db.execute(
             "INSERT INTO journal VALUES(?,?,?,?,?,?)",
-            (entry.seq, kind.value, event_id, line, hashed, link(previous, hashed)),
+            (entry.seq, kind.value, event_id, line, hashed, chain),
+        )
+        self.db.execute(
+            "INSERT INTO head VALUES(?,?,?,0)"
+            " ON CONFLICT(day) DO UPDATE SET seq=excluded.seq, chain=excluded.chain",
+            (self._day, entry.seq, chain),
         )
         return entry.seq
 
@@ -77,12 +86,24 @@ class Journal:
             return
         seq = self.append(EntryKind.FRAME, event_id, frame_body(kept, sha256))
         self.db.execute("INSERT INTO frame VALUES(?,?,?,?)", (event_id, frame_id, seq, sha256))
-        self.db.execute(
-            "INSERT INTO file VALUES(?,?,1) ON CONFLICT(sha256) DO UPDATE SET uses=uses+1",
-            (sha256, len(kept.frame.picture.encoded)),
-        )
+        self._use_file(sha256, len(kept.frame.picture.encoded))
         self.db.execute(
             "UPDATE event SET kept_at=? WHERE event_id=?", (sortable(self._kept_at), event_id)
+        )
+
+    def _use_file(self, sha256: str, size_bytes: int) -> None:
+        is_known = "UPDATE file SET uses=uses+1 WHERE sha256=? RETURNING 1"
+        if self.db.execute(is_known, (sha256,)).fetchone():
+            return
+        self.db.execute("INSERT INTO file VALUES(?,?,1)", (sha256, size_bytes))
+        self._add_bytes(size_bytes)
+        self.db.execute("UPDATE head SET bytes=bytes+? WHERE day=?", (size_bytes, self._day))
+
+    def _add_bytes(self, size_bytes: int) -> None:
+        self.db.execute(
+            "INSERT INTO fact VALUES('bytes', ?)"
+            " ON CONFLICT(name) DO UPDATE SET value=CAST(value AS INTEGER)+excluded.value",
+            (size_bytes,),
         )
 
     def append_about(self, event_id: str, kind: EntryKind, body: Body, **columns: Any) -> None:
@@ -95,10 +116,92 @@ class Journal:
             (*columns.values(), event_id),
         )
 
+    def remove(self, event_id: str, seqs: Sequence[int], why: str) -> int:
+        """Take the lines of entries of an event away, with the frames among them, and write down why.
+
+        What is left of an entry is its hash, so that the chain still verifies.
+
+        Returns:
+            bytes of the pictures that nobody needs any more; `doomed` names them.
+        """
+        numbers = json.dumps(list(seqs))
+        self.db.execute(
+            "UPDATE journal SET line=NULL WHERE seq IN (SELECT value FROM json_each(?))",
+            (numbers,),
+        )
+        frames = self.db.execute(
+            "DELETE FROM frame WHERE event_id=? AND seq IN (SELECT value FROM json_each(?))"
+            " RETURNING sha256",
+            (event_id, numbers),
+        ).fetchall()
+        freed = sum(self._release_file(sha256) for (sha256,) in frames)
+        body = {"event_id": event_id, "seqs": as_ranges(seqs), "frames": len(frames), "why": why}
+        self.append(EntryKind.PRUNED, None, body)
+        return freed
+
+    def remove_event(self, event_id: str, why: str) -> int:
+        """Take away all that is kept of an event; gives the freed bytes."""
+        rows = self.db.execute(
+            "SELECT seq FROM journal WHERE event_id=? AND line IS NOT NULL", (event_id,)
+        )
+        freed = self.remove(event_id, [seq for (seq,) in rows], why)
+        self.db.execute("DELETE FROM event WHERE event_id=?", (event_id,))
+        return freed
+
+    def _release_file(self, sha256: str) -> int:
+        """Say that one frame less needs a file; gives its bytes when that was the last one."""
+        release = "UPDATE file SET uses=uses-1 WHERE sha256=? RETURNING uses, bytes"
+        uses, size_bytes = self.db.execute(release, (sha256,)).fetchone() or (1, 0)
+        if uses > 0:
+            return 0
+        self.db.execute("DELETE FROM file WHERE sha256=?", (sha256,))
+        self.db.execute("INSERT OR IGNORE INTO doomed VALUES(?)", (sha256,))
+        self._add_bytes(-size_bytes)
+        return int(size_bytes)
+
+    def cut(self, before: date) -> int:
+        """Drop the oldest hashes when no line is left to go with them, and let the chain begin after them.
+
+        The entry that says so holds the chain's hash at that place, so that the rest still verifies. Entries about the
+        store itself go with them, all from before a day.
+
+        Returns:
+            how many entries were dropped.
+        """
+        has_line = "line IS NOT NULL AND event_id IS NOT NULL"
+        first, living = self.db.execute(
+            f"SELECT min(seq), min(seq) FILTER (WHERE {has_line}) FROM journal"  # noqa: S608 – a constant
+        ).fetchone()
+        (last_old,) = self.db.execute(
+            "SELECT max(seq) FROM head WHERE day<?", (before.isoformat(),)
+        ).fetchone()
+        through = last_old or 0
+        if living is not None:
+            through = min(through, living - 1)
+        if first is None or through < first:
+            return 0
+        (chain,) = self.db.execute("SELECT chain FROM journal WHERE seq=?", (through,)).fetchone()
+        self.append(EntryKind.CUT, None, {"through": through, "chain": chain})
+        return self.db.execute("DELETE FROM journal WHERE seq<=?", (through,)).rowcount
+
     def is_known(self, event_id: str) -> bool:
         """Tell whether an event is kept."""
         found = self.db.execute("SELECT 1 FROM event WHERE event_id=?", (event_id,)).fetchone()
         return found is not None
+
+    def is_held(self, event_id: str) -> bool:
+        """Tell whether somebody keeps an event from being deleted; also when it is gone already."""
+        row = self.db.execute("SELECT is_held FROM event WHERE event_id=?", (event_id,)).fetchone()
+        return row is None or bool(row[0])
+
+    def seqs_of_frames(self, event_id: str, frame_ids: Sequence[str]) -> list[int]:
+        """Number the entries about some frames of an event: the frames and all verdicts on them."""
+        rows = self.db.execute(
+            "SELECT seq FROM journal WHERE event_id=? AND kind IN ('frame', 'verdict') AND line IS NOT NULL"
+            " AND json_extract(line, '$.body.frame_id') IN (SELECT value FROM json_each(?))",
+            (event_id, json.dumps(list(frame_ids))),
+        )
+        return [seq for (seq,) in rows]
 
     def require(self, event_id: str) -> None:
         """Make sure that an event is kept.
@@ -111,5 +214,17 @@ class Journal:
 
     def is_needed(self, sha256: str) -> bool:
         """Tell whether any frame needs a picture's file."""
-        found = self.db.execute("SELECT 1 FROM file WHERE sha256=?", (sha256,)).fetchone()
-        return found is not None
+        return is_needed(self.db, sha256)
+
+    def mark_time(self) -> None:
+        """Keep how far the clock of this store has come, so that it never goes back."""
+        self.db.execute(
+            "INSERT INTO fact VALUES('kept_at', ?)"
+            " ON CONFLICT(name) DO UPDATE SET value=max(value, excluded.value)",
+            (sortable(self._kept_at),),
+        )
+
+
+def is_needed(db: sqlite3.Connection, sha256: str) -> bool:
+    """Tell whether any frame needs a picture's file."""
+    return db.execute("SELECT 1 FROM file WHERE sha256=?", (sha256,)).fetchone() is not None

@@ -2,43 +2,61 @@
 
 While the process lives it follows the monotonic clock alone, so that a wall clock that is set forward ages nothing.
 Over a restart the wall clock tells how long the box was off; up to a day of that is believed. More is believed only
-when somebody vouches for the wall clock: the kernel, which knows whether it is synchronised, or a person.
+when somebody vouches for the wall clock: the machine, which may know that it is synchronised, or a person.
 """
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timedelta
 
 from shared.clock import Clock
 
 BELIEVED_GAP = timedelta(
     days=1
-)  # longer: a dead battery of the clock ages evidence; shorter: a night off is lost
-STEP = timedelta(hours=1)  # a wall clock this far off is worth a person's look
+)  # longer: a wrong clock after a restart ages evidence; shorter: so does a night off
+_STEP = timedelta(
+    hours=1
+)  # NTP steps by less; whoever set the clock by more since the start may have been wrong then
 
 
 class KeepClock:
-    """Tells how far evidence has aged; not for use by several threads at once."""
+    """Tells how far evidence has aged; safe for use by many threads."""
 
-    def __init__(self, clock: Clock, last: datetime | None, *, is_trusted: bool = False) -> None:
-        """Go on where the store stopped.
+    def __init__(self, clock: Clock, last_at: datetime | None) -> None:
+        """Go on where the process before stopped.
 
         Args:
             clock: the box's clocks.
-            last: what this clock last told before the restart; None for a new store.
-            is_trusted: somebody vouches for the wall clock.
+            last_at: what this clock last told before; None for a new store.
         """
         self._clock = clock
-        now_at = clock.now_at()
-        self._begun_mono_s = clock.mono_s()
-        self._begun_at = now_at if last is None else max(last, now_at)
-        if last is not None and now_at - last > BELIEVED_GAP and not is_trusted:
-            self._begun_at = last
+        self._lock = threading.Lock()
+        self._wall_then_at = clock.now_at()
+        self._then_mono_s = clock.mono_s()
+        self._then_at = self._wall_then_at if last_at is None else max(last_at, self._wall_then_at)
+        if last_at is not None and self._wall_then_at - last_at > BELIEVED_GAP:
+            self._then_at = last_at
 
     def now_at(self) -> datetime:
         """Tell the time by which evidence ages."""
-        return self._begun_at + timedelta(seconds=self._clock.mono_s() - self._begun_mono_s)
+        with self._lock:
+            return self._then_at + self._elapsed()
+
+    def not_before(self, at: datetime) -> None:
+        """Go on from a later time that somebody vouched for."""
+        with self._lock:
+            self._then_at = max(self._then_at, at - self._elapsed())
+
+    def trust_start(self) -> None:
+        """Believe the wall clock of the start after all, unless it was set since."""
+        drift = self._clock.now_at() - self._wall_then_at - self._elapsed()
+        if abs(drift) < _STEP:
+            self.not_before(self._wall_then_at + self._elapsed())
 
     def wall_is_ahead(self) -> timedelta:
-        """Tell by how much the wall clock is ahead; negative when it was set back."""
+        """Tell by how much the wall clock is ahead of this one; negative when it was set back."""
         return self._clock.now_at() - self.now_at()
+
+    def _elapsed(self) -> timedelta:
+        return timedelta(seconds=self._clock.mono_s() - self._then_mono_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import SecretStr
 from edge.chain import canonical
 from edge.config import CameraSection, EdgeSettings
 from edge.record import Records, Troubles
-from edge.supervision import is_clock_synchronised
+from edge.supervision import free_bytes
 from shared.clock import Clock
 from shared.logs import redact
 
@@ -33,12 +34,15 @@ def build_records(settings: EdgeSettings, clock: Clock, troubles: Troubles) -> R
         section = settings.cameras.get(camera)
         return camera_facts(section) if section else {}
 
+    folder = evidence_folder(settings)
     return Records(
-        evidence_folder(settings),
+        folder,
         clock=clock,
         troubles=troubles,
         camera_facts=facts,
-        is_clock_trusted=bool(is_clock_synchronised()),
+        rules=settings.evidence.keep_rules(),
+        free_bytes=functools.partial(free_bytes, folder),
+        zone=settings.policy.zone,
     )
 
 

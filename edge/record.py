@@ -9,20 +9,32 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any, Protocol
 
 from edge.archive import DATABASE, MAX_PICTURE_BYTES, PICTURES, Archive
 from edge.chain import EntryKind
+from edge.evidence_troubles import (
+    CLOCK_OFF,
+    FILLING,
+    FULL,
+    NOT_WRITTEN,
+    clock_off,
+    not_written,
+    room,
+    set_aside,
+)
 from edge.fire_event import FireEvent, KeptFrame, Origin
-from edge.journal import Journal
+from edge.journal import Journal, is_needed
 from edge.keep_clock import KeepClock
+from edge.prune import Pruner
 from edge.record_codec import event_body, origin_body
 from edge.record_schema import MIGRATIONS
 from edge.record_types import EventPage, EventQuery, EventRecord, FrameRecord, Mark
+from edge.retention import Forecast, KeepRules, Pruned
 from shared.blobs import Blobs, refuse_link
 from shared.clock import Clock
 from shared.error_code import ErrorCode
@@ -31,6 +43,8 @@ from shared.logs import get_logger
 from shared.store import Store
 from shared.trouble import Trouble, TroubleKind
 from shared.version import commit, version
+
+_DEFAULT_RULES = KeepRules()
 
 
 class Troubles(Protocol):
@@ -68,7 +82,10 @@ class Records:
         clock: Clock,
         troubles: Troubles,
         camera_facts: Callable[[str], Mapping[str, Any]] = lambda camera: {},
-        is_clock_trusted: bool = False,
+        rules: KeepRules = _DEFAULT_RULES,
+        free_bytes: Callable[[], int | None] = lambda: None,
+        zone: tzinfo = UTC,
+        is_visitor: bool = False,
     ) -> None:
         """Open or create the store, and bring in order what a crash left.
 
@@ -80,7 +97,10 @@ class Records:
             clock: of entries and of ageing.
             troubles: where the store says what is wrong with it.
             camera_facts: what is known of a camera, kept with each event.
-            is_clock_trusted: somebody vouches for the wall clock, see `edge.keep_clock`.
+            rules: what goes when.
+            free_bytes: tells the room of the disk.
+            zone: whose local time reports tell.
+            is_visitor: a command beside the service, which alone brings the store in order.
 
         Raises:
             StoreError: the folder is a link, or its schema is newer.
@@ -89,22 +109,24 @@ class Records:
         self._clock = clock
         self._troubles = troubles
         self._camera_facts = camera_facts
-        self._is_clock_trusted = is_clock_trusted
+        self._zone = zone
+        self._is_visitor = is_visitor
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._is_open: _Opened | None = None
+        self._pruner = Pruner(self, rules, free_bytes)
         refuse_link(folder)
         try:
             self._open()
         except StoreError as err:
             if err.code is ErrorCode.STORE_SCHEMA:
                 raise
-            self._tell_not_written(err)
+            self._troubles.raise_trouble(not_written(err.detail, clock.now_at()))
 
     def open_event(self, event: FireEvent, before: Sequence[KeptFrame]) -> None:
         """Keep a new event, with the frames from before it and the one that opened it; once more changes nothing."""
         facts = dict(self._camera_facts(event.camera))
-        with self._writing([kept.frame.picture.encoded for kept in before]) as (journal, names):
+        with self.writing([kept.frame.picture.encoded for kept in before]) as (journal, names):
             if not journal.is_known(event.event_id):
                 body = {"event": event_body(event), "camera": facts}
                 journal.append_event(EntryKind.OPENED, event, body)
@@ -113,42 +135,42 @@ class Records:
 
     def update_event(self, event: FireEvent) -> None:
         """Keep what an event has become."""
-        with self._writing() as (journal, _):
+        with self.writing() as (journal, _):
             journal.require(event.event_id)
             journal.append_event(EntryKind.UPDATED, event, {"event": event_body(event)})
 
     def close_event(self, event: FireEvent) -> None:
         """Keep how an event ended."""
-        with self._writing() as (journal, _):
+        with self.writing() as (journal, _):
             journal.require(event.event_id)
             journal.append_event(EntryKind.CLOSED, event, {"event": event_body(event)})
 
     def add_frame(self, event_id: str, kept: KeptFrame) -> None:
         """Keep a frame of an event; one that is kept already gets the later verdict as an entry of its own."""
-        with self._writing([kept.frame.picture.encoded]) as (journal, names):
+        with self.writing([kept.frame.picture.encoded]) as (journal, names):
             journal.require(event_id)
             journal.append_frame(event_id, kept, names[0])
 
     def set_origin(self, event_id: str, origin: Origin) -> None:
         """Keep where and when an event began; the newest word holds."""
-        with self._writing() as (journal, _):
+        with self.writing() as (journal, _):
             journal.append_about(event_id, EntryKind.ORIGIN, origin_body(origin))
 
     def acknowledge(self, event_id: str, *, by: str) -> None:
         """Keep that somebody has seen it; the pages show who did so last, the journal everybody."""
-        with self._writing() as (journal, _):
+        with self.writing() as (journal, _):
             journal.append_about(event_id, EntryKind.ACKNOWLEDGED, {"by": by})
 
     def label(self, event_id: str, mark: Mark | None, *, by: str, note: str = "") -> None:
         """Keep what a person says it was; None takes that back."""
         body = {"mark": mark.value if mark else None, "by": by, "text": note}
-        with self._writing() as (journal, _):
+        with self.writing() as (journal, _):
             journal.append_about(event_id, EntryKind.MARKED, body, is_reviewed=mark is not None)
 
     def hold(self, event_id: str, *, is_held: bool, by: str, why: str) -> None:
         """Keep it from being deleted, or let it go."""
         body = {"is_held": is_held, "by": by, "text": why}
-        with self._writing() as (journal, _):
+        with self.writing() as (journal, _):
             journal.append_about(event_id, EntryKind.HELD, body, is_held=is_held)
 
     def events(self, query: EventQuery) -> EventPage:
@@ -166,6 +188,38 @@ class Records:
     def picture(self, event_id: str, frame_id: str) -> bytes:
         """Give a frame's picture; see `Archive.picture`."""
         return self._open().archive.picture(event_id, frame_id)
+
+    def prune(self) -> Pruned:
+        """Take away what is old enough, and what is worth least when room is needed; tell what is wrong with either."""
+        self._follow_clock()
+        pruned = self._pruner.prune()
+        found = room(self._pruner.forecast(), pruned, self._clock.now_at())
+        self._tell([FILLING, FULL], found)
+        return pruned
+
+    def forecast(self) -> Forecast:
+        """Tell how long the room lasts at the rate of the last 24 hours."""
+        return self._pruner.forecast()
+
+    def trust_clock(self) -> None:
+        """Let evidence age by the wall clock of the start: somebody vouches for it."""
+        self.keep_clock.trust_start()
+        with self.writing():
+            pass  # what is written holds the time
+
+    @property
+    def archive(self) -> Archive:
+        """Give the reading side."""
+        return self._open().archive
+
+    @property
+    def keep_clock(self) -> KeepClock:
+        """Give the clock by which evidence ages."""
+        return self._open().keep_clock
+
+    def bury(self) -> None:
+        """Delete the files whose rows are gone."""
+        _bury(self._open())
 
     def close(self) -> None:
         """Close the store."""
@@ -185,15 +239,18 @@ class Records:
         refuse_link(self._folder)
         pictures = Blobs(self._folder / PICTURES, max_bytes=MAX_PICTURE_BYTES)
         with contextlib.ExitStack() as undo:
-            store, set_aside = self._open_database(self._folder / DATABASE)
+            store, aside = self._open_database(self._folder / DATABASE)
             undo.callback(store.close)
             archive = Archive(self._folder)
             undo.callback(archive.close)
-            keep_clock = KeepClock(
-                self._clock, _last_kept_at(store), is_trusted=self._is_clock_trusted
+            opened = _Opened(
+                pictures=pictures,
+                store=store,
+                archive=archive,
+                keep_clock=KeepClock(self._clock, archive.last_kept_at()),
             )
-            opened = _Opened(pictures=pictures, store=store, archive=archive, keep_clock=keep_clock)
-            self._recover(opened, set_aside)
+            if not self._is_visitor:
+                self._recover(opened, aside)
             undo.pop_all()
         return opened
 
@@ -205,7 +262,7 @@ class Records:
             cause = err.__cause__
             # The subclass tells of a file that is locked or of a full or read-only disk; such a database is sound.
             is_sound = isinstance(cause, sqlite3.OperationalError)
-            if is_sound or not isinstance(cause, sqlite3.DatabaseError):
+            if self._is_visitor or is_sound or not isinstance(cause, sqlite3.DatabaseError):
                 raise
             reason = err.detail
         aside = f"{path.name}.damaged-{self._clock.now_at():%Y%m%dT%H%M%SZ}"
@@ -216,9 +273,9 @@ class Records:
         get_logger().error("evidence_set_aside", path=str(path), aside=aside, detail=reason)
         return Store(path, MIGRATIONS), aside
 
-    def _recover(self, opened: _Opened, set_aside: str | None) -> None:
+    def _recover(self, opened: _Opened, aside: str | None) -> None:
         """Write down that the service started, and finish what a crash interrupted."""
-        body = {"version": version(), "commit": commit(), "set_aside": set_aside}
+        body = {"version": version(), "commit": commit(), "set_aside": aside}
         with opened.store.transaction() as db:
             journal = self._journal(db, opened)
             journal.append(EntryKind.STARTED, None, body)
@@ -226,23 +283,12 @@ class Records:
             needed = [name for name in staged if journal.is_needed(name)]
         opened.pictures.discard(set(staged) - set(needed))
         _settle(opened.pictures, needed)
-        self._bury(opened)
-        if set_aside:
-            self._tell_set_aside(set_aside)
-
-    def _bury(self, opened: _Opened) -> None:
-        """Delete the files whose rows are gone; what a crash interrupts here is done at the next start."""
-        names = [""]
-        while names:
-            with opened.store.transaction() as db:
-                journal = self._journal(db, opened)
-                names = [row[0] for row in db.execute("SELECT sha256 FROM doomed LIMIT 200")]
-                # Another event may have come to need the same picture meanwhile.
-                opened.pictures.remove(name for name in names if not journal.is_needed(name))
-                db.executemany("DELETE FROM doomed WHERE sha256=?", [(name,) for name in names])
+        _bury(opened)
+        if aside:
+            self._troubles.raise_trouble(set_aside(aside, self._clock.now_at()))
 
     @contextlib.contextmanager
-    def _writing(self, contents: Sequence[bytes] = ()) -> Iterator[tuple[Journal, list[str]]]:
+    def writing(self, contents: Sequence[bytes] = ()) -> Iterator[tuple[Journal, list[str]]]:
         """Stage pictures, write rows, settle the pictures: all of it or nothing, and a failure is a trouble."""
         with self._lock:
             try:
@@ -252,49 +298,46 @@ class Records:
                     yield journal, names
                     needed = [name for name in names if journal.is_needed(name)]
                     _require_files(opened.pictures, needed)
-                    kept_at = opened.keep_clock.now_at().isoformat()
-                    db.execute("INSERT OR REPLACE INTO fact VALUES('kept_at', ?)", (kept_at,))
+                    journal.mark_time()
             except StoreError as err:
-                self._tell_not_written(err)
+                self._troubles.raise_trouble(not_written(err.detail, self._clock.now_at()))
                 raise
             _settle(opened.pictures, needed)
             opened.pictures.discard(set(names) - set(needed))
-        self._troubles.clear(TroubleKind.EVIDENCE, "", "not_written")
+        self._tell([NOT_WRITTEN], [])
+
+    def _follow_clock(self) -> None:
+        """Take over a time that somebody vouched for beside the service, and tell when the wall clock disagrees."""
+        opened = self._open()
+        vouched_at = opened.archive.last_kept_at()
+        if vouched_at is not None:
+            opened.keep_clock.not_before(vouched_at)
+        off = clock_off(opened.keep_clock.wall_is_ahead(), self._clock.now_at())
+        self._tell([CLOCK_OFF], [off] if off else [])
 
     def _journal(self, db: sqlite3.Connection, opened: _Opened) -> Journal:
         return Journal(db, at=self._clock.now_at(), kept_at=opened.keep_clock.now_at())
 
-    def _tell_not_written(self, err: StoreError) -> None:
-        self._troubles.raise_trouble(
-            Trouble(
-                kind=TroubleKind.EVIDENCE,
-                subject="",
-                code="not_written",
-                cause=f"Evidence cannot be written: {err.detail}.",
-                remedy="Free room on that disk, or make it writable; frames of events are lost until then.",
-                since=self._clock.now_at(),
-            )
-        )
-
-    def _tell_set_aside(self, aside: str) -> None:
-        self._troubles.raise_trouble(
-            Trouble(
-                kind=TroubleKind.EVIDENCE,
-                subject="",
-                code="set_aside",
-                cause=f"The journal of the evidence was damaged. It is kept as {aside}, its pictures are kept, too,"
-                " and a new journal was begun.",
-                remedy="Check the disk. Restore a backup with `emberlink-edge state restore`, or acknowledge.",
-                since=self._clock.now_at(),
-                needs_acknowledgement=True,
-            )
-        )
+    def _tell(self, codes: Sequence[str], found: Iterable[Trouble]) -> None:
+        """Tell which of some troubles hold now; the others of them are over."""
+        told = set()
+        for trouble in found:
+            self._troubles.raise_trouble(trouble)
+            told.add(trouble.code)
+        for code in set(codes) - told:
+            self._troubles.clear(TroubleKind.EVIDENCE, "", code)
 
 
-def _last_kept_at(store: Store) -> datetime | None:
-    with store.transaction() as db:
-        row = db.execute("SELECT value FROM fact WHERE name='kept_at'").fetchone()
-    return None if row is None else datetime.fromisoformat(row[0])
+def _bury(opened: _Opened) -> None:
+    """Delete the files whose rows are gone; what a crash interrupts here is done at the next start."""
+    names = [""]
+    while names:
+        with opened.store.transaction() as db:
+            names = [row[0] for row in db.execute("SELECT sha256 FROM doomed LIMIT 200")]
+            # Another event may have come to need the same picture meanwhile.
+            needed = {name for name in names if is_needed(db, name)}
+            opened.pictures.remove(set(names) - needed)
+            db.executemany("DELETE FROM doomed WHERE sha256=?", [(name,) for name in names])
 
 
 def _settle(pictures: Blobs, names: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 `journal` is the only truth. Everything else is an index over it, which a check compares with the journal: `event`
 points to the newest entry of each kind, `frame` to the entry of each picture, `file` counts who needs a picture's file.
+`head` holds the chain's last hash of each day and the bytes that came that day, by the clock by which evidence ages.
 `doomed` names files that are being deleted, so that a crash between row and file leaves nothing behind.
 """
 
@@ -26,6 +27,9 @@ MIGRATIONS = (
         PRIMARY KEY(event_id, frame_id)
     ) WITHOUT ROWID;
     CREATE TABLE file(sha256 TEXT PRIMARY KEY, bytes INTEGER NOT NULL, uses INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE head(
+        day TEXT PRIMARY KEY, seq INTEGER NOT NULL, chain TEXT NOT NULL, bytes INTEGER NOT NULL
+    ) WITHOUT ROWID;
     CREATE TABLE doomed(sha256 TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE fact(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID
     """,

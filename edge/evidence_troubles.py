@@ -1,0 +1,109 @@
+"""What can be wrong with the evidence store, as troubles with cause and remedy. Ring: domain."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from edge.keep_clock import BELIEVED_GAP
+from edge.retention import WARN_DAYS, Forecast, Pruned
+from shared.trouble import Trouble, TroubleKind
+
+NOT_WRITTEN = "not_written"
+CLOCK_OFF = "clock_off"
+FILLING = "filling"
+FULL = "full"
+CUT_SHORT = "cut_short"
+_SET_BACK = timedelta(hours=1)
+
+
+def not_written(detail: str, now_at: datetime) -> Trouble:
+    """Nothing can be recorded."""
+    return _trouble(
+        NOT_WRITTEN,
+        f"Evidence cannot be written: {detail}.",
+        "Free room on that disk, or make it writable; frames of events are lost until then.",
+        now_at,
+    )
+
+
+def set_aside(aside: str, now_at: datetime) -> Trouble:
+    """The journal was damaged, and a new one was begun."""
+    return _trouble(
+        "set_aside",
+        f"The journal of the evidence was damaged. It is kept as {aside}, its pictures are kept, too, and a new "
+        "journal was begun.",
+        "Check the disk. Restore a backup with `emberlink-edge state restore`, or acknowledge.",
+        now_at,
+        needs_acknowledgement=True,
+    )
+
+
+def clock_off(wall_is_ahead: timedelta, now_at: datetime) -> Trouble | None:
+    """The wall clock and the clock by which evidence ages are far apart."""
+    if -_SET_BACK <= wall_is_ahead <= BELIEVED_GAP:
+        return None
+    side = "ahead of" if wall_is_ahead > timedelta(0) else "behind"
+    return _trouble(
+        CLOCK_OFF,
+        f"The clock is {_days(abs(wall_is_ahead))} {side} the time that this box has counted. Evidence is kept by "
+        "what was counted, so nothing goes early.",
+        "Set the clock right (NTP). If it is right and the box was off for so long, run "
+        "`emberlink-edge evidence prune --trust-clock`.",
+        now_at,
+    )
+
+
+def room(forecast: Forecast, pruned: Pruned, now_at: datetime) -> list[Trouble]:
+    """The disk is or will be too small for what is to be kept."""
+    found = []
+    if pruned.is_short:
+        found.append(
+            _trouble(
+                FULL,
+                "The disk has no room for more evidence, and nothing of little worth is left to remove.",
+                "Free room on that disk, export and release held events, or raise `evidence.max_bytes`.",
+                now_at,
+            )
+        )
+    elif forecast.is_short and forecast.days_left is not None:
+        found.append(
+            _trouble(
+                FILLING,
+                f"At today's rate the room for evidence lasts {forecast.days_left:.1f} days; pictures of little worth "
+                f"will then go before their {forecast.keep_days} days are over.",
+                "Use a larger disk, raise `evidence.max_bytes`, or lower `evidence.keep_days`.",
+                now_at,
+            )
+        )
+    if pruned.frames:
+        found.append(
+            _trouble(
+                CUT_SHORT,
+                f"{pruned.frames} pictures of little worth were removed before their {forecast.keep_days} days were "
+                "over, because the disk needed room.",
+                f"See `emberlink-edge evidence size`; the room should last {forecast.keep_days} days, and warns "
+                f"{WARN_DAYS:.0f} days before it is full.",
+                now_at,
+                needs_acknowledgement=True,
+            )
+        )
+    return found
+
+
+def _days(span: timedelta) -> str:
+    days = span / timedelta(days=1)
+    return f"{days:.0f} days" if days >= 2 else f"{span / timedelta(hours=1):.0f} hours"
+
+
+def _trouble(
+    code: str, cause: str, remedy: str, now_at: datetime, *, needs_acknowledgement: bool = False
+) -> Trouble:
+    return Trouble(
+        kind=TroubleKind.EVIDENCE,
+        subject="",
+        code=code,
+        cause=cause,
+        remedy=remedy,
+        since=now_at,
+        needs_acknowledgement=needs_acknowledgement,
+    )

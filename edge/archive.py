@@ -131,6 +131,15 @@ class Archive:
             raise StoreError(ErrorCode.EVIDENCE_DAMAGED, detail)
         return content
 
+    def knows_head(self, chain: str) -> bool:
+        """Tell whether a chain hash is or was one of this journal: one of its rows, or the last of a day."""
+        with self.snapshot() as db:
+            found = db.execute(
+                "SELECT 1 FROM journal WHERE chain=? UNION SELECT 1 FROM head WHERE chain=?",
+                (chain, chain),
+            ).fetchone()
+        return found is not None
+
     def bytes_kept(self) -> int:
         """Tell how many bytes all pictures have."""
         with self.snapshot() as db:

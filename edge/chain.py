@@ -36,6 +36,23 @@ class EntryKind(StrEnum):
     CUT = "cut"
 
 
+class FindingKind(StrEnum):
+    """What can be wrong with evidence."""
+
+    CHANGED = "changed"
+    MISSING = "missing"
+    ADDED = "added"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is not as it was written: a file, or a row by its table and key."""
+
+    kind: FindingKind
+    what: str
+    detail: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One fact. `at` is the wall clock's time, `kept_at` that of the clock by which evidence ages."""
@@ -107,3 +124,91 @@ def as_ranges(numbers: Iterable[int]) -> list[list[int]]:
         else:
             ranges.append([number, number])
     return ranges
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row of the journal as it is stored; `line` is None once it was deleted."""
+
+    seq: int
+    kind: str
+    event_id: str | None
+    line: str | None
+    row_sha256: str
+    chain: str
+
+
+class ChainCheck:
+    """Walks over the journal's rows in order and names each one that is not as it was written.
+
+    After a break it goes on from what stands there, so that one change is one finding.
+    """
+
+    def __init__(self) -> None:
+        """Begin before the first row."""
+        self.findings: list[Finding] = []
+        self.entries = 0
+        self._previous: Row | None = None
+        self._begin: Row | None = None
+        self._gone: list[int] = []
+        self._accounted: list[list[int]] = []
+        self._cuts: dict[int, str] = {}
+
+    @property
+    def head(self) -> str:
+        """Tell the chain's last hash."""
+        return self._previous.chain if self._previous else GENESIS
+
+    def take(self, row: Row) -> Entry | None:
+        """Check the next row; gives its entry when it has one that is sound."""
+        self.entries += 1
+        expected_seq = self._previous.seq + 1 if self._previous else row.seq
+        if row.seq != expected_seq:
+            self._find(FindingKind.MISSING, expected_seq, f"rows up to {row.seq - 1} are missing")
+        elif self._previous is None:
+            self._begin = row
+        elif row.chain != link(self._previous.chain, row.row_sha256):
+            self._find(FindingKind.CHANGED, row.seq, "its hash does not follow from the row before")
+        self._previous = row
+        if row.line is None:
+            self._gone.append(row.seq)
+            return None
+        return self._read(row, row.line)
+
+    def finish(self) -> None:
+        """Check what only the whole tells: the beginning, and that every deletion was written down."""
+        begin = self._begin
+        if begin is not None:
+            before = GENESIS if begin.seq == 1 else self._cuts.get(begin.seq - 1)
+            if before is None:
+                detail = f"rows up to {begin.seq - 1} are missing"
+                self._find(FindingKind.MISSING, 1, detail)
+            elif begin.chain != link(before, begin.row_sha256):
+                self._find(
+                    FindingKind.CHANGED, begin.seq, "its hash does not follow from the row before"
+                )
+        accounted = {seq for first, last in self._accounted for seq in range(first, last + 1)}
+        for first, last in as_ranges(seq for seq in self._gone if seq not in accounted):
+            detail = f"the lines up to {last} were deleted and nothing says why"
+            self._find(FindingKind.MISSING, first, detail)
+
+    def _read(self, row: Row, line: str) -> Entry | None:
+        if row_hash(line) != row.row_sha256:
+            self._find(FindingKind.CHANGED, row.seq, "its text does not have its hash")
+            return None
+        try:
+            entry = entry_of(line)
+            if entry.kind is EntryKind.PRUNED:
+                self._accounted += [[int(first), int(last)] for first, last in entry.body["seqs"]]
+            elif entry.kind is EntryKind.CUT:
+                self._cuts[int(entry.body["through"])] = str(entry.body["chain"])
+        except (ValueError, KeyError, TypeError):
+            self._find(FindingKind.CHANGED, row.seq, "its text is not that of an entry")
+            return None
+        if (entry.seq, entry.kind, entry.event_id) != (row.seq, row.kind, row.event_id):
+            self._find(FindingKind.CHANGED, row.seq, "its columns differ from its text")
+            return None
+        return entry
+
+    def _find(self, kind: FindingKind, seq: int, detail: str) -> None:
+        self.findings.append(Finding(kind=kind, what=f"journal row {seq}", detail=detail))

@@ -19,6 +19,7 @@ from edge.classify import Classifier, LoadedClassifier
 from edge.config import ENV_PREFIX, CameraSection, EdgeSettings
 from edge.doctor import diagnostics_command, doctor_command
 from edge.init_command import init_command
+from edge.evidence_command import evidence_command
 from edge.policies import PolicyName
 from edge.reload_command import reload_command
 from edge.replay_command import replay_command
@@ -182,6 +183,7 @@ main.add_command(doctor_command)
 main.add_command(diagnostics_command)
 main.add_command(completion_command)
 main.add_command(replay_command)
+main.add_command(evidence_command)
 main.add_command(reload_command)
 main.add_command(alerts_command)
 main.add_command(outbox_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -129,24 +130,29 @@ class Holding(_Arguments):
 def add_event_routes(app: Flask, events: Events, acknowledge: Acknowledges) -> None:
     """Add what is asked and said about events."""
 
+    def answer(event_id: str) -> Response:
+        return web.success(event_answer(events.event(event_id), is_chinese=web.is_chinese()))
+
     @app.get("/events")
     def list_events() -> Response:
         asked = _parse(EventArguments, request.args.to_dict())
         page = events.events(EventQuery(**asked.model_dump(exclude={"req_id"})))
-        return web.success(
-            {"events": [event_answer(record) for record in page.events], "cursor": page.cursor}
-        )
+        shown = [event_answer(record, is_chinese=web.is_chinese()) for record in page.events]
+        return web.success({"events": shown, "cursor": page.cursor})
 
     @app.get("/events/<event_id>")
     def one_event(event_id: str) -> Response:
-        return web.success(event_answer(events.event(event_id)))
+        return answer(event_id)
 
     @app.get("/events/<event_id>/frames")
     def list_frames(event_id: str) -> Response:
         asked = _parse(FrameArguments, request.args.to_dict())
         frames = events.frames(event_id)
         end = asked.cursor + asked.limit
-        shown = [_frame_answer(event_id, frame) for frame in frames[asked.cursor : end]]
+        shown = [
+            frame_answer(event_id, frame, is_chinese=web.is_chinese())
+            for frame in frames[asked.cursor : end]
+        ]
         return web.success({"frames": shown, "cursor": end if end < len(frames) else None})
 
     @app.get("/events/<event_id>/frames/<frame_id>")
@@ -160,30 +166,32 @@ def add_event_routes(app: Flask, events: Events, acknowledge: Acknowledges) -> N
         response.make_conditional(request)
         return response
 
-    _add_actions(app, events, acknowledge)
+    _add_actions(app, events, acknowledge, answer)
 
 
-def _add_actions(app: Flask, events: Events, acknowledge: Acknowledges) -> None:
+def _add_actions(
+    app: Flask, events: Events, acknowledge: Acknowledges, answer: Callable[[str], Response]
+) -> None:
     @app.post("/events/<event_id>/acknowledge")
     def acknowledge_event(event_id: str) -> Response:
         said = _parse(Acknowledgement, _body())
         acknowledge(event_id, by=who_says(said.by))
-        return web.success(event_answer(events.event(event_id)))
+        return answer(event_id)
 
     @app.post("/events/<event_id>/label")
     def label_event(event_id: str) -> Response:
         said = _parse(Labelling, _body())
         events.label(event_id, said.mark, by=who_says(said.by), note=said.note)
-        return web.success(event_answer(events.event(event_id)))
+        return answer(event_id)
 
     @app.post("/events/<event_id>/hold")
     def hold_event(event_id: str) -> Response:
         said = _parse(Holding, _body())
         events.hold(event_id, is_held=said.is_held, by=who_says(said.by), why=said.why)
-        return web.success(event_answer(events.event(event_id)))
+        return answer(event_id)
 
 
-def event_answer(record: EventRecord) -> dict[str, Any]:
+def event_answer(record: EventRecord, *, is_chinese: bool = False) -> dict[str, Any]:
     """Write an event for the wire, its origin first."""
     event = record.event
     return {
@@ -209,7 +217,7 @@ def event_answer(record: EventRecord) -> dict[str, Any]:
         "frames_gone": record.frames_gone,
         "bytes_kept": record.bytes_kept,
         "camera_facts": record.camera_facts,
-        "standing": _STANDING[web.is_chinese()],
+        "standing": _STANDING[is_chinese],
     }
 
 
@@ -234,7 +242,8 @@ def _origin(event_id: str, origin: Origin) -> dict[str, Any]:
     }
 
 
-def _frame_answer(event_id: str, frame: FrameRecord) -> dict[str, Any]:
+def frame_answer(event_id: str, frame: FrameRecord, *, is_chinese: bool = False) -> dict[str, Any]:
+    """Write a frame for the wire, with every verdict and its reason."""
     return {
         "frame": frame.frame_id,
         "captured_at": frame.captured_at.isoformat(),
@@ -245,11 +254,11 @@ def _frame_answer(event_id: str, frame: FrameRecord) -> dict[str, Any]:
         "bytes": frame.size_bytes,
         "sha256": frame.sha256,
         "picture": f"/events/{event_id}/frames/{frame.frame_id}",
-        "verdicts": [_said(said) for said in frame.said],
+        "verdicts": [_said(said, is_chinese=is_chinese) for said in frame.said],
     }
 
 
-def _said(said: Said) -> dict[str, Any]:
+def _said(said: Said, *, is_chinese: bool) -> dict[str, Any]:
     return {
         "at": said.at.isoformat(),
         "source": said.source.value,
@@ -258,7 +267,7 @@ def _said(said: Said) -> dict[str, Any]:
         "edge": {"fire": round(said.fire, 4), "smoke": round(said.smoke, 4)},
         "detections": [_detection(detection) for detection in said.detections],
         "reason": said.reason.value,
-        "message": sentence(said.reason, is_chinese=web.is_chinese()),
+        "message": sentence(said.reason, is_chinese=is_chinese),
         "policy": said.policy,
         "tier": said.tier,
         "value": said.value,

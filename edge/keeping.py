@@ -23,8 +23,10 @@ def evidence_folder(settings: EdgeSettings) -> Path:
     return settings.evidence.folder or settings.state / "evidence"
 
 
-def build_records(settings: EdgeSettings, clock: Clock, troubles: Troubles) -> Records:
-    """Open the evidence store.
+def build_records(
+    settings: EdgeSettings, clock: Clock, troubles: Troubles, *, is_visitor: bool = False
+) -> Records:
+    """Open the evidence store; a visitor is a command beside the service.
 
     Raises:
         StoreError: its folder is a symbolic link, or its journal is of a newer version.
@@ -43,6 +45,7 @@ def build_records(settings: EdgeSettings, clock: Clock, troubles: Troubles) -> R
         rules=settings.evidence.keep_rules(),
         free_bytes=functools.partial(free_bytes, folder),
         zone=settings.policy.zone,
+        is_visitor=is_visitor,
     )
 
 

@@ -33,8 +33,9 @@ from edge.keep_clock import KeepClock
 from edge.prune import Pruner
 from edge.record_codec import event_body, origin_body
 from edge.record_schema import MIGRATIONS
-from edge.record_types import EventPage, EventQuery, EventRecord, FrameRecord, Mark
+from edge.record_types import EventPage, EventQuery, EventRecord, FrameRecord, Mark, Verification
 from edge.retention import Forecast, KeepRules, Pruned
+from edge.verification import verify
 from shared.blobs import Blobs, refuse_link
 from shared.clock import Clock
 from shared.error_code import ErrorCode
@@ -200,6 +201,10 @@ class Records:
     def forecast(self) -> Forecast:
         """Tell how long the room lasts at the rate of the last 24 hours."""
         return self._pruner.forecast()
+
+    def verify(self) -> Verification:
+        """Check everything that is kept; reads all of it."""
+        return verify(self.archive)
 
     def trust_clock(self) -> None:
         """Let evidence age by the wall clock of the start: somebody vouches for it."""

@@ -26,6 +26,7 @@ MIGRATIONS = (
         event_id TEXT NOT NULL, frame_id TEXT NOT NULL, seq INTEGER NOT NULL, sha256 TEXT NOT NULL,
         PRIMARY KEY(event_id, frame_id)
     ) WITHOUT ROWID;
+    CREATE INDEX frame_by_file ON frame(sha256);
     CREATE TABLE file(sha256 TEXT PRIMARY KEY, bytes INTEGER NOT NULL, uses INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE head(
         day TEXT PRIMARY KEY, seq INTEGER NOT NULL, chain TEXT NOT NULL, bytes INTEGER NOT NULL

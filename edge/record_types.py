@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from edge.chain import Finding
 from edge.evidence import Grade
 from edge.fire_event import FireEvent, Origin, Severity
 from edge.reasons import Reason
@@ -130,30 +131,21 @@ class EventPage:
     cursor: str | None
 
 
-class FindingKind(StrEnum):
-    """What can be wrong with evidence."""
-
-    CHANGED = "changed"
-    MISSING = "missing"
-    ADDED = "added"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that is not as it was written: a file, or a row by its table and key."""
-
-    kind: FindingKind
-    what: str
-    detail: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What a check of the whole store found. `head` is the chain's last hash; `heads` the last one of each day."""
+    """What a check of the whole store found. `head` is the chain's last hash; `heads` the last one of each day.
 
-    is_unaltered: bool
+    `strays` counts pictures that a journal which was set aside had listed.
+    """
+
     findings: tuple[Finding, ...]
     entries: int
     files: int
     head: str
     heads: Mapping[str, str]
+    strays: int
+
+    @property
+    def is_unaltered(self) -> bool:
+        """Tell whether everything is as it was written."""
+        return not self.findings

@@ -16,7 +16,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from edge.chain import Entry, EntryKind, entry_of
+from edge.chain import GENESIS, Entry, EntryKind, entry_of
 from edge.record_codec import event_of, frame_of, origin_of, said_of, signed_of, sortable
 from edge.record_schema import MIGRATIONS
 from edge.record_types import (
@@ -130,6 +130,13 @@ class Archive:
             detail = f"picture of frame {frame_id} was changed, file {row[0]}"
             raise StoreError(ErrorCode.EVIDENCE_DAMAGED, detail)
         return content
+
+    def head(self) -> tuple[int, str]:
+        """Give the number of the newest entry and the chain's hash there."""
+        with self.snapshot() as db:
+            last = "SELECT seq, chain FROM journal ORDER BY seq DESC LIMIT 1"
+            seq, chain = db.execute(last).fetchone() or (0, GENESIS)
+        return int(seq), str(chain)
 
     def knows_head(self, chain: str) -> bool:
         """Tell whether a chain hash is or was one of this journal: one of its rows, or the last of a day."""

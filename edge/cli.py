@@ -18,8 +18,8 @@ from edge.capture_sim import sim_settings
 from edge.classify import Classifier, LoadedClassifier
 from edge.config import ENV_PREFIX, CameraSection, EdgeSettings
 from edge.doctor import diagnostics_command, doctor_command
-from edge.init_command import init_command
 from edge.evidence_command import evidence_command
+from edge.init_command import init_command
 from edge.policies import PolicyName
 from edge.reload_command import reload_command
 from edge.replay_command import replay_command

@@ -123,6 +123,12 @@ class Ledger:
             (day,) = db.execute("SELECT max(day) FROM charge").fetchone()
         return day or ""
 
+    def prune(self, before_day: str) -> int:
+        """Forget charges and audits of the days before a day, `YYYY-MM-DD`; gives how many."""
+        with self._store.transaction() as db:
+            charges = db.execute("DELETE FROM charge WHERE day<?", (before_day,)).rowcount
+            return charges + db.execute("DELETE FROM audit WHERE day<?", (before_day,)).rowcount
+
     @property
     def trouble(self) -> str | None:
         """Tell why the last access failed; None when it did not."""

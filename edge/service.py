@@ -39,6 +39,7 @@ from edge.troubles import BoxState
 from edge.ui.parts import ConsoleParts
 from edge.ui.views import add_console
 from edge.ui.vitals_model import LinkNow
+from edge.upkeep import Upkeep
 from edge.uplink import Uplink, UploadForm
 from shared import web
 from shared.breaker import Breaker, BreakerState
@@ -95,6 +96,10 @@ class EdgeService:
             self._supervisor = Supervisor(self._clock, settings.state)
             self._records = build_records(settings, self._clock, self._supervisor)
             undo.callback(self._records.close)
+            keep_days = settings.evidence.keep_days
+            self._upkeep = Upkeep(
+                self._records, self._ledger, self._supervisor, keep_days=keep_days
+            )
             self._build(settings, on_camera_end)
             undo.pop_all()  # a service that was built keeps them until `stop`
 
@@ -137,6 +142,7 @@ class EdgeService:
             breaker_state=self._breaker_state,
             troubles=self._supervisor.active,
         )
+        self._upkeep.add_metrics(self._metrics.registry)
         set_build_info(self._metrics.registry, "fire_edge", version(), commit())
         self._set_model_info = add_model_info(self._metrics.registry, "fire_edge")
         self._set_model_info(self.model)
@@ -180,6 +186,7 @@ class EdgeService:
         self._server.start()
         self._supervisor.watch(_WEB_LOOP, allowed_s=_WEB_LOOP_SILENT_S, is_vital=True)
         self.alerting.start()
+        self._upkeep.start()
         if self._link:
             self._link.start()
         self._cameras.start()
@@ -210,6 +217,7 @@ class EdgeService:
         self.alerting.stop(self._settings.server.stop_timeout_s)
         if self._scores:
             self._scores.close()
+        self._upkeep.stop()
         self._records.close()
         self._gate.audit.close()
         self._ledger.close()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from flask import Flask, Response, g, request
+from pydantic import Field
 
+from cloud import answers as schemas
 from cloud.answer import Answer
 from cloud.callbacks import check_callback
 from cloud.config import CloudSettings
@@ -17,9 +19,23 @@ from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
 from shared.imaging import read_picture
+from shared.openapi import Pictures, Reply, describes
 from shared.types import Picture
 
 _POLL_S = "1"
+_TAG = "Ask about pictures"
+_HEADERS = {
+    "X-Request-Deadline-Ms": "How long the result is wanted.",
+    "Idempotency-Key": "The same key and request get the same job.",
+}
+
+
+class JobFields(arguments.PictureFields):
+    """What may stand beside the picture of a job."""
+
+    callback_url: str | None = Field(
+        default=None, description="Called with the result; must be in `callbacks.allowed`."
+    )
 
 
 class Submitter(Door, Protocol):
@@ -63,6 +79,14 @@ class _JobRoutes:
         self._limits = settings.limits
         self._allowed = settings.callbacks.allowed
 
+    @describes(
+        "Submit a picture, to be answered later.",
+        tag=_TAG,
+        says={202: Reply(text="Taken.", flat=schemas.Submitted)},
+        body=Pictures.ONE,
+        fields=JobFields,
+        headers=_HEADERS,
+    )
     def submit(self) -> Response:
         given = request.headers.get("X-Request-Deadline-Ms")
         deadline = self._submitter.job_deadline_in(arguments.parse_deadline_ms(given))
@@ -86,10 +110,18 @@ class _JobRoutes:
         asked = fingerprint(request.path, posted.pictures, posted.fields)
         return _accepted(once(self._answers, key, asked, work))
 
+    @describes(
+        "Fetch a result, by the id of the job or the Idempotency-Key of the request.",
+        tag=_TAG,
+        result=schemas.KeptResult,
+        flat=schemas.DoneFields,
+        also={202: Reply(text="Not yet.", result=schemas.Pending, flat=schemas.JobFields)},
+    )
     def result(self, job_id: str) -> Response:
         job = self._jobs.look(owner(), job_id)
         return _job_answer(job) if job else self._kept_answer(job_id)
 
+    @describes("Take a job away.", tag=_TAG, result=schemas.Cancelled)
     def cancel(self, job_id: str) -> Response:
         job = self._jobs.remove(owner(), job_id)
         if job is None:

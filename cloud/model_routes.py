@@ -6,9 +6,15 @@ from typing import Any, Protocol
 
 from flask import Flask, Response, g, request
 
+from cloud.answers import ModelsAnswer
 from cloud.edge_model import Document, EdgeModelShelf
 from shared import web
+from shared.answers import ReloadAnswer
+from shared.openapi import EMPTY, Reply, describes
 from shared.types import Reloaded
+
+_TAG = "Models"
+_HAVE = {"If-None-Match": "The ETag of what you have."}
 
 
 class Models(Protocol):
@@ -27,18 +33,32 @@ def add_model_routes(app: Flask, service: Models, shelf: EdgeModelShelf) -> None
     """Add `/models`, `/models/reload` and `/models/edge/…`."""
 
     @app.get("/models")
+    @describes("Tell which models run.", tag=_TAG, result=ModelsAnswer)
     def models() -> Response:
         return web.success({"models": service.models()})
 
     @app.post("/models/reload")
+    @describes("Take the newest version of the detector.", tag=_TAG, result=ReloadAnswer)
     def reload() -> Response:
         return web.success(service.reload().as_dict())
 
     @app.get("/models/edge/latest")
+    @describes(
+        "Give the manifest of the newest edge classifier.",
+        tag=_TAG,
+        says={200: Reply(text="The manifest.", media_types=("application/json",)), 304: EMPTY},
+        headers=_HAVE,
+    )
     def edge_latest() -> Response:
         return _document(shelf.manifest(), "application/json")
 
     @app.get("/models/edge/files/<sha256>")
+    @describes(
+        "Give a file of the newest edge classifier.",
+        tag=_TAG,
+        says={200: Reply(text="The file.", media_types=("application/octet-stream",)), 304: EMPTY},
+        headers=_HAVE,
+    )
     def edge_file(sha256: str) -> Response:
         return _document(shelf.file(sha256), "application/octet-stream")
 

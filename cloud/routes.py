@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from flask import Flask, Response, g, request
+from pydantic import BaseModel, Field
 
+from cloud import answers as schemas
 from cloud.answer import Answer
 from cloud.config import CloudSettings
 from cloud.engine import Inspected
@@ -20,11 +22,26 @@ from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
 from shared.imaging import read_picture
+from shared.openapi import Pictures, Reply, describes
 from shared.types import Picture
 
 REFERENCE_ROUTE = "/fire_detector"
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,3})(?=$|[,;\s])")
 _LOOK_AGAIN_S = 0.02
+_TAG = "Ask about pictures"
+_HEADERS = {
+    "X-Request-Deadline-Ms": "How long the caller waits, 1…600000.",
+    "Idempotency-Key": "The same key and request get the kept answer.",
+    "Prefer": "`wait=SECONDS` waits for a request with the same key.",
+}
+
+
+class ReferenceFields(BaseModel):
+    """What `/fire_detector` is sent, as JSON or as a form; one of both is needed."""
+
+    image: str | None = Field(default=None, description="The picture, base64.")
+    image_path: str | None = Field(default=None, description="A file inside `image_roots`.")
+    req_id: str | None = None
 
 
 class Door(Protocol):
@@ -88,6 +105,14 @@ class _PictureRoutes:
         self._max_batch = min(settings.limits.max_batch, settings.engine.places)
         self._image_roots = settings.image_roots
 
+    @describes(
+        "Find fire and smoke in a picture.",
+        tag=_TAG,
+        result=schemas.InferResult,
+        flat=schemas.CostField,
+        body=Pictures.ONE,
+        headers=_HEADERS,
+    )
     def infer(self) -> Response:
         until, key = self._deadline(), _key()
         read = self._posted(is_keyed=key is not None)
@@ -100,6 +125,13 @@ class _PictureRoutes:
 
         return say(once(self._answers, key, asked, work, until))
 
+    @describes(
+        "Find fire and smoke in several pictures.",
+        tag=_TAG,
+        result=schemas.BatchResult,
+        body=Pictures.SEVERAL,
+        headers=_HEADERS,
+    )
     def infer_batch(self) -> Response:
         until, key = self._deadline(), _key()
         read = self._posted(is_keyed=key is not None, several=True)
@@ -114,6 +146,12 @@ class _PictureRoutes:
 
         return say(once(self._answers, key, asked, work, until))
 
+    @describes(
+        "Do what `/infer` does, for existing callers: most errors come with status 200.",
+        tag=_TAG,
+        says={200: Reply(text="The result, or an error.", bare=schemas.ReferenceAnswer)},
+        body=ReferenceFields,
+    )
     def fire_detector(self) -> Response:
         self._inspector.knock(lane(), needs_place=True)
         values = _reference_values()

@@ -34,6 +34,7 @@ from shared.clock import Clock, SystemClock
 from shared.config import read_secret
 from shared.deadline import Deadline
 from shared.detector import Detector, Running
+from shared.docs_routes import add_docs_routes
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, FireError, ModelError
 from shared.inference import refuse_two_runtimes
@@ -196,6 +197,7 @@ class CloudService:
         )
         self._gate.install(app)
         add_login_routes(app, self._gate, self._clock)
+        add_docs_routes(app, "Emberlink cloud", self._gate.rules, is_signed=True)
         add_routes(app, self, house.answers, settings)
         add_model_routes(app, house, EdgeModelShelf(settings.models or shipped_models()))
         add_job_routes(app, self, house.jobs, house.answers, settings)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 from flask import Flask, Response, request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from edge import answers
 from edge.evidence import Grade
 from edge.fire_event import Origin, Severity
 from edge.reasons import sentence
@@ -26,6 +27,7 @@ from shared import arguments, web
 from shared.error_code import ErrorCode
 from shared.errors import RequestError
 from shared.gate import who_says
+from shared.openapi import EMPTY, Reply, describes
 from shared.types import MICROS, Box, Detection, MediaType
 
 _MOST_FRAMES_A_PAGE = 1000
@@ -33,6 +35,7 @@ _STANDING = (
     "Supplements listed fire alarms, never replaces one.",
     "补充而非替代经认证的火灾报警系统。",
 )
+_TAG = "Events and evidence"
 _PNG_MAGIC = b"\x89PNG"
 _Moment = Annotated[
     AwareDatetime, Field(ge=datetime(1970, 1, 2, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))
@@ -134,6 +137,9 @@ def add_event_routes(app: Flask, events: Events, acknowledge: Acknowledges) -> N
         return web.success(event_answer(events.event(event_id), is_chinese=web.is_chinese()))
 
     @app.get("/events")
+    @describes(
+        "List events, newest first.", tag=_TAG, result=answers.EventsAnswer, query=EventArguments
+    )
     def list_events() -> Response:
         asked = _parse(EventArguments, request.args.to_dict())
         page = events.events(EventQuery(**asked.model_dump(exclude={"req_id"})))
@@ -141,10 +147,14 @@ def add_event_routes(app: Flask, events: Events, acknowledge: Acknowledges) -> N
         return web.success({"events": shown, "cursor": page.cursor})
 
     @app.get("/events/<event_id>")
+    @describes("Tell one event, its origin first.", tag=_TAG, result=answers.EventAnswer)
     def one_event(event_id: str) -> Response:
         return answer(event_id)
 
     @app.get("/events/<event_id>/frames")
+    @describes(
+        "List the frames of an event.", tag=_TAG, result=answers.FramesAnswer, query=FrameArguments
+    )
     def list_frames(event_id: str) -> Response:
         asked = _parse(FrameArguments, request.args.to_dict())
         frames = events.frames(event_id)
@@ -156,6 +166,12 @@ def add_event_routes(app: Flask, events: Events, acknowledge: Acknowledges) -> N
         return web.success({"frames": shown, "cursor": end if end < len(frames) else None})
 
     @app.get("/events/<event_id>/frames/<frame_id>")
+    @describes(
+        "Give a picture, with its ETag.",
+        tag=_TAG,
+        says={200: Reply(text="The picture.", media_types=("image/jpeg", "image/png")), 304: EMPTY},
+        headers={"If-None-Match": "The ETag of a picture that you have."},
+    )
     def one_frame(event_id: str, frame_id: str) -> Response:
         picture = events.picture(event_id, frame_id)
         media_type = MediaType.PNG if picture.startswith(_PNG_MAGIC) else MediaType.JPEG
@@ -173,18 +189,28 @@ def _add_actions(
     app: Flask, events: Events, acknowledge: Acknowledges, answer: Callable[[str], Response]
 ) -> None:
     @app.post("/events/<event_id>/acknowledge")
+    @describes(
+        "Say that somebody has seen it.", tag=_TAG, result=answers.EventAnswer, body=Acknowledgement
+    )
     def acknowledge_event(event_id: str) -> Response:
         said = _parse(Acknowledgement, _body())
         acknowledge(event_id, by=who_says(said.by))
         return answer(event_id)
 
     @app.post("/events/<event_id>/label")
+    @describes("Say what it was.", tag=_TAG, result=answers.EventAnswer, body=Labelling)
     def label_event(event_id: str) -> Response:
         said = _parse(Labelling, _body())
         events.label(event_id, said.mark, by=who_says(said.by), note=said.note)
         return answer(event_id)
 
     @app.post("/events/<event_id>/hold")
+    @describes(
+        "Keep it from being deleted, or let it go.",
+        tag=_TAG,
+        result=answers.EventAnswer,
+        body=Holding,
+    )
     def hold_event(event_id: str) -> Response:
         said = _parse(Holding, _body())
         events.hold(event_id, is_held=said.is_held, by=who_says(said.by), why=said.why)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from flask import Flask, Response, g, request
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge import answers
 from edge.audit import AuditReport
 from edge.config import EdgeSettings
 from edge.decide import Decision
@@ -17,10 +18,12 @@ from edge.fuse import Verdict
 from edge.policies import Wish
 from edge.reasons import sentence
 from shared import arguments, web
+from shared.answers import ReloadAnswer
 from shared.arguments import Posted
 from shared.deadline import Deadline
 from shared.errors import FireError
 from shared.imaging import read_picture
+from shared.openapi import Pictures, describes
 from shared.types import (
     MICROS,
     Classification,
@@ -34,6 +37,15 @@ from shared.types import (
 
 _A = TypeVar("_A")
 _T = TypeVar("_T")
+_ASK = "Ask about pictures"
+_LOOK = "The box"
+_DEADLINE = {"X-Request-Deadline-Ms": "How long the caller waits, 1…600000."}
+
+
+class BatchFields(arguments.PictureFields):
+    """What may stand beside several pictures; `joint` stands in the query."""
+
+    joint: Literal["0", "1"] = Field(default="0", description="1 asks the pair about each.")
 
 
 class Edge(Protocol):
@@ -122,14 +134,37 @@ def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
         return web.success(result, **flat)
 
     @app.post("/joint_predict")
+    @describes(
+        "Ask the pair about a picture.",
+        tag=_ASK,
+        result=answers.JointResult,
+        flat=answers.JointFields,
+        body=Pictures.ONE,
+        headers=_DEADLINE,
+    )
     def joint_predict() -> Response:
         return joint(is_adaptive=False)
 
     @app.post("/adaptive_predict")
+    @describes(
+        "Ask the pair, under the sliding-window rule.",
+        tag=_ASK,
+        result=answers.JointResult,
+        flat=answers.JointFields,
+        body=Pictures.ONE,
+        headers=_DEADLINE,
+    )
     def adaptive_predict() -> Response:
         return joint(is_adaptive=True)
 
     @app.post("/predict")
+    @describes(
+        "Ask the edge alone.",
+        tag=_ASK,
+        result=answers.EdgeResult,
+        flat=answers.PredictFields,
+        body=Pictures.ONE,
+    )
     def predict() -> Response:
         classification = edge.classify(posted_frame())
         return web.success(
@@ -141,6 +176,14 @@ def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
         )
 
     @app.post("/batch_predict")
+    @describes(
+        "Ask about several pictures.",
+        tag=_ASK,
+        result=answers.BatchResult,
+        body=Pictures.SEVERAL,
+        fields=BatchFields,
+        headers=_DEADLINE,
+    )
     def batch_predict() -> Response:
         until = deadline()
         posted = web.read_posted(limits, several=True)
@@ -166,14 +209,24 @@ def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
 
 def _add_status_routes(app: Flask, edge: Edge) -> None:
     @app.get("/policy")
+    @describes("Tell the day's money and the price.", tag=_LOOK, result=answers.PolicyAnswer)
     def policy() -> Response:
         return web.success(edge.policy_status())
 
     @app.get("/policy/audits")
+    @describes(
+        "Tell what random checks of quiet frames found.", tag=_LOOK, result=answers.AuditsAnswer
+    )
     def audits() -> Response:
         return web.success(asdict(edge.audit_report()))
 
     @app.get("/policy/explain")
+    @describes(
+        "Tell what would be decided now, for free.",
+        tag=_LOOK,
+        result=answers.Explained,
+        query=Question,
+    )
     def explain() -> Response:
         asked = arguments.validated(Question, request.args.to_dict())
         seen = Classification(fire=asked.fire, smoke=asked.smoke)
@@ -181,10 +234,12 @@ def _add_status_routes(app: Flask, edge: Edge) -> None:
         return web.success({"camera": asked.camera, **_edge_result(seen), "decision": _wish(wish)})
 
     @app.post("/models/reload")
+    @describes("Take a newer classifier.", tag=_LOOK, result=ReloadAnswer)
     def reload() -> Response:
         return web.success(edge.reload().as_dict())
 
     @app.get("/cameras")
+    @describes("Tell how the cameras are.", tag=_LOOK, result=answers.CamerasAnswer)
     def cameras() -> Response:
         return web.success({"cameras": edge.camera_states()})
 

@@ -45,6 +45,7 @@ from shared import web
 from shared.breaker import Breaker, BreakerState
 from shared.clock import Clock, SystemClock
 from shared.deadline import Deadline
+from shared.docs_routes import add_docs_routes
 from shared.errors import FireError
 from shared.ids import new_id
 from shared.inference import refuse_two_runtimes
@@ -408,6 +409,7 @@ class EdgeService:
         )
         self._gate.install(app)
         add_login_routes(app, self._gate, self._clock)
+        add_docs_routes(app, "Emberlink edge", self._gate.rules, is_signed=False)
         add_routes(app, self, self._settings)
         add_trouble_routes(app, self._supervisor, self._clock)
         add_event_routes(app, self._records, self._records.acknowledge)

@@ -8,7 +8,10 @@ from flask import Flask, Response
 
 from shared.error_code import ErrorCode, by_slug
 from shared.errors import FireError
+from shared.openapi import Reply, describes
 
+_TAG = "Health"
+_ERROR_PAGE = {200: Reply(text="The page.", media_types=("text/html",))}
 _ERROR_STYLE = (
     "body{font:15px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     "table{border-collapse:collapse}"
@@ -19,16 +22,23 @@ def add_error_pages(app: Flask) -> None:
     """Add `/errors` and `/errors/<slug>`, which the `type` of a problem document names."""
 
     @app.get("/errors")
+    @describes("Explain every error.", tag=_TAG, says=_ERROR_PAGE)
     def errors() -> Response:
         rows = "".join(_error_table_row(code) for code in ErrorCode)
         head = "<tr><th>err_no</th><th>status</th><th>retry</th><th>meaning</th><th>what to do</th></tr>"
         return Response(_page("Error codes", f"<table border=1 cellpadding=6>{head}{rows}</table>"))
 
     @app.get("/errors.css")
+    @describes(
+        "Give the style of these pages.",
+        tag=_TAG,
+        says={200: Reply(text="The style.", media_types=("text/css",))},
+    )
     def error_style() -> Response:
         return Response(_ERROR_STYLE, content_type="text/css")
 
     @app.get("/errors/<slug>")
+    @describes("Explain one error.", tag=_TAG, says=_ERROR_PAGE)
     def error_page(slug: str) -> Response:
         code = by_slug(slug)
         if code is None:

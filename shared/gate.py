@@ -36,7 +36,8 @@ _ONE_LOOK_S = 300.0  # a slider through an event's frames is one look at it, not
 _MOST_LOOKS = 10_000
 _EVERYBODY = Rules(
     nothing=frozenset({"/health", "/healthz", "/readyz", "/version", "/errors", "/errors/<slug>"})
-    | {"/errors.css", "/login", "/login.css", "/whoami"},
+    | {"/errors.css", "/login", "/login.css", "/whoami"}
+    | {"/openapi.json", "/docs", "/docs/rapidoc-min.js"},
     looks=frozenset({"/logout"}),
     changes=frozenset({"/audit"}),
 )
@@ -74,7 +75,7 @@ class Gate:
             control_token: what the command line on this machine sends.
         """
         self._control_token = control_token
-        self._rules = _merged(rules, _EVERYBODY, metrics_are_open=access.metrics_are_open)
+        self.rules = _merged(rules, _EVERYBODY, metrics_are_open=access.metrics_are_open)
         self._server = server
         self._access = access
         self._clock = clock
@@ -168,7 +169,7 @@ class Gate:
             return None
         rule = request.url_rule.rule if request.url_rule else ""
         is_reading = request.method in _READING
-        need = self._rules.need(rule, is_reading=is_reading)
+        need = self.rules.need(rule, is_reading=is_reading)
         try:
             visitor = self._visitor()
         except FireError:
@@ -256,7 +257,7 @@ class Gate:
         if not is_reading and need is Need.CHANGE and rule:
             self.note(f"{request.method} {rule}", "begun", name=visitor.name, role=visitor.role)
             g.audited = visitor
-        elif is_reading and rule in self._rules.evidence and self._is_new_look(visitor, rule):
+        elif is_reading and rule in self.rules.evidence and self._is_new_look(visitor, rule):
             self._note_outcome(visitor, "seen")
 
     def _note_failure(self, response: Response) -> Response:

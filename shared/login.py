@@ -10,17 +10,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared import arguments, web
 from shared.access import MAX_PASSWORD_CHARACTERS, Visitor, digest, is_password, safe_target
+from shared.answers import AuditAnswer, WhoAnswer
 from shared.audit_log import MAX_LINES
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
 from shared.gate import Gate
+from shared.openapi import EMPTY, Reply, describes
 from shared.rate_limit import RateLimit
 
 _TRIES = 10
 _TRIES_PER_S = 1 / 12  # five a minute from one address, and for one name, once ten were spent
 _WAIT_S = 5.0
 _MAX_FORM_BYTES = 4_096
+_TAG = "Who asks"
+_PAGE = {200: Reply(text="The page.", media_types=("text/html",))}
 _FOLDER = resources.files("shared") / "ui"
 
 
@@ -33,6 +37,12 @@ class AuditQuestion(BaseModel):
     cursor: int | None = Field(
         default=None, ge=1, le=2**62, description="`next` of the answer before."
     )
+
+
+class LoginQuestion(BaseModel):
+    """What the sign-in page may be asked."""
+
+    next: str = Field(default="/", max_length=1_000, description="Where to go afterwards.")
 
 
 class LoginForm(BaseModel):
@@ -85,14 +95,24 @@ def add_login_routes(app: Flask, gate: Gate, clock: Clock) -> None:
     desk = Desk(gate, clock)
 
     @app.get("/login")
+    @describes("Show the sign-in page.", tag=_TAG, says=_PAGE, query=LoginQuestion)
     def login_page() -> Response:
         return _page(safe_target(request.args.get("next")), None)
 
     @app.get("/login.css")
+    @describes(
+        "Give its style.", tag=_TAG, says={200: Reply(text="The style.", media_types=("text/css",))}
+    )
     def login_style() -> Response:
         return Response((_FOLDER / "login.css").read_text("utf-8"), content_type="text/css")
 
     @app.post("/login")
+    @describes(
+        "Sign in; the answer sets the cookie of the session.",
+        tag=_TAG,
+        says={303: EMPTY},
+        form=LoginForm,
+    )
     def login() -> Response:
         gate.refuse_other_pages()
         form = _read_form()
@@ -107,6 +127,7 @@ def add_login_routes(app: Flask, gate: Gate, clock: Clock) -> None:
         return response
 
     @app.post("/logout")
+    @describes("Sign out.", tag=_TAG, says={303: EMPTY})
     def logout() -> Response:
         gate.sessions.end(request.cookies.get(gate.cookie, ""))
         response = Response(status=303, headers={"Location": "/login"})
@@ -114,6 +135,7 @@ def add_login_routes(app: Flask, gate: Gate, clock: Clock) -> None:
         return response
 
     @app.get("/whoami")
+    @describes("Tell who asks.", tag=_TAG, result=WhoAnswer)
     def whoami() -> Response:
         visitor: Visitor | None = g.get("visitor")
         if visitor is None:
@@ -122,6 +144,12 @@ def add_login_routes(app: Flask, gate: Gate, clock: Clock) -> None:
         return web.success({"name": visitor.name, "role": visitor.role, "csrf_token": token})
 
     @app.get("/audit")
+    @describes(
+        "List who changed what, and who looked at evidence.",
+        tag=_TAG,
+        result=AuditAnswer,
+        query=AuditQuestion,
+    )
     def audit() -> Response:
         asked = arguments.validated(AuditQuestion, request.args.to_dict())
         lines = gate.audit.newest(limit=asked.limit, before=asked.cursor)

@@ -8,10 +8,14 @@ from flask import Flask, Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared import arguments, web
+from shared.answers import TroubleAnswer, TroublesAnswer
 from shared.clock import Clock
 from shared.gate import who_says
+from shared.openapi import describes
 from shared.supervise import Supervisor
 from shared.trouble import Trouble, TroubleKind
+
+_TAG = "The box"
 
 
 class Seen(BaseModel):
@@ -30,11 +34,13 @@ def add_trouble_routes(app: Flask, supervisor: Supervisor, clock: Clock) -> None
     """Add both routes."""
 
     @app.get("/troubles")
+    @describes("Tell what is wrong, and what to do.", tag=_TAG, result=TroublesAnswer)
     def troubles() -> Response:
         supervisor.look()
         return web.success({"troubles": [trouble_row(t, clock) for t in supervisor.active()]})
 
     @app.post("/troubles/acknowledge")
+    @describes("Say that somebody has seen it.", tag=_TAG, result=TroubleAnswer, body=Seen)
     def acknowledge() -> Response:
         values = arguments.parse_json_object(request.get_data(cache=False))
         web.take_req_id(values)

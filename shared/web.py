@@ -15,9 +15,11 @@ from flask import Flask, Request, Response, g, request
 from flask.globals import request_ctx
 from flask_cors import CORS
 from prometheus_client import CollectorRegistry
+from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from shared import arguments
+from shared.answers import Healthy, Readiness, VersionAnswer
 from shared.arguments import Posted
 from shared.clock import Clock
 from shared.config import LimitsSection, ServerSection
@@ -27,21 +29,23 @@ from shared.errors import FireError, RequestError
 from shared.ids import is_req_id, new_id
 from shared.logs import get_logger
 from shared.metrics import EXPOSITION_TYPE, exposition
+from shared.openapi import Reply, describes
 
 _JSON = "application/json"
 _PROBLEM_JSON = "application/problem+json"
-_CONTENT_POLICY = (
+CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
     "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 SECURITY_HEADERS = (
-    ("Content-Security-Policy", _CONTENT_POLICY),
+    ("Content-Security-Policy", CONTENT_POLICY),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "same-origin"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cache-Control", "no-store"),
 )
 """What every answer says to browsers, unless its route says something else; the one place for it."""
+_TAG = "Health"
 _MAX_FORM_FIELDS = 64
 _EXPOSED = ("X-Request-ID", "Retry-After", "Server-Timing", "Location", "Idempotency-Replayed")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
@@ -303,16 +307,27 @@ def _read_multipart(limits: LimitsSection, query: Mapping[str, str], *, several:
     return Posted(pictures=tuple(part.read() for part in parts), fields={**query, **form})
 
 
+def _bare(model: type[BaseModel], status: int = 200) -> dict[int, Reply]:
+    return {status: Reply(text="What it says.", bare=model)}
+
+
 def _add_health_routes(app: Flask, operations: Operations) -> None:
     @app.get("/health")
+    @describes("Say that the service runs.", tag=_TAG, says=_bare(Healthy))
     def health() -> Response:
         return json_response({"status": "healthy"})
 
     @app.get("/healthz")
+    @describes("Say that the process is alive.", tag=_TAG, says=_bare(Healthy))
     def healthz() -> Response:
         return json_response({"status": "alive"})
 
     @app.get("/readyz")
+    @describes(
+        "Tell whether the service can do its job.",
+        tag=_TAG,
+        says={**_bare(Readiness), **_bare(Readiness, 503)},
+    )
     def readyz() -> Response:
         checks = operations.checks()
         states = {check.state for check in checks.values()}
@@ -331,9 +346,15 @@ def _add_health_routes(app: Flask, operations: Operations) -> None:
         return response
 
     @app.get("/metrics")
+    @describes(
+        "Give the metrics for Prometheus.",
+        tag=_TAG,
+        says={200: Reply(text="Metrics.", media_types=("text/plain",))},
+    )
     def metrics() -> Response:
         return Response(exposition(operations.registry), content_type=EXPOSITION_TYPE)
 
     @app.get("/version")
+    @describes("Tell what runs, and what pictures may be.", tag=_TAG, says=_bare(VersionAnswer))
     def version() -> Response:
         return json_response(operations.version())

@@ -1,0 +1,72 @@
+"""`/openapi.json`, and `/docs` to read it in a browser without a network. Ring: rim."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+from importlib import resources
+
+from flask import Flask, Response, render_template_string, request
+
+from shared import web
+from shared.access import Rules
+from shared.answers import OpenApiDocument
+from shared.openapi import EMPTY, Reply, describes, document
+from shared.version import version
+
+_FOLDER = resources.files("shared") / "ui"
+_VIEWER = "rapidoc-min.js"
+_TAG = "Health"
+
+
+def add_docs_routes(app: Flask, title: str, rules: Rules, *, is_signed: bool) -> None:
+    """Add the document and its viewer; the document is made once, at its first request, when all routes are there."""
+
+    @functools.cache
+    def encoded() -> bytes:
+        made = document(app, title=title, version=version(), rules=rules, is_signed=is_signed)
+        return web.encode(made)
+
+    @app.get("/openapi.json")
+    @describes(
+        "Describe every call.",
+        tag=_TAG,
+        says={200: Reply(text="The document.", bare=OpenApiDocument), 304: EMPTY},
+    )
+    def openapi() -> Response:
+        response = Response(encoded(), content_type="application/json")
+        response.add_etag()
+        response.make_conditional(request)
+        return response
+
+    @app.get("/docs")
+    @describes(
+        "Show this document.",
+        tag=_TAG,
+        says={200: Reply(text="The page.", media_types=("text/html",))},
+    )
+    def docs() -> Response:
+        template = (_FOLDER / "docs.html").read_text("utf-8")
+        response = Response(render_template_string(template, title=title))
+        # The viewer writes styles into its page. What runs and what is loaded stays as strict as elsewhere.
+        policy = web.CONTENT_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+        response.headers["Content-Security-Policy"] = policy
+        return response
+
+    @app.get(f"/docs/{_VIEWER}")
+    @describes(
+        "Give the viewer's program.",
+        tag=_TAG,
+        says={200: Reply(text="The program.", media_types=("text/javascript",)), 304: EMPTY},
+    )
+    def viewer() -> Response:
+        packed = (_FOLDER / "vendor" / f"{_VIEWER}.gz").read_bytes()
+        takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
+        body = packed if takes_gzip else gzip.decompress(packed)
+        response = Response(body, content_type="text/javascript; charset=utf-8")
+        if takes_gzip:
+            response.headers["Content-Encoding"] = "gzip"
+        response.headers["Vary"] = "Accept-Encoding"
+        response.add_etag()
+        response.make_conditional(request)
+        return response

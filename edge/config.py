@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from edge.cloud_client import MockCloudClient
 from edge.config_alerts import AlertsSection, OutboxSection
+from edge.config_events import EventsSection, ZoneSections
 from edge.config_evidence import EvidenceSection
 from edge.policies import PolicyName
 from shared.breaker import BreakerSettings
@@ -370,6 +371,9 @@ class CameraSection(Section):
         le=3600,
         description="A live frame older than this when its turn comes is dropped and counted.",
     )
+    zones: ZoneSections = Field(
+        {}, description="Polygons in its picture by name, each a table of its own."
+    )
 
     @model_validator(mode="after")
     def _one_password(self) -> CameraSection:
@@ -413,6 +417,7 @@ class EdgeSettings(Section):
     outbox: OutboxSection = OutboxSection()
     alerts: AlertsSection = AlertsSection()
     console: ConsoleSection = ConsoleSection()
+    events: EventsSection = EventsSection()
     log: EdgeLogSection = EdgeLogSection()
     state: Path = Field(Path("run/edge"), description="Folder for what must survive a restart.")
     models: Path | None = Field(

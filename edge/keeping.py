@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from edge.chain import canonical
 from edge.config import CameraSection, EdgeSettings
+from edge.config_events import zones_of
 from edge.record import Records, Troubles
 from edge.supervision import free_bytes
 from shared.clock import Clock
@@ -54,5 +55,6 @@ def camera_facts(section: CameraSection) -> dict[str, Any]:
     secrets = {name for name, value in section if isinstance(value, SecretStr)}
     facts = section.model_dump(mode="json", exclude={*secrets, "password_file"})
     facts["source"] = redact(section.source)
+    facts["zones_version"] = zones_of(section.zones).version
     version = hashlib.sha256(canonical(facts).encode()).hexdigest()[:12]
     return {**facts, "settings_sha256_12": version}

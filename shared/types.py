@@ -61,7 +61,7 @@ class Frame:
 
     `camera` is None for a frame that was posted without one: it has no history. `captured_at` is the source's own time
     where it tells one, else the time of receipt, as `clock_quality` says. `received_at` is by the box's clock; None
-    means that it is `captured_at`.
+    means that it is `captured_at`. `is_test` marks a picture into which a test drew a fire.
     """
 
     frame_id: str
@@ -70,6 +70,7 @@ class Frame:
     captured_at: datetime
     clock_quality: ClockQuality = ClockQuality.RECEIVED
     received_at: datetime | None = None
+    is_test: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +102,7 @@ class Classification:
 
     `where`: coarse boxes of what was seen, in source pixels; empty when nothing was. `is_broken`: the model gave a
     number that is not finite; both probabilities are one half then, maximal doubt instead of silence. `model`: who
-    said so, where that is known.
+    said so, where that is known. `masked`: what was seen where the camera's zones say that it counts for nothing.
     """
 
     fire: float
@@ -109,6 +110,7 @@ class Classification:
     where: tuple[Detection, ...] = ()
     is_broken: bool = False
     model: ModelIdentity | None = None
+    masked: tuple[Detection, ...] = ()
 
     @property
     def score(self) -> float:

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     CLOUD_AUDIT = "cloud_audit"
     CLOUD_VERIFY = "cloud_verify"
     CLOUD_CONFIRM = "cloud_confirm"
+    CLOUD_ORIGIN = "cloud_origin"
     FALLBACK_BUDGET_EMPTY = "fallback_budget_empty"
     FALLBACK_RESERVE_KEPT = "fallback_reserve_kept"
     FALLBACK_CLOUD_DOWN = "fallback_cloud_down"
@@ -63,6 +64,10 @@ _SENTENCES: dict[Reason, tuple[str, str]] = {
         "边侧即将告警,由云侧核实",
     ),
     Reason.CLOUD_CONFIRM: ("the cloud saw fire and looked once more", "云侧已见火情,再次确认"),
+    Reason.CLOUD_ORIGIN: (
+        "the first picture of a fire, looked at once more",
+        "对火情最早画面的再次查看",
+    ),
     Reason.FALLBACK_RESERVE_KEPT: (
         "the rest of the budget is kept for more urgent frames, edge result used",
         "剩余预算留给更紧急的画面,使用边侧结果",

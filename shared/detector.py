@@ -36,7 +36,8 @@ class Running:
     """On what a detector runs, and how much at once.
 
     `max_batch` counts on a card, where batches have fixed sizes; a CPU takes what it is given. `allow_cpu`: a card
-    that does not load, or fails, is replaced by the CPU.
+    that does not load, or fails, is replaced by the CPU. `threshold_ratio`: of the manifest's thresholds; below 1 to
+    follow what is known to be there.
     """
 
     device: str = "cpu"
@@ -44,6 +45,7 @@ class Running:
     decoders: int = 1
     max_batch: int = 1
     allow_cpu: bool = False
+    threshold_ratio: float = 1.0
 
 
 class Detector:
@@ -68,7 +70,11 @@ class Detector:
         self._spare = artifact if is_on_card and running.allow_cpu else None
         self._contract = artifact.manifest.input.contract()
         self._settings = DetectorSettings(
-            thresholds=artifact.manifest.thresholds, nms_iou=artifact.manifest.nms_iou or 0.6
+            thresholds={
+                label: threshold * running.threshold_ratio
+                for label, threshold in artifact.manifest.thresholds.items()
+            },
+            nms_iou=artifact.manifest.nms_iou or 0.6,
         )
         self._decoders = threading.BoundedSemaphore(running.decoders)
         self.identity: ModelIdentity = artifact.identity

@@ -35,6 +35,7 @@ def test_the_set_of_reasons_is_closed():
         "cloud_audit",
         "cloud_verify",
         "cloud_confirm",
+        "cloud_origin",
         "fallback_budget_empty",
         "fallback_reserve_kept",
         "fallback_cloud_down",

@@ -200,6 +200,8 @@ class CameraAnswer(Answer):
     trouble: str | None
     ended: bool
     ask_at: Probability | None = Field(description="From which probability on the cloud is asked.")
+    zones: str | None = Field(description="Version of its zones; null when it has none.")
+    suppressed: int = Field(description="Frames from which its zones took out what was seen.")
 
 
 class CamerasAnswer(Answer):

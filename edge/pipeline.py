@@ -1,8 +1,8 @@
-"""The line for one frame: frame → classify → decide → (forward → detect) → fuse. Ring: domain.
+"""The line for one frame: frame → classify → decide → (forward → detect) → fuse → event → record → alert. Ring: domain.
 
 One direction; each step takes a value and returns a new one. Who waits gets the better verdict (`joint`); a camera
 never waits: it gets the edge's verdict at once and the cloud's as an amendment to the same frame (`stream`).
-Events, records and alerts continue this line after `fuse`.
+`conclude` takes every verdict on: evidence → event, and from there `edge.incidents` to the record and the alert.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from edge.decide import Decision
+from edge.evidence import Alarm
 from edge.fuse import Verdict, fuse
 from edge.outcome import Outcome
 from shared.clock import Clock, Stopwatch
@@ -23,6 +24,34 @@ from shared.types import Classification, Frame, ModelIdentity
 _TELL_WITHIN_S = (
     1.0  # publishing takes microseconds; a listener that hangs must not keep a forwarder thread
 )
+
+
+class Masking(Protocol):
+    """The cameras' zones."""
+
+    def classification(self, frame: Frame, seen: Classification) -> Classification:
+        """Take out what the edge saw in places that do not count."""
+        ...
+
+    def outcome(self, frame: Frame, outcome: Outcome) -> Outcome:
+        """Take out what the cloud saw there."""
+        ...
+
+
+class Weighs(Protocol):
+    """What gathers evidence."""
+
+    def note(self, verdict: Verdict) -> Alarm | None:
+        """Take in a verdict; an alarm when it is enough."""
+        ...
+
+
+class Keeps(Protocol):
+    """What becomes of a verdict: events, records, alerts."""
+
+    def take(self, frame: Frame, verdict: Verdict, alarm: Alarm | None) -> None:
+        """Take in a verdict; never waits."""
+        ...
 
 
 class Classifies(Protocol):
@@ -81,8 +110,11 @@ class Pipeline:
     """The steps of the line; without a forwarder every frame stays at the edge."""
 
     classifier: Classifies
+    masks: Masking
     decider: Decides
     forwarder: Forwards | None
+    evidence: Weighs
+    incidents: Keeps
     clock: Clock
 
     def joint(
@@ -116,7 +148,7 @@ class Pipeline:
     ) -> Pending:
         """Run the line up to the cloud: classify, decide, send; `then` is told the cloud's outcome."""
         watch = Stopwatch(self.clock)
-        classification = self.classifier.classify(frame)
+        classification = self.masks.classification(frame, self.classifier.classify(frame))
         watch.lap("classify")
         decision = (decider or self.decider).decide(frame, classification, deadline)
         watch.lap("decide")
@@ -140,12 +172,11 @@ class Pipeline:
         )
 
     def finish(self, pending: Pending, deadline: Deadline) -> Verdict:
-        """Wait for the cloud where it was asked, and fuse."""
-        if pending.promised is None or self.forwarder is None:
-            return self._fuse(pending, None)
-        return self._fuse(
-            pending, self.forwarder.wait(pending.promised, pending.decision, deadline)
-        )
+        """Wait for the cloud where it was asked, fuse, and take the verdict on."""
+        outcome = None
+        if pending.promised is not None and self.forwarder is not None:
+            outcome = self.forwarder.wait(pending.promised, pending.decision, deadline)
+        return self.conclude(pending.frame, self._fuse(pending, outcome))
 
     def stream(self, frame: Frame, deadline: Deadline, publish: Callable[[Verdict], None]) -> None:
         """Run the line for a camera: publish the edge's verdict at once, the cloud's when it comes.
@@ -156,17 +187,24 @@ class Pipeline:
 
         def amend(pending: Pending, outcome: Outcome) -> None:
             is_told.wait(_TELL_WITHIN_S)
-            publish(replace(self._fuse(pending, outcome), is_amendment=True))
+            publish(self.conclude(frame, replace(self._fuse(pending, outcome), is_amendment=True)))
 
         begun = self.begin(frame, deadline, then=amend)
         try:
-            publish(replace(self._fuse(begun, None), is_pending=begun.promised is not None))
+            first = replace(self._fuse(begun, None), is_pending=begun.promised is not None)
+            publish(self.conclude(frame, first))
         finally:
             is_told.set()
+
+    def conclude(self, frame: Frame, verdict: Verdict) -> Verdict:
+        """Weigh a verdict as evidence and hand it to the events; gives it back."""
+        self.incidents.take(frame, verdict, self.evidence.note(verdict))
+        return verdict
 
     def _fuse(self, pending: Pending, outcome: Outcome | None) -> Verdict:
         if outcome is not None:
             pending.watch.lap("forward")
+            outcome = self.masks.outcome(pending.frame, outcome)
         return fuse(
             pending.frame,
             pending.classification,

@@ -7,22 +7,26 @@ score log holds none, so it gives forwards, cost and exhaustion only.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from edge.budget import Today
 from edge.cloud_client import CloudAnswer
 from edge.decide import Decider
+from edge.events import Events
 from edge.evidence import Evidence
+from edge.fire_event import EventChange, EventStep, FireEvent, KeptFrame, Origin
 from edge.fuse import fuse
 from edge.outcome import Outcome
+from edge.preroll import Preroll
 from edge.reasons import Reason
 from shared.deadline import Deadline
 from shared.types import MICROS, Classification, Frame, Label, ModelIdentity
 
-_EVENT_GAP_S = 60.0  # evidence that comes back within this belongs to the same event
 _PATIENCE_S = 2.5
+
+Trace = Callable[[FireEvent, Sequence[KeptFrame]], Origin]
 
 
 class ReplayClock:
@@ -109,12 +113,24 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayedOrigin:
+    """The earliest picture that shows the fire: its second, and where, in pixels of the source."""
+
+    at_s: float
+    box_xyxy: list[float] | None
+    method: str
+    confidence: float
+    is_earliest_kept: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayedEvent:
-    """An alarm: what was seen, whether the cloud took part, and the second it was first seen."""
+    """An event: the worst that was seen, whether the cloud took part, the second it opened, and its origin."""
 
     label: str
     grade: str
     first_seen_s: float
+    origin: ReplayedOrigin | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +157,9 @@ def replay(
     clock: ReplayClock,
     decider: Decider,
     evidence: Evidence,
+    events: Events,
+    preroll: Preroll,
+    trace: Trace | None,
     model: ModelIdentity,
     truth: Callable[[Moment], bool | None] = lambda moment: None,
 ) -> Replayed:
@@ -153,13 +172,16 @@ def replay(
         clock: is moved along.
         decider: policy, budget and a link that always has a place.
         evidence: gathers alarms.
+        events: opens and closes events, as on the box.
+        preroll: keeps the frames before an event.
+        trace: finds an event's origin in them; None looks for none.
         model: of the edge.
         truth: whether a moment shows fire or smoke; None when not known.
 
     Returns:
         counts and events; `right` of `judged` moments had the right verdict.
     """
-    tally = _Tally()
+    tally = _Tally(preroll, trace)
     for moment in moments:
         clock.move_to(moment.at_s)
         deadline = Deadline.after(_PATIENCE_S, clock)
@@ -174,8 +196,10 @@ def replay(
         verdict = fuse(moment.frame, moment.classification, decision, outcome, model, {})
         alarm = evidence.note(verdict)
         tally.count(decision.reason, decision.charged_micros, clock.now_at())
-        if alarm is not None:
-            tally.alarm(verdict.label, alarm.grade.value, moment.at_s)
+        preroll.put(moment.frame, verdict)
+        tally.seconds[moment.frame.frame_id] = moment.at_s
+        for change in events.take(moment.frame, verdict, alarm).changes:
+            tally.change(change)
         is_fire = truth(moment)
         if is_fire is not None:
             tally.judge(is_right=(verdict.label is not Label.NONE) == is_fire)
@@ -185,13 +209,16 @@ def replay(
 class _Tally:
     """What is counted along the way."""
 
-    def __init__(self) -> None:
+    def __init__(self, preroll: Preroll, trace: Trace | None) -> None:
+        self._preroll = preroll
+        self._trace = trace
+        self.seconds: dict[str, float] = {}
+        self._events: dict[str, FireEvent] = {}
+        self._origins: dict[str, Origin] = {}
         self._frames = self._forwarded = self._cost_micros = 0
         self._right = self._judged = 0
         self._exhausted_at: datetime | None = None
         self._reasons: Counter[Reason] = Counter()
-        self._events: list[ReplayedEvent] = []
-        self._last_alarm_s = float("-inf")
 
     def count(self, reason: Reason, charged_micros: int, at: datetime) -> None:
         self._frames += 1
@@ -201,18 +228,30 @@ class _Tally:
         if reason is Reason.FALLBACK_BUDGET_EMPTY and self._exhausted_at is None:
             self._exhausted_at = at
 
-    def alarm(self, label: Label, grade: str, at_s: float) -> None:
-        seen = Label.FIRE if label is Label.NONE else label
-        if at_s - self._last_alarm_s > _EVENT_GAP_S:
-            self._events.append(
-                ReplayedEvent(label=seen.value, grade=grade, first_seen_s=round(at_s, 2))
-            )
-        elif grade == "confirmed" and self._events[-1].grade != grade:
-            first = self._events[-1]
-            self._events[-1] = ReplayedEvent(
-                label=first.label, grade=grade, first_seen_s=first.first_seen_s
-            )
-        self._last_alarm_s = at_s
+    def change(self, change: EventChange) -> None:
+        event = change.event
+        self._events[event.event_id] = event
+        if change.step is EventStep.OPENED and self._trace is not None:
+            self._origins[event.event_id] = self._trace(event, self._preroll.frames(event.camera))
+
+    def _replayed(self, event: FireEvent) -> ReplayedEvent:
+        return ReplayedEvent(
+            label=event.severity.value,
+            grade=event.grade.value,
+            first_seen_s=round(self.seconds[event.frame_id], 2),
+            origin=self._origin(self._origins.get(event.event_id)),
+        )
+
+    def _origin(self, origin: Origin | None) -> ReplayedOrigin | None:
+        if origin is None:
+            return None
+        return ReplayedOrigin(
+            at_s=round(self.seconds[origin.frame_id], 2),
+            box_xyxy=origin.box.as_list() if origin.box else None,
+            method=origin.method.value,
+            confidence=round(origin.confidence, 4),
+            is_earliest_kept=origin.is_earliest_kept,
+        )
 
     def judge(self, *, is_right: bool) -> None:
         self._judged += 1
@@ -227,7 +266,7 @@ class _Tally:
             cost=self._cost_micros / MICROS,
             exhausted_at=self._exhausted_at.isoformat() if self._exhausted_at else None,
             reasons={reason.value: count for reason, count in self._reasons.most_common()},
-            events=tuple(self._events),
+            events=tuple(self._replayed(event) for event in self._events.values()),
             right=self._right,
             judged=self._judged,
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import math
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,32 @@ from pydantic import ValidationError
 from edge.classify import Classifier, LoadedClassifier
 from edge.cloud_client import CloudAnswer, CloudClient
 from edge.config import CloudSection, PolicySection
+from edge.config_events import EventsSection
 from edge.decide import Decider
+from edge.events import Events, EventSettings
 from edge.evidence import Evidence
 from edge.link import build_client
 from edge.local_client import LocalClient
 from edge.memory import Memories
+from edge.origin import WalkSettings
 from edge.plane import value_model
 from edge.policies import Policy, PolicyName, build_simple_policy
+from edge.preroll import Preroll
 from edge.price import Circumstances, PriceSettings, Pricing
 from edge.priced import PricePolicy
-from edge.replay import Moment, OpenLink, ReplayBudget, ReplayClock, Replayed, replay
+from edge.replay import (
+    Moment,
+    OpenLink,
+    ReplayBudget,
+    ReplayClock,
+    Replayed,
+    ReplayedEvent,
+    Trace,
+    replay,
+)
 from edge.score_log import is_score_log, read_scores
+from edge.tracing import find_origin, load_look
+from edge.zones import Masks
 from shared.clock import SystemClock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
@@ -59,6 +75,7 @@ class _Recording:
     length_s: float
     is_labelled: bool
     first_fire_s: float | None
+    is_log: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +133,13 @@ def replay_command(
         )
         client = _client(cloud_url, folder)
         truth = _read_labels(labels)
+        look, walk = load_look(folder), WalkSettings()
+        trace = functools.partial(find_origin, look=look, settings=walk)
         recordings, results = [], []
         for recording in _recordings(sources, artifact, client, begins_at, fps, truth):
             recordings.append(recording)
             for name in names:
-                result = _run(recording, name, daily_limit, begins_at, artifact)
+                result = _run(recording, name, daily_limit, begins_at, artifact, trace)
                 results.append(result)
                 click.echo(json.dumps(_as_dict(result, recording)) if as_json else _line(result))
         if compare or plot:
@@ -171,11 +190,12 @@ def _read_frames(
                 click.echo(f"{file}: {found.picture.detail}", err=True)
                 continue
             last_s = offset_s + (found.at_s or 0.0)
+            captured_at = begins_at + timedelta(seconds=last_s)
             frame = Frame(
-                frame_id=new_id(begins_at),
+                frame_id=new_id(captured_at),
                 camera="replay",
                 picture=found.picture,
-                captured_at=begins_at,
+                captured_at=captured_at,
             )
             try:
                 seen = classifier.classify(frame)
@@ -226,7 +246,12 @@ def _logged(path: Path) -> _Recording:
     ]
     length_s = moments[-1].at_s if moments else 0.0
     return _Recording(
-        name=str(path), moments=moments, length_s=length_s, is_labelled=False, first_fire_s=None
+        name=str(path),
+        moments=moments,
+        length_s=length_s,
+        is_labelled=False,
+        first_fire_s=None,
+        is_log=True,
     )
 
 
@@ -236,9 +261,10 @@ def _run(
     daily_limit: int,
     begins_at: datetime,
     artifact: Artifact,
+    trace: Trace,
 ) -> Replayed:
     """Play one recording under one policy, with a fresh budget and memory."""
-    settings = PolicySection()
+    settings, section = PolicySection(), EventsSection()
     clock = ReplayClock(begins_at)
     calls = math.ceil(daily_limit * min(1.0, recording.length_s / _DAY_S))
     cost_micros = settings.cost_micros
@@ -273,6 +299,16 @@ def _run(
         clock=clock,
         decider=Decider(policy, budget=budget, link=OpenLink(), cost_micros=cost_micros),
         evidence=Evidence(memories, score=model.score, clock=clock),
+        events=Events(
+            EventSettings(), masks=Masks({}), clock=clock, new_id=lambda: new_id(clock.now_at())
+        ),
+        preroll=Preroll(
+            length_s=section.preroll_s,
+            fps=section.preroll_fps,
+            max_bytes=section.preroll_max_mb * 1_000_000,
+            clock=clock,
+        ),
+        trace=None if recording.is_log else trace,
         model=artifact.identity,
         truth=lambda moment: _is_fire(recording, moment),
     )
@@ -296,12 +332,17 @@ def _as_dict(result: Replayed, recording: _Recording) -> dict[str, Any]:
 
 
 def _line(result: Replayed) -> str:
-    events = ", ".join(f"{e.label} ({e.grade}) at {e.first_seen_s:g} s" for e in result.events)
+    events = ", ".join(map(_event_line, result.events))
     dry = f", dry at {result.exhausted_at}" if result.exhausted_at else ""
     return (
         f"{result.source}  {result.policy}: {result.frames} frames, {result.forwarded} sent, "
         f"cost {result.cost:.2f}{dry}; {events or 'no event'}"
     )
+
+
+def _event_line(event: ReplayedEvent) -> str:
+    began = f", began {event.origin.at_s:g} s" if event.origin else ""
+    return f"{event.label} ({event.grade}) at {event.first_seen_s:g} s{began}"
 
 
 def _compare(

@@ -12,12 +12,14 @@ from flask import Flask, g
 
 from edge.alerting import Alerting
 from edge.audit import AuditReport
+from edge.camera_routes import add_camera_routes
 from edge.camera_wiring import Cameras, camera_row
 from edge.classify import LoadedClassifier
 from edge.clock_skew import ClockSkew
 from edge.config import CloudSection, EdgeSettings
+from edge.event_metrics import EventMetrics
+from edge.event_plane import EventPlane
 from edge.event_routes import add_event_routes
-from edge.evidence import Alarm, Grade
 from edge.fast_lane import FastLane
 from edge.forward import Forwarder
 from edge.fuse import Verdict
@@ -51,6 +53,7 @@ from shared.ids import new_id
 from shared.inference import refuse_two_runtimes
 from shared.login import add_login_routes
 from shared.logs import get_logger, redact
+from shared.manifest import shipped_models
 from shared.metrics import add_model_info, set_build_info
 from shared.serve import WebServer
 from shared.startup import hold_folder, keep_freed_memory
@@ -106,7 +109,6 @@ class EdgeService:
 
     def _build(self, settings: EdgeSettings, on_camera_end: Callable[[str], None]) -> None:
         self._latency = Latency(self._clock)
-        self._alarmed: dict[str, Grade] = {}
         self._live = LiveView(self._clock)
         keep_days = settings.log.scores_keep_days
         self._scores = (
@@ -126,10 +128,35 @@ class EdgeService:
         self._uplink = build_uplink(settings.cloud, self._clock)
         self._link = self._build_link()
         self._forwarder = self._build_forwarder()
+        self._metrics = EdgeMetrics(
+            settings.cameras,
+            budget_micros=self._budget.remaining_micros,
+            breaker_state=self._breaker_state,
+            troubles=self._supervisor.active,
+        )
+        self.alerting = Alerting(
+            settings,
+            uplink=self._uplink,
+            registry=self._metrics.registry,
+            supervisor=self._supervisor,
+            clock=self._clock,
+        )
+        self._events = EventPlane(
+            settings,
+            models=settings.models or shipped_models(),
+            keeps=self._records,
+            announces=self.alerting.desk,
+            link=self._forwarder,
+            budget=self._budget,
+            clock=self._clock,
+        )
         self._pipeline = Pipeline(
             classifier=self._classifier,
+            masks=self._events.masks,
             decider=self._plane.decider(settings.policy.name, self._forwarder),
             forwarder=self._forwarder,
+            evidence=self._plane.evidence,
+            incidents=self._events.incidents,
             clock=self._clock,
         )
         self._adaptive = (
@@ -137,13 +164,8 @@ class EdgeService:
             if settings.policy.name is PolicyName.SLIDING_WINDOW
             else self._plane.decider(PolicyName.SLIDING_WINDOW, self._forwarder)
         )
-        self._metrics = EdgeMetrics(
-            settings.cameras,
-            budget_micros=self._budget.remaining_micros,
-            breaker_state=self._breaker_state,
-            troubles=self._supervisor.active,
-        )
         self._upkeep.add_metrics(self._metrics.registry)
+        self._metrics.registry.register(EventMetrics(self._events, settings.cameras))
         set_build_info(self._metrics.registry, "fire_edge", version(), commit())
         self._set_model_info = add_model_info(self._metrics.registry, "fire_edge")
         self._set_model_info(self.model)
@@ -156,13 +178,6 @@ class EdgeService:
             on_end=on_camera_end,
         )
         self._gate = build_gate(settings, self._clock)
-        self.alerting = Alerting(
-            settings,
-            uplink=self._uplink,
-            registry=self._metrics.registry,
-            supervisor=self._supervisor,
-            clock=self._clock,
-        )
         self.app = self._build_app()
         lane = FastLane(
             self.app, self, settings.limits.image_limits(), self._clock, self._gate.is_open
@@ -184,6 +199,7 @@ class EdgeService:
 
     def start(self) -> None:
         """Begin to answer and to watch."""
+        self._events.start()
         self._server.start()
         self._supervisor.watch(_WEB_LOOP, allowed_s=_WEB_LOOP_SILENT_S, is_vital=True)
         self.alerting.start()
@@ -206,7 +222,7 @@ class EdgeService:
         )
 
     def stop(self) -> None:
-        """Stop in reverse order: cameras, port, forwarder, state."""
+        """Stop in reverse order: cameras, port, forwarder, events, state."""
         self._supervisor.stopping()
         self._cameras.stop(timeout_s=2.0)
         self._server.stop(self._settings.server.stop_timeout_s)
@@ -214,6 +230,7 @@ class EdgeService:
             self._link.stop()
         if self._forwarder:
             self._forwarder.stop()
+        self._events.stop(self._settings.server.stop_timeout_s)
         self._models.stop()
         self.alerting.stop(self._settings.server.stop_timeout_s)
         if self._scores:
@@ -229,9 +246,10 @@ class EdgeService:
     def frame(self, picture: Picture, camera: str | None) -> Frame:
         """Make a posted picture a frame; its id is ours, so that no caller can make two calls share a charge."""
         if pushed := self._cameras.take_pushed(picture, camera):
-            return pushed
+            return self._events.seen(pushed)
         now_at = self._clock.now_at()
-        return Frame(frame_id=new_id(now_at), camera=camera, picture=picture, captured_at=now_at)
+        frame = Frame(frame_id=new_id(now_at), camera=camera, picture=picture, captured_at=now_at)
+        return self._events.seen(frame)
 
     def deadline_in(self, milliseconds: int | None) -> Deadline:
         """Set a deadline, the configured one for None."""
@@ -296,7 +314,11 @@ class EdgeService:
     def camera_states(self) -> list[dict[str, Any]]:
         """Tell how the cameras are."""
         return [
-            {**camera_row(state), "ask_at": self._plane.ask_at(state.name)}
+            {
+                **camera_row(state),
+                "ask_at": self._plane.ask_at(state.name),
+                **self._events.camera_status(state.name),
+            }
             for state in self._cameras.states()
         ]
 
@@ -322,6 +344,11 @@ class EdgeService:
     def _watch(self, frame: Frame) -> None:
         """Take a camera's frame down the line."""
         try:
+            frame = self._events.seen(frame)
+        except FireError:  # what cannot be blacked out is shown to nobody
+            self._metrics.count_failed(frame.camera)
+            raise
+        try:
             self._pipeline.stream(
                 frame,
                 self.deadline_in(None),
@@ -333,9 +360,8 @@ class EdgeService:
             raise
 
     def _publish(self, frame: Frame, verdict: Verdict, req_id: str, *, is_request: bool) -> None:
-        """Weigh a verdict as evidence; count it and write its line when the last word is spoken."""
+        """Show and count a verdict, and write its line when the last word is spoken."""
         self._live.note(frame, verdict)
-        self._alarm(verdict.camera, self._plane.evidence.note(verdict))
         if not verdict.is_amendment and self._scores is not None:
             self._scores.note(verdict.camera, verdict.captured_at, verdict.edge)
         if verdict.is_pending:
@@ -360,19 +386,6 @@ class EdgeService:
             ms={stage: round(1000 * seconds, 1) for stage, seconds in verdict.stages_s.items()},
             **({"detail": verdict.detail} if verdict.detail else {}),
         )
-
-    def _alarm(self, camera: str | None, alarm: Alarm | None) -> None:
-        """Write down when an alarm begins and ends; events and messages hang on this later."""
-        if camera is None:
-            return
-        if alarm is not None and camera not in self._alarmed:
-            self._alarmed[camera] = alarm.grade
-            get_logger().warning(
-                "alarm_began", camera=camera, frame_id=alarm.frame_id, grade=alarm.grade.value
-            )
-        elif alarm is None and camera in self._alarmed:
-            grade = self._alarmed.pop(camera, None)
-            get_logger().info("alarm_ended", camera=camera, grade=grade.value if grade else None)
 
     def _build_link(self) -> Link | None:
         settings = self._settings
@@ -411,14 +424,15 @@ class EdgeService:
         add_login_routes(app, self._gate, self._clock)
         add_docs_routes(app, "Emberlink edge", self._gate.rules, is_signed=False)
         add_routes(app, self, self._settings)
+        add_camera_routes(app, self._events.preroll.newest)
         add_trouble_routes(app, self._supervisor, self._clock)
-        add_event_routes(app, self._records, self._records.acknowledge)
+        add_event_routes(app, self._records, self._acknowledge)
         parts = ConsoleParts(
             clock=self._clock,
             live=self._live,
             supervisor=self._supervisor,
             records=self._records,
-            acknowledge=self._records.acknowledge,
+            acknowledge=self._acknowledge,
             heat=self._classifier.heat,
             link=self._link_now,
             checks=self._checks,
@@ -432,6 +446,11 @@ class EdgeService:
             median_s=self._latency.known_percentile_s(0.5),
             p90_s=self._latency.known_percentile_s(0.9),
         )
+
+    def _acknowledge(self, event_id: str, *, by: str) -> None:
+        """Keep that somebody has seen an event, then let nobody be called about it any more."""
+        self._records.acknowledge(event_id, by=by)
+        self.alerting.desk.acknowledge(event_id, by=by)
 
     def _link_text(self) -> str:
         state = self._breaker_state()

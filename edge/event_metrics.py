@@ -1,0 +1,41 @@
+"""What events tell to Prometheus, read from where it is counted. Ring: adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from edge.event_plane import EventPlane
+
+
+class EventMetrics(Collector):
+    """Collects at each scrape; `cameras` are the configured names, the only ones used as labels."""
+
+    def __init__(self, plane: EventPlane, cameras: Iterable[str]) -> None:
+        """Keep what to ask."""
+        self._plane = plane
+        self._cameras = tuple(cameras)
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the families with their values now."""
+        suppressed = CounterMetricFamily(
+            "fire_edge_suppressed",
+            "Frames from which a zone took out what was seen.",
+            labels=["camera"],
+        )
+        for camera in self._cameras:
+            suppressed.add_metric([camera], self._plane.masks.suppressed(camera))
+        yield suppressed
+        yield GaugeMetricFamily(
+            "fire_edge_events_open", "Events that are open now.", self._plane.incidents.open_count()
+        )
+        yield CounterMetricFamily(
+            "fire_edge_frames_not_kept",
+            "Frames of events that the disk was too slow for.",
+            self._plane.incidents.dropped,
+        )
+        yield GaugeMetricFamily(
+            "fire_edge_preroll_bytes", "Pictures held in memory.", self._plane.preroll.held_bytes()
+        )

@@ -1,0 +1,120 @@
+"""What follows the verdict, built from the settings: zones, events, pre-roll, origins, and where they go. Ring: rim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edge.blackout import black_out
+from edge.config import EdgeSettings
+from edge.config_events import zones_of
+from edge.decide import Budget
+from edge.events import Events
+from edge.fire_event import FireEvent, Origin
+from edge.forward import Forwarder
+from edge.incidents import Announces, Incidents, Records
+from edge.origin_check import OriginCheck
+from edge.policies import PolicyName
+from edge.preroll import Preroll
+from edge.tracing import Tracer
+from edge.zones import Masks
+from shared.clock import Clock
+from shared.ids import new_id
+from shared.types import Frame
+
+_MB = 1_000_000
+
+
+class EventPlane:
+    """The parts behind `fuse`; `start` begins to record and to trace, `stop` ends both and keeps what is open."""
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        *,
+        models: Path,
+        keeps: Records,
+        announces: Announces,
+        link: Forwarder | None,
+        budget: Budget,
+        clock: Clock,
+    ) -> None:
+        """Build the parts.
+
+        Args:
+            settings: of the service.
+            models: where the local detector is.
+            keeps: the record.
+            announces: the alert desk.
+            link: the way to the cloud, for the one question about an origin.
+            budget: pays for it.
+            clock: of the service.
+        """
+        section = settings.events
+        cameras = settings.cameras
+        self.masks = Masks({name: zones_of(camera.zones) for name, camera in cameras.items()})
+        self.preroll = Preroll(
+            length_s=section.preroll_s,
+            fps=section.preroll_fps,
+            max_bytes=section.preroll_max_mb * _MB,
+            clock=clock,
+        )
+        events = Events(
+            section.event_settings(),
+            masks=self.masks,
+            clock=clock,
+            new_id=lambda: new_id(clock.now_at()),
+        )
+        check = link and OriginCheck(
+            settings.policy.name,
+            budget=budget,
+            link=link,
+            forwarder=link,
+            cost_micros=settings.policy.cost_micros,
+            clock=clock,
+        )
+        may_ask = check is not None and settings.policy.name is not PolicyName.EDGE_ONLY
+        self._tracer = (
+            Tracer(models, found=self._found, ask=check.ask if check and may_ask else None)
+            if section.trace_origin
+            else None
+        )
+        self.incidents = Incidents(
+            events,
+            preroll=self.preroll,
+            keeps=keeps,
+            announces=announces,
+            traces=self._tracer,
+            clock=clock,
+        )
+
+    def start(self) -> None:
+        """Begin to record and to trace."""
+        self.incidents.start()
+        if self._tracer:
+            self._tracer.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Close what is open, write what waits, and end both threads."""
+        if self._tracer:
+            self._tracer.stop(timeout_s)
+        self.incidents.stop(timeout_s)
+
+    def seen(self, frame: Frame) -> Frame:
+        """Give a frame as everything behind this point may see it: its private zones blacked out.
+
+        Raises:
+            ImageError(IMAGE_DAMAGED): it has private zones and cannot be decoded.
+        """
+        return black_out(frame, self.masks.of(frame.camera).private)
+
+    def camera_status(self, camera: str) -> dict[str, Any]:
+        """Tell a camera's zones, and how often they took something out."""
+        zones = self.masks.of(camera)
+        return {
+            "zones": zones.version if zones.zones else None,
+            "suppressed": self.masks.suppressed(camera),
+        }
+
+    def _found(self, event: FireEvent, origin: Origin) -> None:
+        self.incidents.found(event, origin)

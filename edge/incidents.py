@@ -1,0 +1,296 @@
+"""Take verdicts on: event → record → alert. Ring: adapter (a thread).
+
+The line never waits for the disk: `take` decides in memory what happened and leaves the work to the recorder thread.
+What is urgent goes first: an opening event is made durable with the frame that opened it, then announced, and only
+then are the frames before it written and its origin is looked for. A disk that fails stops no alert.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ParamSpec, Protocol
+
+from edge.events import Events
+from edge.evidence import Alarm
+from edge.fire_event import EventChange, EventStep, FireEvent, KeptFrame, Origin
+from edge.fuse import Verdict
+from edge.preroll import Preroll
+from edge.thinning import Thinning
+from shared.clock import Clock
+from shared.errors import FireError
+from shared.logs import get_logger
+from shared.types import Frame, Picture
+
+_P = ParamSpec("_P")
+_TICK_S = 1.0
+# Waiting for the disk: four cameras' minutes at 2 frames a second. The bytes are mostly those that the pre-roll holds,
+# too; beyond this frames are refused and counted, changes never.
+_MOST_FRAMES = 512
+
+
+class Records(Protocol):
+    """Where events are kept; every call returns once it is on disk and raises StoreError when it cannot."""
+
+    def open_event(self, event: FireEvent, before: Sequence[KeptFrame]) -> None:
+        """Keep a new event with the frames that are there."""
+        ...
+
+    def update_event(self, event: FireEvent) -> None:
+        """Keep what is known of it now."""
+        ...
+
+    def close_event(self, event: FireEvent) -> None:
+        """Keep that it ended."""
+        ...
+
+    def add_frame(self, event_id: str, kept: KeptFrame) -> None:
+        """Keep one more frame, or a later verdict of one that is there."""
+        ...
+
+    def set_origin(self, event_id: str, origin: Origin) -> None:
+        """Keep when and where it began."""
+        ...
+
+
+class Announces(Protocol):
+    """Who tells people; durable before it returns."""
+
+    def announce(self, change: EventChange, snapshot: Picture | None) -> None:
+        """Tell of a change."""
+        ...
+
+
+class Traces(Protocol):
+    """Who looks for the origin, in its own time."""
+
+    def trace(self, event: FireEvent, frames: Sequence[KeptFrame]) -> None:
+        """Begin to look; never waits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """One thing to write: a change of an event with its frame, or a frame alone."""
+
+    change: EventChange | None
+    event_ids: tuple[str, ...]
+    kept: KeptFrame | None
+
+
+class Incidents:
+    """Owns the recorder thread; `take` may be called by many threads."""
+
+    def __init__(
+        self,
+        events: Events,
+        *,
+        preroll: Preroll,
+        keeps: Records,
+        announces: Announces,
+        traces: Traces | None,
+        clock: Clock,
+    ) -> None:
+        """Keep where verdicts go.
+
+        Args:
+            events: the state machine; this is its only caller.
+            preroll: the frames before an event.
+            keeps: the record.
+            announces: the alert desk.
+            traces: finds origins; None looks for none.
+            clock: paces what is kept of a long event.
+        """
+        self._events = events
+        self._preroll = preroll
+        self._keeps = keeps
+        self._announces = announces
+        self._traces = traces
+        self._clock = clock
+        self._thinning = Thinning(clock)
+        self._lock = threading.Lock()
+        self._ready = threading.Condition()
+        self._urgent: deque[_Work] = deque()  # as many as events open or change: a handful
+        self._frames: deque[_Work] = deque()
+        self._unkept: set[str] = set()
+        self._is_failing = False
+        self._is_stopping = False
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Close what is open, write what waits, and end."""
+        with self._lock:
+            for change in self._events.close_all():
+                self._put(_Work(change=change, event_ids=(), kept=None))
+        with self._ready:
+            self._is_stopping = True
+            self._ready.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def take(self, frame: Frame, verdict: Verdict, alarm: Alarm | None) -> None:
+        """Take in a verdict; microseconds, whatever the disk does."""
+        if frame.camera is None:
+            return
+        kept = KeptFrame(frame=frame, verdict=verdict)
+        with self._lock:
+            if verdict.is_amendment:
+                self._preroll.amend(frame.camera, verdict)
+            else:
+                self._preroll.put(frame, verdict)
+            taken = self._events.take(frame, verdict, alarm)
+            for change in taken.changes:
+                self._put(_Work(change=change, event_ids=(), kept=kept))
+            opened = {c.event.event_id for c in taken.changes if c.step is EventStep.OPENED}
+            wanted = tuple(
+                event_id
+                for event_id in taken.event_ids
+                if event_id not in opened
+                and (verdict.is_amendment or self._thinning.is_wanted(event_id))
+            )
+            if wanted:
+                self._put(_Work(change=None, event_ids=wanted, kept=kept))
+
+    def open_count(self) -> int:
+        """Tell how many events are open."""
+        with self._lock:
+            return len(self._events.open_events())
+
+    def found(self, event: FireEvent, origin: Origin) -> None:
+        """Take in an origin: record it, then tell of it; called from the tracing thread."""
+        if self._keep(self._keeps.set_origin, event.event_id, origin):
+            self._announce(
+                EventChange(step=EventStep.UPDATED, event=event, why="origin", origin=origin), None
+            )
+
+    def _put(self, work: _Work) -> None:
+        """Queue work, what opens or matters first; a full queue refuses frames and counts them, never changes."""
+        change = work.change
+        if change is not None and change.step is EventStep.CLOSED:
+            self._thinning.forget(change.event.event_id)
+        is_urgent = change is not None and change.step is not EventStep.CLOSED
+        with self._ready:
+            if change is None and len(self._frames) >= _MOST_FRAMES:
+                self.dropped += 1
+                return
+            (self._urgent if is_urgent else self._frames).append(work)
+            self._ready.notify()
+
+    def _work(self) -> None:
+        ticked_mono_s = self._clock.mono_s()
+        while True:
+            work = self._next()
+            if work is None and self._is_stopping:
+                return
+            try:
+                if work is not None:
+                    self._write(work)
+                if work is None or self._clock.mono_s() - ticked_mono_s >= _TICK_S:
+                    ticked_mono_s = self._clock.mono_s()
+                    self._tick()
+            except Exception as err:  # thread top: one bad record must not end the recorder
+                get_logger().error("record_failed", exc_info=err)
+
+    def _next(self) -> _Work | None:
+        with self._ready:
+            if not self._urgent and not self._frames and not self._is_stopping:
+                self._ready.wait(_TICK_S)
+            for waiting in (self._urgent, self._frames):
+                if waiting:
+                    return waiting.popleft()
+            return None
+
+    def _tick(self) -> None:
+        with self._lock:
+            for change in self._events.tick():
+                self._put(_Work(change=change, event_ids=(), kept=None))
+
+    def _write(self, work: _Work) -> None:
+        if work.change is not None:
+            self._write_change(work.change, work.kept)
+        for event_id in work.event_ids:
+            if work.kept is not None and event_id not in self._unkept:
+                self._keep(self._keeps.add_frame, event_id, work.kept)
+
+    def _write_change(self, change: EventChange, kept: KeptFrame | None) -> None:
+        event, step = change.event, change.step
+        _log(change)
+        if step is EventStep.OPENED or event.event_id in self._unkept:
+            self._open(event, kept)
+        if step is EventStep.UPDATED:
+            self._keep(self._keeps.update_event, event)
+        if step is EventStep.CLOSED:
+            self._keep(self._keeps.close_event, event)
+        if step is not EventStep.UPDATED or change.why:
+            self._announce(change, kept.frame.picture if kept else None)
+        if step is EventStep.OPENED:
+            self._look_back(event, kept)
+
+    def _open(self, event: FireEvent, kept: KeptFrame | None) -> None:
+        """Make an event durable with the frame that opened it; one that failed is tried again at its next change."""
+        frames = () if kept is None else (kept,)
+        is_kept = self._keep(self._keeps.open_event, replace(event, closed_at=None), frames)
+        (self._unkept.discard if is_kept else self._unkept.add)(event.event_id)
+
+    def _look_back(self, event: FireEvent, kept: KeptFrame | None) -> None:
+        """Queue the frames before an event, and have its origin looked for."""
+        before = self._preroll.frames(event.camera)
+        earlier = [b for b in before if b.frame.captured_at < event.opened_at]
+        for frame in earlier:
+            self._put(_Work(change=None, event_ids=(event.event_id,), kept=frame))
+        if self._traces is not None and kept is not None:
+            self._traces.trace(event, (*earlier, kept))
+
+    def _keep(self, write: Callable[_P, None], *what: _P.args, **named: _P.kwargs) -> bool:
+        """Write, and note in the log when it begins to fail and when that ends; the alert goes out either way."""
+        try:
+            write(*what, **named)
+        except FireError as err:
+            self._tell(err.detail)
+            return False
+        except Exception as err:  # sink call: whatever a record does, the alert goes out
+            get_logger().error("record_failed", exc_info=err)
+            self._tell(str(err))
+            return False
+        self._tell(None)
+        return True
+
+    def _tell(self, detail: str | None) -> None:
+        if (detail is not None) is self._is_failing:
+            return
+        self._is_failing = detail is not None
+        if detail is not None:
+            get_logger().error("record_lost", detail=detail)
+        else:
+            get_logger().info("record_works_again")
+
+    def _announce(self, change: EventChange, snapshot: Picture | None) -> None:
+        try:
+            self._announces.announce(change, snapshot)
+        except Exception as err:  # sink call: the next event must be told all the same
+            get_logger().error("announce_failed", event_id=change.event.event_id, exc_info=err)
+
+
+def _log(change: EventChange) -> None:
+    """Write down when an event begins, changes and ends."""
+    event = change.event
+    if change.step is EventStep.UPDATED and not change.why:
+        return
+    get_logger().warning(
+        f"event_{change.step.value}",
+        event_id=event.event_id,
+        camera=event.camera,
+        severity=event.severity.value,
+        grade=event.grade.value,
+        zone=event.zone,
+        peak=round(event.peak, 3),
+        **({"why": change.why} if change.why else {}),
+        **({"is_test": True} if event.is_test else {}),
+    )

@@ -123,6 +123,7 @@ evaluate: train-setup
 	$(STAGE).evaluate detector --data $(DATA) $(ARGS)
 	$(STAGE).publish classifier --weights $(WEIGHTS)
 	$(STAGE).publish detector --weights $(WEIGHTS)
+	$(STAGE).half
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from shared.inference import Session
 from shared.manifest import load_artifact
 from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
+from tests.helpers.redis_server import redis_server
 from tests.helpers.services import Running as RunningService
 from tests.helpers.services import cloud_settings, running_cloud
+from tests.integration.test_cloud_engines import running_worker
 
 _NO_MEMORY = (
     "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Conv node. "
@@ -287,3 +290,22 @@ def test_the_bench_on_a_card_refuses_a_machine_without_one_in_a_sentence(command
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "nvidia-smi" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+def test_what_a_worker_with_a_lost_card_had_is_answered_by_another_worker(tmp_path, models):
+    with redis_server(tmp_path) as server:
+        sections: dict[str, Any] = {
+            "engine": {"kind": "redis"},
+            "redis": {"url": server.url, "claim_s": 0.5},
+        }
+        with (
+            running_cloud(tmp_path / "state", models, **sections) as front,
+            ThreadPoolExecutor(1) as caller,
+        ):
+            with running_worker(tmp_path, models, **sections) as lost:
+                _on_card(lost._slot.current, fits=None)
+                answer = caller.submit(front.show, "/infer", fire_jpeg())
+                assert lost.is_stopping.wait(10)
+            with running_worker(tmp_path, models, **sections):
+                assert answer.result(20).json()["result"]["label"] == "fire"

@@ -69,7 +69,8 @@ class SnapshotSource:
     def _ask_on(
         self, session: requests.Session, deadlines: SocketDeadlines, pace: Pace
     ) -> Iterator[Shot]:
-        before: _Answer | None = None
+        before: bytes | None = None
+        told_before: datetime | None = None
         while pace.goes_on():
             asked_mono_s = time.monotonic()
             with deadlines.call(_WITHIN_S) as call:
@@ -78,10 +79,11 @@ class SnapshotSource:
                 except (requests.RequestException, HTTPError, OSError) as err:
                     what = f"gave no picture in {_WITHIN_S:g} s" if call.is_over else _plain(err)
                     raise self._unavailable(what) from err
-            is_told_again = before is not None and _told_at(answer) == _told_at(before)
-            if before is None or not is_told_again or answer.body != before.body:
+            told_at = _told_at(answer)
+            is_told_again = before is not None and told_at is not None and told_at == told_before
+            if not is_told_again or answer.body != before:
                 yield self._shot(answer, None if is_told_again else _captured_at(answer))
-            before = answer
+            before, told_before = answer.body, told_at
             pace.wait(self._period_s - (time.monotonic() - asked_mono_s))
 
     def _ask(self, session: requests.Session) -> _Answer:

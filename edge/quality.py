@@ -32,13 +32,13 @@ _LEARN_SHARE = (
 )  # per look, at one look a second a quarter of an hour: dusk and fog come slower than a hand
 _BLACK_LEVEL = 16  # of 255: 98 % are darker; a yard at night, with noise, has 26 or more
 _BURNT_LEVEL = 250  # of 255: 80 % are brighter
-_NO_CONTRAST = 4.0  # standard deviation; dense fog leaves 6
-_EDGES_KEPT = 0.5
+_NO_CONTRAST = 3.0  # standard deviation; fog that hides nine tenths of every contrast leaves 3 to 8
+_EDGES_KEPT = 0.6  # see above: light and weather leave 0.72, a turn by a fifth 0.48
 _STEADY = 0.7  # correlation with the last look: flames and crowds change, a turned camera does not
 _FLAT_DETAIL = 0.9  # in a block: noise of a covered lens gives 0.6, textures 3 and more
 _FLAT_MORE = 0.35
 _SHARPNESS_KEPT = 0.72  # light, fog and noise leave 0.85 or more; a lens out of focus 0.3 to 0.7
-_JUDGED_DETAIL = 3.0  # below this fineness is lost in noise and rounding
+_LEAST_DETAIL = (3.0, 1.2)  # of the coarser of two; below, the finer is lost in noise and rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +187,7 @@ def _look(grey: NDArray[np.float32]) -> _Look:
     quarter = _shrunk(half, 64, 36)
     fine, coarse, detail = (np.abs(cv2.Laplacian(p, cv2.CV_32F)) for p in (grey, half, quarter))
     blocks = _shrunk(np.asarray(detail, dtype=np.float32), 16, 9)
-    amounts = [float(np.mean(each)) for each in (fine, coarse, detail)]
+    fine_mean, coarse_mean, detail_mean = (float(np.mean(p)) for p in (fine, coarse, detail))
     shares = np.cumsum(np.bincount(half.astype(np.uint8).ravel(), minlength=256)) / half.size
     return _Look(
         dark_level=int(np.searchsorted(shares, 0.2)),
@@ -195,7 +195,10 @@ def _look(grey: NDArray[np.float32]) -> _Look:
         contrast=float(np.std(half)),
         edges=_edges(half),
         flat=float(np.mean(blocks < _FLAT_DETAIL)),
-        sharpness=(_ratio(*amounts[:2]), _ratio(*amounts[1:])),
+        sharpness=(
+            _ratio(fine_mean, coarse_mean, _LEAST_DETAIL[0]),
+            _ratio(coarse_mean, detail_mean, _LEAST_DETAIL[1]),
+        ),
     )
 
 
@@ -205,8 +208,8 @@ def _shrunk(plane: NDArray[np.float32], width_px: int, height_px: int) -> NDArra
     return np.asarray(small, dtype=np.float32)
 
 
-def _ratio(finer: float, coarser: float) -> float | None:
-    return finer / coarser if coarser > _JUDGED_DETAIL else None
+def _ratio(finer: float, coarser: float, least: float) -> float | None:
+    return finer / coarser if coarser > least else None
 
 
 def _edges(half: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -36,6 +36,10 @@ class CloudMetrics:
         self.dropped = Counter(
             "fire_cloud_dropped", "Pictures not run, by reason.", ["reason"], registry=self.registry
         )
+        for (
+            reason
+        ) in _REFUSALS.values():  # from the first scrape on, or a rise from nothing is not seen
+            self.dropped.labels(reason)
         self._queue = Gauge(
             "fire_cloud_queue_items", "Pictures that wait for the session.", registry=self.registry
         )

@@ -1,4 +1,4 @@
-"""Writes the pages that are generated from the code: error codes and settings. `make docs` runs it."""
+"""Writes what is generated from the code: error codes, settings, the Grafana dashboard. `make docs` runs it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cloud.config import ENV_PREFIX as CLOUD_PREFIX
 from cloud.config import CloudSettings
+from docs.dashboard import dashboard
 from edge.config import ENV_PREFIX as EDGE_PREFIX
 from edge.config import EdgeSettings
 from edge.reasons import Reason, sentence
@@ -13,6 +14,7 @@ from shared.config import describe_settings
 from shared.error_code import ErrorCode, ErrorRow
 
 _HERE = Path(__file__).parent
+DASHBOARD = _HERE.parent / "deploy" / "grafana" / "emberlink.json"
 
 _ERRORS_INTRO = """# Error codes
 
@@ -64,6 +66,7 @@ def main() -> None:
     """Write all pages."""
     (_HERE / "errors.md").write_text(errors_page(), encoding="utf-8")
     (_HERE / "settings.md").write_text(settings_page(), encoding="utf-8")
+    DASHBOARD.write_text(dashboard(), encoding="utf-8")
 
 
 def _code_cells(row: ErrorRow) -> list[str]:

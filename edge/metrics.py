@@ -16,6 +16,7 @@ from shared.trouble import Trouble, TroubleKind
 from shared.types import MICROS, Source
 
 _KINDS_OF_CAMERAS = frozenset({TroubleKind.CAMERA, TroubleKind.VIEW})
+_CONFIDENCE_BUCKETS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)  # it is never below a half
 _POSTED = "http"  # a camera name that came with a post is free text; as a label it would grow without bound
 
 
@@ -43,6 +44,17 @@ class EdgeMetrics:
             buckets=SECONDS_BUCKETS,
             registry=self.registry,
         )
+        self.frames = frames
+        confidence = Histogram(
+            "fire_edge_confidence",
+            "Certainty of verdicts, max(p, 1 − p).",
+            ["camera"],
+            buckets=_CONFIDENCE_BUCKETS,
+            registry=self.registry,
+        )
+        self._confidence = {
+            camera: confidence.labels(camera) for camera in (*self._cameras, _POSTED)
+        }
         outcomes = [source.value for source in Source] + ["failed"]
         self._frames = {
             (camera, outcome): frames.labels(camera, outcome)
@@ -64,7 +76,9 @@ class EdgeMetrics:
 
     def observe(self, verdict: Verdict) -> None:
         """Count one verdict and its stages."""
-        self._frames[self._camera(verdict.camera), verdict.source.value].inc()
+        camera = self._camera(verdict.camera)
+        self._frames[camera, verdict.source.value].inc()
+        self._confidence[camera].observe(verdict.confidence)
         self._decisions[verdict.decision.reason].inc()
         if verdict.edge.is_broken:
             self._broken.inc()

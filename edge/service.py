@@ -12,6 +12,7 @@ from flask import Flask, g
 
 from edge.alerting import Alerting
 from edge.audit import AuditReport
+from edge.camera_metrics import CameraCollector
 from edge.camera_routes import add_camera_routes
 from edge.camera_wiring import Cameras, camera_row
 from edge.classify import LoadedClassifier
@@ -176,6 +177,9 @@ class EdgeService:
             clock=self._clock,
             supervisor=self._supervisor,
             on_end=on_camera_end,
+        )
+        self._metrics.registry.register(
+            CameraCollector(self._cameras.states, self._plane.ask_at, self._metrics.frames)
         )
         self._gate = build_gate(settings, self._clock)
         self.app = self._build_app()

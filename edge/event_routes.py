@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, BinaryIO, Protocol, TypeVar
 
-from flask import Flask, Response, request
+from flask import Flask, Response, request, send_file
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from edge import answers
@@ -36,6 +38,7 @@ _STANDING = (
     "补充而非替代经认证的火灾报警系统。",
 )
 _TAG = "Events and evidence"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _PNG_MAGIC = b"\x89PNG"
 _Moment = Annotated[
     AwareDatetime, Field(ge=datetime(1970, 1, 2, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))
@@ -62,6 +65,10 @@ class Events(Protocol):
 
     def picture(self, event_id: str, frame_id: str) -> bytes:
         """Give a frame's picture."""
+        ...
+
+    def export(self, event_id: str, target: BinaryIO, *, is_chinese: bool) -> None:
+        """Write the zip of an event."""
         ...
 
     def label(self, event_id: str, mark: Mark | None, *, by: str, note: str = "") -> None:
@@ -180,6 +187,35 @@ def add_event_routes(app: Flask, events: Events, acknowledge: Acknowledges) -> N
         response.cache_control.private = True
         response.cache_control.max_age = 3600
         response.make_conditional(request)
+        return response
+
+    @app.get("/events/<event_id>/export")
+    @describes(
+        "Pack an event for somebody else: report, pictures, journal, and a program that checks them.",
+        tag=_TAG,
+        says={
+            200: Reply(text="The zip.", media_types=("application/zip",)),
+            206: Reply(text="A part of it.", media_types=("application/zip",)),
+        },
+        headers={"Range": "Bytes of the zip, to go on after a break."},
+    )
+    def export_event(event_id: str) -> Response:
+        events.event(event_id)  # an unknown one is told before anything is packed
+        # An hour of pictures is too much for memory; the file has no name and goes with the answer.
+        packed = tempfile.TemporaryFile()  # noqa: SIM115 – closed with the answer
+        try:
+            events.export(event_id, packed, is_chinese=web.is_chinese())
+        except BaseException:
+            packed.close()
+            raise
+        size_bytes = packed.tell()
+        packed.seek(0)
+        name = f"emberlink-{_UNSAFE.sub('_', event_id)}.zip"
+        response = send_file(
+            packed, mimetype="application/zip", as_attachment=True, download_name=name
+        )
+        response.content_length = size_bytes
+        response.make_conditional(request, accept_ranges=True, complete_length=size_bytes)
         return response
 
     _add_actions(app, events, acknowledge, answer)

@@ -21,6 +21,7 @@ import click
 from edge.archive import Archive
 from edge.config import ENV_PREFIX, EdgeSettings
 from edge.event_routes import event_answer, frame_answer
+from edge.export import export
 from edge.keeping import build_records, evidence_folder
 from edge.record import Records
 from edge.record_types import MOST_EVENTS_A_PAGE, EventQuery, EventRecord
@@ -155,6 +156,25 @@ def verify_all(settings: EdgeSettings, head: str | None, as_json: bool) -> None:
         if found.strays:
             click.echo(f"{found.strays} pictures belong to a journal that was set aside")
     sys.exit(0 if is_sound else 1)
+
+
+@evidence_command.command("export")
+@_EVENT
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File; EVENT.zip here.")
+@click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
+@_of_a_box
+def export_event(settings: EdgeSettings, event_id: str, output: Path | None, language: str) -> None:
+    """Write an event as one zip: pictures, report, journal, and a program that checks them."""
+    with _reading(settings) as archive:
+        archive.event(event_id)
+        path = output or Path(f"{re.sub(r'[^A-Za-z0-9._-]', '_', event_id)}.zip")
+        try:
+            with path.open("wb") as file:
+                zone = settings.policy.zone
+                export(archive, event_id, file, zone=zone, is_chinese=language == "zh")
+        except OSError as err:
+            raise ConfigError(ErrorCode.CONFIG_INVALID, f"{path}: {err.strerror}") from err
+    click.echo(f"{path}: {_bytes(path.stat().st_size)}; check it with `python3 verify.py` inside")
 
 
 @evidence_command.command()

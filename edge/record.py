@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from edge.archive import DATABASE, MAX_PICTURE_BYTES, PICTURES, Archive
 from edge.chain import EntryKind
@@ -27,6 +27,7 @@ from edge.evidence_troubles import (
     room,
     set_aside,
 )
+from edge.export import export
 from edge.fire_event import FireEvent, KeptFrame, Origin
 from edge.journal import Journal, is_needed
 from edge.keep_clock import KeepClock
@@ -205,6 +206,10 @@ class Records:
     def verify(self) -> Verification:
         """Check everything that is kept; reads all of it."""
         return verify(self.archive)
+
+    def export(self, event_id: str, target: BinaryIO, *, is_chinese: bool) -> None:
+        """Write the zip of an event for somebody else; see `edge.export`."""
+        export(self.archive, event_id, target, zone=self._zone, is_chinese=is_chinese)
 
     def trust_clock(self) -> None:
         """Let evidence age by the wall clock of the start: somebody vouches for it."""

@@ -1,0 +1,233 @@
+"""An event for somebody else: one zip that reads by itself and can be checked with nothing but Python."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from datetime import timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from edge.record import Records
+from edge.record_types import Mark
+from edge.retention import KeepRules
+from tests.helpers.clock import FakeClock
+from tests.helpers.evidence import AT, BOX, fill, kept_frame, open_records
+from tests.helpers.services import running_edge
+
+_DAY_S = 86_400.0
+_EVIL = "<script>alert('火')</script>"
+
+
+@pytest.fixture
+def records(tmp_path) -> Iterator[Records]:
+    """Fill a store with an event to hand out between two that are nobody else's business."""
+    facts = {"source": "rtsp://***@10.0.0.5/s", "fps": 2.0, "note": _EVIL}
+    with open_records(
+        tmp_path / "e", camera_facts=lambda camera: facts, zone=timezone(timedelta(hours=8))
+    ) as made:
+        fill(made, "before", camera="private")
+        fill(made, "event")
+        fill(made, "between", camera="private")
+        made.label("event", Mark.TRUE, by=_EVIL, note=_EVIL)
+        fill(made, "after", camera="private")
+        yield made
+
+
+def _packed(records: Records, event_id: str = "event", *, is_chinese: bool = False) -> bytes:
+    target = io.BytesIO()
+    records.export(event_id, target, is_chinese=is_chinese)
+    return target.getvalue()
+
+
+def _unpacked(packed: bytes, folder: Path) -> Path:
+    with zipfile.ZipFile(io.BytesIO(packed)) as file:
+        file.extractall(folder)
+    return folder
+
+
+def _verify(*arguments: object) -> subprocess.CompletedProcess[str]:
+    # -I: no packages of ours, no environment; what travels along must be enough.
+    command = [sys.executable, "-I", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def _report(packed: bytes) -> str:
+    with zipfile.ZipFile(io.BytesIO(packed)) as file:
+        return file.read("report.html").decode()
+
+
+def test_the_package_verifies_unpacked_and_packed(records, tmp_path):
+    packed = _packed(records)
+    folder = _unpacked(packed, tmp_path / "x")
+    (tmp_path / "event.zip").write_bytes(packed)
+    for arguments in ([folder / "verify.py"], [folder / "verify.py", tmp_path / "event.zip"]):
+        result = _verify(*arguments)
+        assert (result.returncode, result.stdout[:10]) == (0, "unaltered:"), result
+
+
+def test_pictures_are_in_it_byte_for_byte_in_time_order(records, tmp_path):
+    folder = _unpacked(_packed(records), tmp_path / "x")
+    contents = [path.read_bytes() for path in sorted((folder / "pictures").iterdir())]
+    assert contents == [kept_frame(f"event-{n}").frame.picture.encoded for n in range(3)]
+
+
+def test_the_same_event_gives_the_same_bytes_whatever_else_is_recorded(records):
+    first = _packed(records)
+    fill(records, "later")
+    assert _packed(records) == first
+
+
+@pytest.mark.parametrize("name", ["report.html", "journal.jsonl", "verify.py"])
+def test_a_changed_file_is_named(records, tmp_path, name):
+    folder = _unpacked(_packed(records), tmp_path / "x")
+    (tmp_path / "verify.py").write_bytes((folder / "verify.py").read_bytes())
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content.replace(b"e", b"E", 1))
+    result = _verify(tmp_path / "verify.py", folder)
+    assert result.returncode == 1
+    assert f"changed  {name}" in result.stdout
+
+
+def test_one_changed_byte_of_a_picture_is_named(records, tmp_path):
+    folder = _unpacked(_packed(records), tmp_path / "x")
+    path = sorted((folder / "pictures").iterdir())[1]
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    result = _verify(folder / "verify.py")
+    assert result.returncode == 1
+    assert f"changed  pictures/{path.name}" in result.stdout
+
+
+def test_missing_and_added_files_are_named(records, tmp_path):
+    folder = _unpacked(_packed(records), tmp_path / "x")
+    path = sorted((folder / "pictures").iterdir())[0]
+    path.rename(folder / "pictures" / "new.jpg")
+    lines = _verify(folder / "verify.py").stdout.splitlines()
+    assert f"missing  pictures/{path.name}" in lines
+    assert "added    pictures/new.jpg" in lines
+
+
+def test_a_journal_that_was_changed_with_its_hashes_breaks_the_chain(records, tmp_path):
+    folder = _unpacked(_packed(records), tmp_path / "x")
+    rows = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    rows[1]["line"] = rows[1]["line"].replace("0.8", "0.1")
+    rows[1]["row_sha256"] = hashlib.sha256(rows[1]["line"].encode()).hexdigest()
+    journal = "".join(f"{json.dumps(row, sort_keys=True)}\n" for row in rows)
+    (folder / "journal.jsonl").write_text(journal)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["journal.jsonl"] = hashlib.sha256(journal.encode()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    result = _verify(folder / "verify.py")
+    assert result.returncode == 1
+    assert "its chain does not end as it was handed out" in result.stdout
+
+
+def test_a_hash_that_was_noted_elsewhere_is_compared(records, tmp_path):
+    folder = _unpacked(_packed(records), tmp_path / "x")
+    end = json.loads((folder / "manifest.json").read_text())["chain"]["end"]
+    assert _verify(folder / "verify.py", folder, end).returncode == 0
+    assert _verify(folder / "verify.py", folder, "0" * 64).returncode == 1
+
+
+def test_a_place_without_an_export_cannot_be_checked(records, tmp_path):
+    folder = _unpacked(_packed(records), tmp_path / "x")
+    assert _verify(folder / "verify.py", tmp_path / "nowhere").returncode == 2
+    (tmp_path / "empty").mkdir()
+    assert _verify(folder / "verify.py", tmp_path / "empty").returncode == 1
+
+
+def test_other_events_appear_as_hashes_only(records):
+    packed = _packed(records)
+    with zipfile.ZipFile(io.BytesIO(packed)) as file:
+        journal = file.read("journal.jsonl").decode()
+    assert "private" not in journal
+    assert "between" not in journal
+    assert sum("line" not in json.loads(row) for row in journal.splitlines()) > 0
+
+
+def test_the_report_tells_the_origin_before_everything_else(records):
+    report = _report(_packed(records))
+    began = report.index("20:00:00.0", report.index("<body>"))
+    assert report.index('<section class="origin"') < began < report.index("Every decision")
+    assert f'<rect class="box origin" x="{BOX.x1}" y="{BOX.y1}"' in report
+    assert "2026-03-10T12:00:00.000+00:00" in report
+    assert "upper left" in report
+
+
+def test_the_report_gives_each_decision_its_reason_and_each_model_its_hash(records):
+    report = _report(_packed(records))
+    assert report.count("the edge was unsure, the cloud answered") == 3
+    assert "cloud-detector 1.0.0" in report
+    assert "0123456789ab" in report
+    assert "never replaces one" in report
+
+
+def test_the_report_speaks_chinese(records):
+    report = _report(_packed(records, is_chinese=True))
+    assert '<html lang="zh-CN">' in report
+    assert "边侧不确定,由云侧回答" in report
+    assert "绝不替代" in report
+
+
+def test_what_people_wrote_cannot_become_markup(records):
+    report = _report(_packed(records))
+    assert "<script" not in report
+    assert report.count("&lt;script&gt;") == 3
+
+
+def test_a_picture_that_was_altered_on_the_box_is_left_out_and_named(records, tmp_path):
+    frame = records.frames("event")[1]
+    (path,) = (tmp_path / "e").rglob(frame.sha256)
+    path.write_bytes(b"another picture")
+    folder = _unpacked(_packed(records), tmp_path / "x")
+    assert len(list((folder / "pictures").iterdir())) == 2
+    assert "altered or lost" in (folder / "report.html").read_text()
+    result = _verify(folder / "verify.py")
+    assert result.returncode == 1
+    assert "lost     event-1" in result.stdout
+
+
+def test_an_event_whose_neighbours_were_pruned_and_cut_off_still_verifies(tmp_path):
+    clock = FakeClock(AT)
+    with open_records(tmp_path / "e", clock, rules=KeepRules(keep_days=30)) as records:
+        fill(records, "old")
+        clock.advance(40 * _DAY_S)
+        fill(records, "event")
+        records.prune()
+        clock.advance(_DAY_S)
+        records.prune()
+        folder = _unpacked(_packed(records), tmp_path / "x")
+    assert _verify(folder / "verify.py").returncode == 0
+
+
+def test_an_event_without_an_origin_or_pictures_still_has_a_report(tmp_path):
+    rules = KeepRules(max_bytes=1)
+    with open_records(tmp_path / "e", rules=rules) as records:
+        fill(records, "event", is_test=True)
+        records.prune()
+        packed = _packed(records)
+        report = _report(packed)
+    assert "no longer kept" in report
+    assert "There was no fire" in report
+    assert _verify(_unpacked(packed, tmp_path / "x") / "verify.py").returncode == 0
+
+
+def test_an_export_comes_over_http_and_in_parts(tmp_path, models):
+    with running_edge(tmp_path, models) as edge:
+        fill(edge.service._records)
+        whole = edge.get("/events/event/export", headers={"Accept-Language": "zh"})
+        assert whole.headers["Content-Type"] == "application/zip"
+        assert "emberlink-event.zip" in whole.headers["Content-Disposition"]
+        assert "起火" in _report(whole.content)
+        part = edge.get(
+            "/events/event/export", headers={"Accept-Language": "zh", "Range": "bytes=100-199"}
+        )
+        assert (part.status_code, part.content) == (206, whole.content[100:200])
+        missing = edge.get("/events/nobody/export")
+        assert (missing.status_code, missing.json()["err_no"]) == (404, 4003)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -39,14 +39,19 @@ class ModelFile(_Strict):
     bytes: int = Field(gt=0, le=_MAX_MODEL_BYTES)
 
 
+# The smallest canvas that a picture can be fitted on, and the largest that any of our nets could want.
+_SidePx = Annotated[int, Field(ge=16, le=4096)]
+_Spread = Annotated[float, Field(gt=0)]
+
+
 class InputSection(_Strict):
     """The input contract as it stands in the manifest."""
 
-    name: str
-    sizes_px: tuple[tuple[int, int], ...] = Field(min_length=1)
+    name: str = Field(min_length=1)
+    sizes_px: tuple[tuple[_SidePx, _SidePx], ...] = Field(min_length=1)
     colour: Literal["RGB", "BGR"]
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    std: tuple[_Spread, _Spread, _Spread]
     pad_value: int = Field(ge=0, le=255)
 
     def contract(self) -> InputContract:

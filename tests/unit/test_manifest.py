@@ -111,6 +111,28 @@ def test_a_manifest_that_says_something_else_is_refused(tmp_path, changes):
     assert _refusal(tmp_path).code is ErrorCode.MODEL_REFUSED
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"colour": "HSV"},
+        {"std": [255.0, 255.0, 0.0]},
+        {"std": [255.0, 255.0]},
+        {"mean": [0.0, 0.0]},
+        {"sizes_px": []},
+        {"sizes_px": [[128, 0]]},
+        {"sizes_px": [[128, 100_000]]},
+        {"pad_value": 256},
+        {"name": ""},
+        {"layout": "NHWC"},
+    ],
+)
+def test_an_input_contract_that_cannot_be_kept_is_refused(tmp_path, changes):
+    folder = write_classifier(tmp_path)
+    section = json.loads((folder / "manifest.json").read_text())["input"]
+    _change(folder, input={**section, **changes})
+    assert _refusal(tmp_path).code is ErrorCode.MODEL_REFUSED
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": NaN}', "\x00"])
 def test_a_manifest_that_is_none_is_refused(tmp_path, text):
     (write_classifier(tmp_path) / "manifest.json").write_text(text)

@@ -43,6 +43,18 @@ class ArtifactPlan:
         return self.stage / f"{variant}.onnx"
 
 
+def shipped(plan: ArtifactPlan) -> Path:
+    """Find the newest finished artifact of a network.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    found = list((ARTIFACTS_DIR / plan.name).glob("*/manifest.json"))
+    if not found:
+        raise FileNotFoundError(f"no {plan.name} below {ARTIFACTS_DIR}")
+    return max(found, key=lambda p: tuple(int(n) for n in p.parent.name.split("."))).parent
+
+
 PLANS: dict[str, ArtifactPlan] = {
     "classifier": ArtifactPlan(
         kind="classifier",
@@ -96,9 +108,18 @@ def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def self_test_section(path: Path, label: str) -> dict[str, str]:
+    """Describe a picture whose answer is known, as the manifest lists it."""
+    return {"file": f"{path.parent.name}/{path.name}", "sha256": sha256_of(path), "label": label}
+
+
 def place(plan: ArtifactPlan, manifest: dict[str, Any], card: str, pictures: list[Path]) -> Path:
     """Put a finished artifact in its place; files first and the manifest last, each complete when it appears."""
     plan.target.mkdir(parents=True, exist_ok=True)
+    for entry in manifest["selftest"]:
+        target = plan.target / entry["file"]
+        target.parent.mkdir(exist_ok=True)
+        _copy(plan.stage / entry["file"], target)
     for variant, entry in manifest["files"].items():
         _copy(plan.variant(variant), plan.target / entry["path"])
     for picture in pictures:
@@ -107,8 +128,9 @@ def place(plan: ArtifactPlan, manifest: dict[str, Any], card: str, pictures: lis
     _write(plan.target / "manifest.json", json.dumps(manifest, indent=1) + "\n")
     known = {e["path"] for e in manifest["files"].values()}
     known |= {"CARD.md", "manifest.json", *(p.name for p in pictures)}
-    for stale in plan.target.iterdir():
-        if stale.name not in known:
+    known |= {entry["file"] for entry in manifest["selftest"]}
+    for stale in [p for p in plan.target.rglob("*") if p.is_file()]:
+        if str(stale.relative_to(plan.target)) not in known:
             stale.unlink()
     return plan.target
 

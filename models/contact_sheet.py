@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifact import PLANS
+from models.artifact import PLANS, shipped
 from models.data import LABELS, Picture, default_data_dir, load_pack, read_corrections
 from models.distil import Said, student_words, teacher_words
 from models.training_run import RUNS_DIR
@@ -104,10 +104,10 @@ def main() -> None:
         shown = load_pack(given.data, split, corrections=corrections).pictures
         words = {
             "classifier": student_words(
-                classifier.target / classifier.files["int8"], as_labelled, tuned_on
+                shipped(classifier) / classifier.files["int8"], as_labelled, tuned_on
             ),
             "detector": teacher_words(
-                detector.target / detector.files["fp32"], as_labelled, tuned_on
+                shipped(detector) / detector.files["fp32"], as_labelled, tuned_on
             ),
         }
         for name, said in words.items():

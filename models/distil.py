@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifact import PLANS
+from models.artifact import PLANS, shipped
 from models.calibrate import fit_platt
-from models.data import LABELS, Picture, load_pack, read_corrections
+from models.data import LABELS, Picture, load_pack
 from models.pack_scores import classifier_scores, detector_scores
 from models.teacher import Teacher, mined_negatives
 from models.train_classifier import ClassifierConfig, build_learner, fit, validate
-from models.training_run import RunArguments, read_run_arguments, seed_everything
+from models.training_run import RunArguments, load_run_pictures, read_run_arguments, seed_everything
 
 # A label that was drawn by a person counts more than a score: the detector alone ranks whole pictures worse than the
 # classifier does (see the card), but it is wrong elsewhere.
@@ -68,28 +68,23 @@ def _calibrated(
 def distil(config: ClassifierConfig, run: RunArguments) -> None:
     """Train on softened labels, measuring val after every epoch."""
     seed_everything(config.seed, run.threads)
-    as_labelled = load_pack(run.data, "train", skip_unreadable=run.skip_unreadable)
-    pack = load_pack(
-        run.data, "train", skip_unreadable=run.skip_unreadable, corrections=read_corrections()
-    )
-    held_out = load_pack(run.data, "val", skip_unreadable=run.skip_unreadable)
+    pictures = load_run_pictures(run)
     classifier, detector = PLANS["classifier"], PLANS["detector"]
-    student = run.start_from or classifier.target / classifier.files["fp32"]
-    said = teacher_words(
-        detector.target / detector.files["fp32"], as_labelled.pictures, held_out.pictures
-    )
+    student = run.start_from or shipped(classifier) / classifier.files["fp32"]
+    tuned_on = load_pack(run.data, "val", skip_unreadable=run.skip_unreadable).pictures
+    said = teacher_words(shipped(detector) / detector.files["fp32"], pictures.seen, tuned_on)
     believed = student_words(
-        classifier.target / classifier.files["int8"], as_labelled.pictures, held_out.pictures
+        shipped(classifier) / classifier.files["int8"], pictures.seen, tuned_on
     )
-    mined = mined_negatives(pack.pictures, believed, most=MINED_NEGATIVES)
+    mined = mined_negatives(pictures.seen, believed, most=MINED_NEGATIVES)
     learner = build_learner(config, weights=run.weights, start_from=student)
     fit(
         learner,
-        (*pack.pictures, *mined),
+        (*pictures.seen, *mined),
         config,
         run.folder,
-        data_sha256=pack.sha256,
-        measure=lambda model: validate(model, held_out),
+        data_sha256=pictures.data_sha256,
+        measure=lambda model: validate(model, pictures.judged_by),
         teacher=Teacher(probabilities=said, weight=TEACHER_WEIGHT),
     )
 

@@ -1,12 +1,11 @@
-"""What a model says of every picture of a split, computed once and kept beside its runs.
+"""What a model says of each picture of the pack, computed once and kept beside its runs.
 
-Distillation, the hunt for wrong labels and the joint measures all read the same scores. A kept file is used again only
-for the same model file, canvases and pictures.
+Distillation, the hunt for wrong labels and the joint measures all read the same scores. What is kept is used again
+only for the same model file and canvases.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,74 +16,52 @@ from tqdm import tqdm
 from models import train_classifier, train_detector
 from models.artifact import sha256_of
 from models.calibrate import onnx_logits
-from models.data import LABELS, Picture
-from models.detections import ClassBoxes, select
+from models.data import Picture
 from models.onnx_model import OnnxModel
 from models.training_run import RUNS_DIR
 from shared.preprocess import preprocess
 
 _FOLDER = RUNS_DIR / "pack-scores"
-# Boxes kept a picture and class; a picture's score is that of the best, the rest show what else was found.
-_BOXES_KEPT = 10
-_COLUMNS = 5  # score, then the corners
 
 
 def classifier_scores(path: Path, pictures: Sequence[Picture]) -> NDArray[np.float32]:
     """Give the logits (N, 2) of a classifier file."""
     sizes = train_classifier.CONTRACT.sizes_px
-    return _kept(path, pictures, sizes, lambda: onnx_logits(path, pictures))
-
-
-def detector_boxes(path: Path, pictures: Sequence[Picture]) -> list[tuple[ClassBoxes, ClassBoxes]]:
-    """Give the best fire and smoke boxes of a detector file on each picture, stored pixels, best first."""
-    table = _table(path, pictures)
-    return [(_boxes(row[0]), _boxes(row[1])) for row in table]
+    return _kept(path, pictures, sizes, lambda new: onnx_logits(path, new))
 
 
 def detector_scores(path: Path, pictures: Sequence[Picture]) -> NDArray[np.float32]:
-    """Give the best box score (N, 2) of a detector file on each picture, 0 where it found nothing."""
-    return _table(path, pictures)[:, :, 0, 0]
-
-
-def _table(path: Path, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+    """Give the best box score (N, 2) of a detector file on each picture."""
     sizes = train_detector.CONTRACT.sizes_px
-    return _kept(path, pictures, sizes, lambda: _detect(path, pictures))
+    return _kept(path, pictures, sizes, lambda new: _best_scores(path, new))
 
 
-def _detect(path: Path, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+def _best_scores(path: Path, pictures: Sequence[Picture]) -> NDArray[np.float32]:
     model = OnnxModel(path)
-    table = np.zeros((len(pictures), len(LABELS), _BOXES_KEPT, _COLUMNS), np.float32)
-    for index, picture in enumerate(tqdm(pictures, desc="detect", leave=False, mininterval=10)):
-        prepared = preprocess(picture.decode(), train_detector.CONTRACT)
-        scores, boxes = model.run(prepared.tensor)
-        source = prepared.letterbox.to_source(boxes[0])
-        for label in range(len(LABELS)):
-            best = select(source, scores[0, :, label])
-            count = min(_BOXES_KEPT, len(best.scores))
-            table[index, label, :count, 0] = best.scores[:count]
-            table[index, label, :count, 1:] = best.boxes_xyxy[:count]
-    return table
-
-
-def _boxes(rows: NDArray[np.float32]) -> ClassBoxes:
-    filled = rows[rows[:, 0] > 0]
-    return ClassBoxes(boxes_xyxy=filled[:, 1:], scores=filled[:, 0])
+    rows = [
+        model.run(preprocess(p.decode(), train_detector.CONTRACT).tensor)[0][0].max(0)
+        for p in tqdm(pictures, desc="detect", unit="picture", leave=False, mininterval=10)
+    ]
+    return np.asarray(rows, np.float32)
 
 
 def _kept(
     path: Path,
     pictures: Sequence[Picture],
     sizes_px: tuple[tuple[int, int], ...],
-    compute: Callable[[], NDArray[np.float32]],
+    compute: Callable[[Sequence[Picture]], NDArray[np.float32]],
 ) -> NDArray[np.float32]:
-    names = "\n".join([str(sizes_px), *(p.file for p in pictures)]).encode()
-    key = f"{sha256_of(path)[:16]}-{hashlib.sha256(names).hexdigest()[:16]}"
-    target = _FOLDER / f"{key}.npy"
+    """Take from the kept table of a model file what it has, and compute and add the rest."""
+    target = _FOLDER / f"{sha256_of(path)[:16]}-{'-'.join(f'{w}x{h}' for w, h in sizes_px)}.npz"
+    known: dict[str, NDArray[np.float32]] = {}
     if target.is_file():
-        return np.asarray(np.load(target), np.float32)
-    table = compute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial.npy")
-    np.save(partial, table)
-    partial.replace(target)
-    return table
+        with np.load(target) as kept:
+            known = dict(zip(kept["files"].tolist(), kept["table"], strict=True))
+    missing = [p for p in pictures if p.file not in known]
+    if missing:
+        known |= zip([p.file for p in missing], compute(missing), strict=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(".partial.npz")
+        np.savez(partial, files=np.array(list(known)), table=np.stack(list(known.values())))
+        partial.replace(target)
+    return np.stack([known[p.file] for p in pictures])

@@ -26,7 +26,7 @@ from models.augment import (
     place_on_canvas,
     to_tensor,
 )
-from models.data import Pack, Picture, Truth, load_pack, read_corrections
+from models.data import Picture, Truth
 from models.losses import balanced_cell_bce, masked_bce
 from models.metrics import auc
 from models.networks import (
@@ -40,6 +40,7 @@ from models.training_run import (
     Learner,
     RunArguments,
     cosine_rate,
+    load_run_pictures,
     log_epoch,
     on_device,
     optimiser_for,
@@ -190,10 +191,10 @@ def score_pictures(model: EdgeClassifier, pictures: tuple[Picture, ...]) -> NDAr
     return np.asarray(torch.cat(logits).numpy(), np.float32)
 
 
-def validate(model: EdgeClassifier, pack: Pack) -> dict[str, float]:
-    """Measure AUC of both classes on the validation split, on pictures where the label is known."""
-    logits = score_pictures(model, pack.pictures)
-    truth = np.asarray([p.truth.present for p in pack.pictures], np.float32)
+def validate(model: EdgeClassifier, pictures: tuple[Picture, ...]) -> dict[str, float]:
+    """Measure AUC of both classes on pictures that training never saw, where the label is known."""
+    logits = score_pictures(model, pictures)
+    truth = np.asarray([p.truth.present for p in pictures], np.float32)
     known = ~np.isnan(truth)
     return {
         f"auc_{name}": auc(logits[known[:, i], i], truth[known[:, i], i])
@@ -202,20 +203,17 @@ def validate(model: EdgeClassifier, pack: Pack) -> dict[str, float]:
 
 
 def train(config: ClassifierConfig, run: RunArguments) -> None:
-    """Train on the whole train split, measuring val after every epoch."""
+    """Train on what the run may see, and measure after every epoch."""
     seed_everything(config.seed, run.threads)
-    pack = load_pack(
-        run.data, "train", skip_unreadable=run.skip_unreadable, corrections=read_corrections()
-    )
-    held_out = load_pack(run.data, "val", skip_unreadable=run.skip_unreadable)
+    pictures = load_run_pictures(run)
     learner = build_learner(config, weights=run.weights, start_from=run.start_from)
     fit(
         learner,
-        pack.pictures,
+        pictures.seen,
         config,
         run.folder,
-        data_sha256=pack.sha256,
-        measure=lambda model: validate(model, held_out),
+        data_sha256=pictures.data_sha256,
+        measure=lambda model: validate(model, pictures.judged_by),
     )
 
 

@@ -30,7 +30,7 @@ from models.augment import (
     place_on_canvas,
     to_tensor,
 )
-from models.data import Pack, Picture, Truth, load_pack, read_corrections
+from models.data import Picture, Truth
 from models.detections import box_metrics, detect_pictures
 from models.losses import distribution_focal, paired_iou, quality_focal
 from models.networks import (
@@ -45,6 +45,7 @@ from models.training_run import (
     Learner,
     RunArguments,
     cosine_rate,
+    load_run_pictures,
     log_epoch,
     on_device,
     optimiser_for,
@@ -227,8 +228,8 @@ def train_epoch(
 
 
 @torch.no_grad()
-def validate(model: CloudDetector, pack: Pack) -> dict[str, float]:
-    """Measure the boxes on the validation split, as served."""
+def validate(model: CloudDetector, pictures: tuple[Picture, ...]) -> dict[str, float]:
+    """Measure the boxes on pictures that training never saw, as served."""
     model.eval()
     device = next(model.parameters()).device
 
@@ -237,8 +238,8 @@ def validate(model: CloudDetector, pack: Pack) -> dict[str, float]:
             raw = model(to_device(tensor, device))
         return raw.class_logits.sigmoid().cpu().numpy(), decode_boxes(raw).cpu().numpy()
 
-    pictures = [p for p in pack.pictures if usable(p)]
-    return box_metrics(detect_pictures(detect, pictures, CONTRACT), pictures)
+    boxed = [p for p in pictures if usable(p)]
+    return box_metrics(detect_pictures(detect, boxed, CONTRACT), boxed)
 
 
 def freeze_wide_depthwise(model: CloudDetector) -> None:
@@ -251,11 +252,8 @@ def freeze_wide_depthwise(model: CloudDetector) -> None:
 def train(config: DetectorConfig, run: RunArguments) -> None:
     """Train from the run's last checkpoint, or from the start, to the last epoch."""
     seed_everything(config.seed, run.threads)
-    pack = load_pack(
-        run.data, "train", skip_unreadable=run.skip_unreadable, corrections=read_corrections()
-    )
-    held_out = load_pack(run.data, "val", skip_unreadable=run.skip_unreadable)
-    mixer = Mixer([p for p in pack.pictures if usable(p)], config.mix, config.seed)
+    pictures = load_run_pictures(run)
+    mixer = Mixer([p for p in pictures.seen if usable(p)], config.mix, config.seed)
     learner = _build_learner(config, run)
     learner.resume(run.folder)
     shadow = on_device(CloudDetector(learner.model.graph), learner.device)
@@ -263,12 +261,16 @@ def train(config: DetectorConfig, run: RunArguments) -> None:
         began = time.perf_counter()
         loss = train_epoch(learner, batches(mixer, config, epoch), config)
         learner.epochs_done = epoch + 1
-        known = {"config": asdict(config), "graph": learner.model.graph, "data_sha256": pack.sha256}
+        known = {
+            "config": asdict(config),
+            "graph": learner.model.graph,
+            "data_sha256": pictures.data_sha256,
+        }
         save_checkpoint(run.folder, learner.snapshot() | known)
         # The first epoch too: a run that does not learn should show it early, and the log takes its columns from it.
         due = epoch in (0, config.epochs - 1) or (epoch + 1) % config.validate_every == 0
         shadow.load_state_dict(learner.average.state)
-        measured = validate(shadow, held_out) if due else {}
+        measured = validate(shadow, pictures.judged_by) if due else {}
         log_epoch(
             run.folder,
             {"epoch": epoch + 1, "loss": loss, **measured, "seconds": time.perf_counter() - began},

@@ -19,7 +19,15 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from models.data import default_data_dir, default_weights_dir
+from models.data import (
+    DataError,
+    Picture,
+    correct,
+    default_data_dir,
+    default_weights_dir,
+    load_pack,
+    read_corrections,
+)
 from models.networks import CloudDetector, EdgeClassifier
 
 RUNS_DIR = Path(__file__).parent / "runs"
@@ -80,6 +88,7 @@ class RunArguments:
     threads: int
     skip_unreadable: bool
     start_from: Path | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def read_run_arguments(description: str, *, run: str, epochs: int, pictures: int) -> RunArguments:
@@ -102,6 +111,12 @@ def read_run_arguments(description: str, *, run: str, epochs: int, pictures: int
         type=Path,
         help="fp32 ONNX file of an earlier run whose weights a new run starts with",
     )
+    parser.add_argument(
+        "--leave-out",
+        default="",
+        metavar="SOURCE,…",
+        help="sources that are not trained on, and that the run is judged by instead of val",
+    )
     given = parser.parse_args()
     return RunArguments(
         data=given.data,
@@ -113,6 +128,38 @@ def read_run_arguments(description: str, *, run: str, epochs: int, pictures: int
         threads=given.threads,
         skip_unreadable=given.skip_unreadable,
         start_from=given.start_from,
+        left_out=tuple(s for s in given.leave_out.split(",") if s),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPictures:
+    """What a run trains on, corrected, and what it is judged by, as labelled."""
+
+    seen: tuple[Picture, ...]
+    judged_by: tuple[Picture, ...]
+    data_sha256: str
+
+
+def load_run_pictures(run: RunArguments) -> RunPictures:
+    """Read the pack as a run asks for it.
+
+    Raises:
+        DataError: the pack does not fit together, or has no source of a name to leave out.
+    """
+    train = load_pack(run.data, "train", skip_unreadable=run.skip_unreadable)
+    val = load_pack(run.data, "val", skip_unreadable=run.skip_unreadable)
+    unknown = set(run.left_out) - {p.source for p in train.pictures}
+    if unknown:
+        raise DataError(f"there is no source {', '.join(sorted(unknown))} to leave out")
+    corrections = read_corrections()
+    right = (correct(p, corrections.get(p.file)) for p in train.pictures)
+    everything = (*train.pictures, *val.pictures)
+    held = tuple(p for p in everything if p.source in run.left_out)
+    return RunPictures(
+        seen=tuple(p for p in right if p is not None and p.source not in run.left_out),
+        judged_by=held or val.pictures,
+        data_sha256=train.sha256,
     )
 
 

@@ -92,6 +92,16 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
                 ),
             ),
             (
+                "Events in an hour",
+                "short",
+                (
+                    (
+                        "{{camera}} {{class}}",
+                        f"sum by (camera, class) (increase(fire_edge_events_total{{{_EDGE}}}[1h])) > 0",
+                    ),
+                ),
+            ),
+            (
                 "Alerts by sink",
                 "short",
                 (

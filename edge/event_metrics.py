@@ -8,6 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from edge.event_plane import EventPlane
+from edge.fire_event import Severity
+from edge.metrics import POSTED
 
 
 class EventMetrics(Collector):
@@ -28,6 +30,7 @@ class EventMetrics(Collector):
         for camera in self._cameras:
             suppressed.add_metric([camera], self._plane.masks.suppressed(camera))
         yield suppressed
+        yield self._events()
         yield GaugeMetricFamily(
             "fire_edge_events_open", "Events that are open now.", self._plane.incidents.open_count()
         )
@@ -39,3 +42,14 @@ class EventMetrics(Collector):
         yield GaugeMetricFamily(
             "fire_edge_preroll_bytes", "Pictures held in memory.", self._plane.preroll.held_bytes()
         )
+
+    def _events(self) -> Metric:
+        counts = {(c, s): 0 for c in (*self._cameras, POSTED) for s in Severity}
+        for (camera, severity), number in self._plane.incidents.opened().items():
+            counts[camera if camera in self._cameras else POSTED, severity] += number
+        family = CounterMetricFamily(
+            "fire_edge_events", "Events by what they began as.", labels=["camera", "class"]
+        )
+        for (camera, severity), number in counts.items():
+            family.add_metric([camera, severity.value], number)
+        return family

@@ -8,14 +8,14 @@ then are the frames before it written and its origin is looked for. A disk that 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ParamSpec, Protocol
 
 from edge.events import Events
 from edge.evidence import Alarm
-from edge.fire_event import EventChange, EventStep, FireEvent, KeptFrame, Origin
+from edge.fire_event import EventChange, EventStep, FireEvent, KeptFrame, Origin, Severity
 from edge.fuse import Verdict
 from edge.preroll import Preroll
 from edge.thinning import Thinning
@@ -118,6 +118,7 @@ class Incidents:
         self._is_failing = False
         self._is_stopping = False
         self.dropped = 0
+        self._counts: Counter[tuple[str, Severity]] = Counter()
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
 
     def start(self) -> None:
@@ -148,7 +149,9 @@ class Incidents:
             taken = self._events.take(frame, verdict, alarm)
             for change in taken.changes:
                 self._put(_Work(change=change, event_ids=(), kept=kept))
-            opened = {c.event.event_id for c in taken.changes if c.step is EventStep.OPENED}
+            begun = [c.event for c in taken.changes if c.step is EventStep.OPENED]
+            self._counts.update((event.camera, event.severity) for event in begun)
+            opened = {event.event_id for event in begun}
             wanted = tuple(
                 event_id
                 for event_id in taken.event_ids
@@ -162,6 +165,11 @@ class Incidents:
         """Tell how many events are open."""
         with self._lock:
             return len(self._events.open_events())
+
+    def opened(self) -> dict[tuple[str, Severity], int]:
+        """Tell how many events began since the start, by camera and what they began as."""
+        with self._lock:
+            return dict(self._counts)
 
     def found(self, event: FireEvent, origin: Origin) -> None:
         """Take in an origin: record it, then tell of it; called from the tracing thread."""

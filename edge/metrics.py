@@ -17,7 +17,7 @@ from shared.types import MICROS, Source
 
 _KINDS_OF_CAMERAS = frozenset({TroubleKind.CAMERA, TroubleKind.VIEW})
 _CONFIDENCE_BUCKETS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)  # it is never below a half
-_POSTED = "http"  # a camera name that came with a post is free text; as a label it would grow without bound
+POSTED = "http"  # a camera name that came with a post is free text; as a label it would grow without bound
 
 
 class EdgeMetrics:
@@ -53,12 +53,12 @@ class EdgeMetrics:
             registry=self.registry,
         )
         self._confidence = {
-            camera: confidence.labels(camera) for camera in (*self._cameras, _POSTED)
+            camera: confidence.labels(camera) for camera in (*self._cameras, POSTED)
         }
         outcomes = [source.value for source in Source] + ["failed"]
         self._frames = {
             (camera, outcome): frames.labels(camera, outcome)
-            for camera in (*self._cameras, _POSTED)
+            for camera in (*self._cameras, POSTED)
             for outcome in outcomes
         }
         self._stages = {stage: stages.labels(stage) for stage in ("classify", "decide", "forward")}
@@ -90,7 +90,7 @@ class EdgeMetrics:
         self._frames[self._camera(camera), "failed"].inc()
 
     def _camera(self, camera: str | None) -> str:
-        return camera if camera in self._cameras else _POSTED
+        return camera if camera in self._cameras else POSTED
 
     def _add_gauges(
         self, budget_micros: Callable[[], int], breaker_state: Callable[[], BreakerState | None]

@@ -240,6 +240,8 @@ def test_posted_frames_with_a_camera_open_one_event_that_is_recorded_and_told(mo
         until(lambda: events(edge) and events(edge)[0]["origin"])
         (event,) = events(edge)
         assert (event["camera"], event["severity"]) == ("gate", "fire")
+        counted = 'fire_edge_events_total{camera="http",class="fire"} 1.0'
+        assert counted in edge.get("/metrics").text
         assert event["origin"]["captured_at"] < event["opened_at"]
         kept = edge.get(f"/events/{event['event_id']}/frames").json()["result"]["frames"]
         assert len(kept) >= 8

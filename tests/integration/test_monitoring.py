@@ -120,6 +120,7 @@ def test_the_names_of_the_contract_are_all_there(pair):
         "fire_edge_outbox_items",
         "fire_edge_outbox_bytes",
         "fire_edge_outbox_oldest_seconds",
+        "fire_edge_events_total",
         "fire_edge_alerts_total",
         "fire_edge_trouble_active",
         "fire_edge_evidence_bytes",

@@ -8,8 +8,8 @@ options=(--quiet --generate-hashes --strip-extras --allow-unsafe --no-header --n
 build=$(mktemp --suffix=.in)
 trap 'rm -f "$build"' EXIT
 printf 'hatchling\neditables\n' >"$build"
-"$compile" "${options[@]}" --extra edge -o deploy/locks/edge.txt pyproject.toml
-"$compile" "${options[@]}" --extra cloud -o deploy/locks/cloud.txt pyproject.toml
+"$compile" "${options[@]}" --extra edge --extra mqtt -o deploy/locks/edge.txt pyproject.toml "$build"
+"$compile" "${options[@]}" --extra cloud --extra redis -o deploy/locks/cloud.txt pyproject.toml "$build"
 "$compile" "${options[@]}" --extra cpu -o deploy/locks/cpu.txt pyproject.toml "$build"
 "$compile" "${options[@]}" --extra cpu --extra dev -o deploy/locks/dev.txt pyproject.toml "$build"
 if grep -lE 'https?://|--(extra-)?index-url|--find-links' deploy/locks/*.txt; then

@@ -84,6 +84,15 @@ class SinkStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trail:
+    """How far the alert of a test's event has come; times are monotonic readings, by sink where it arrived."""
+
+    event_id: str
+    opened_mono_s: float
+    delivered_mono_s: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Delivery:
     event_id: str
     severity: Severity
@@ -135,6 +144,7 @@ class AlertDesk:
         self._recent: dict[tuple[str, str], _Delivery] = {}
         self._failures: dict[str, tuple[int, str]] = {}
         self._refused: dict[str, str] = {}
+        self._trails: dict[str, Trail] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=ALERT_THREAD, daemon=True)
         for receiver in self._receivers.values():
@@ -165,6 +175,12 @@ class AlertDesk:
             self._known_mono_s.setdefault(event.event_id, self._clock.mono_s())
             if snapshot:
                 self._keep_picture(event.event_id, snapshot.encoded)
+            if event.is_test and known is None:
+                self._trails[event.camera] = Trail(
+                    event_id=event.event_id,
+                    opened_mono_s=self._clock.mono_s(),
+                    delivered_mono_s={},
+                )
             self._settle(case, is_changed=True)
 
     def acknowledge(self, event_id: str, *, by: str) -> None:
@@ -174,6 +190,15 @@ class AlertDesk:
             if case is not None and case.acknowledged_by is None:
                 get_logger().info("alert_acknowledged", event_id=event_id, by=by)
                 self._settle(replace(case, acknowledged_by=by), is_changed=True)
+
+    def expect_test(self) -> tuple[str, ...]:
+        """Forget the last test's trail; names the sinks that are told at once."""
+        self._trails.clear()
+        return tuple(r.name for r in self._receivers.values() if r.rules.escalate_after_s == 0)
+
+    def trail(self, camera: str) -> Trail | None:
+        """Tell how far the alert of a camera's test event has come; None before it was announced."""
+        return self._trails.get(camera)
 
     def look(self) -> None:
         """Send what has become due, and forget what is over; the thread does it each second."""
@@ -326,11 +351,18 @@ class AlertDesk:
         except ValidationError as err:  # written by another version
             return Poison(reason=f"cannot be read any more: {str(err)[:100]}")
         outcome = receiver.sink.deliver(alert, item.picture)
-        if isinstance(outcome, Delivered) and not alert.is_test:
+        if isinstance(outcome, Delivered) and alert.is_test:
+            self._note_test(alert, receiver.name)
+        elif isinstance(outcome, Delivered):
             self._recent[receiver.name, alert.camera] = _Delivery(
                 event_id=alert.event_id, severity=alert.severity, mono_s=self._clock.mono_s()
             )
         return outcome
+
+    def _note_test(self, alert: Alert, sink: str) -> None:
+        trail = self._trails.get(alert.camera)
+        if trail is not None and trail.event_id == alert.event_id:
+            trail.delivered_mono_s.setdefault(sink, self._clock.mono_s())
 
     def _note(self, sink: str, outcome: Outcome) -> None:
         """Count a try, and remember how the sink is."""

@@ -23,6 +23,7 @@ from edge.init_command import init_command
 from edge.policies import PolicyName
 from edge.reload_command import reload_command
 from edge.replay_command import replay_command
+from edge.selftest_command import selftest_command
 from edge.service import EdgeService
 from edge.shot import PUSH
 from edge.sink_wiring import build_receivers
@@ -185,6 +186,7 @@ main.add_command(completion_command)
 main.add_command(replay_command)
 main.add_command(evidence_command)
 main.add_command(reload_command)
+main.add_command(selftest_command)
 main.add_command(alerts_command)
 main.add_command(outbox_command)
 

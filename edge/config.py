@@ -15,7 +15,7 @@ import tzlocal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from edge.cloud_client import MockCloudClient
-from edge.config_alerts import AlertsSection, OutboxSection
+from edge.config_alerts import AlertsSection, OutboxSection, SelfTestSection
 from edge.config_events import EventsSection, ZoneSections
 from edge.config_evidence import EvidenceSection
 from edge.policies import PolicyName
@@ -416,6 +416,7 @@ class EdgeSettings(Section):
     evidence: EvidenceSection = EvidenceSection()
     outbox: OutboxSection = OutboxSection()
     alerts: AlertsSection = AlertsSection()
+    selftest: SelfTestSection = SelfTestSection()
     console: ConsoleSection = ConsoleSection()
     events: EventsSection = EventsSection()
     log: EdgeLogSection = EdgeLogSection()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from edge.alert_message import Language
 from edge.fire_event import Severity
+from edge.selftest_rules import Weekday
 from shared.config import Seconds, Section
 
 _Days = Annotated[float, Field(gt=0, le=366)]
@@ -237,3 +239,13 @@ class AlertsSection(Section):
         max_length=16,
         description="Receivers by name, each a table of its own.",
     )
+
+
+class SelfTestSection(Section):
+    """A test alarm each week, through the whole chain."""
+
+    weekday: Weekday | None = Field(
+        None,
+        description="Day of the weekly test alarm, mon to sun; each week another camera. Never when unset.",
+    )
+    at: time = Field(time(10, 0), description="Local time of the test, for instance 10:00.")

@@ -86,9 +86,7 @@ class DecisionPlane:
             clock=clock,
         )
         self._policies: dict[PolicyName, Policy] = {PolicyName.PRICE: self.price_policy}
-        self.evidence = Evidence(
-            self._memories, score=lambda x, rest: pricing.model.score(x, rest), clock=clock
-        )
+        self.evidence = Evidence(self._memories, score=self._score, clock=clock)
 
     def use(self, model: ValueModel) -> None:
         """Take the calibration of the classifier that has just taken over."""
@@ -102,6 +100,11 @@ class DecisionPlane:
             link=link,
             cost_micros=self._settings.policy.cost_micros,
         )
+
+    def evidence_apart(self) -> Evidence:
+        """Give evidence of its own, that shares nothing with the cameras' real one."""
+        memories = Memories(veto_max_s=self._settings.policy.veto_max_s, is_backing_off=False)
+        return Evidence(memories, score=self._score, clock=self._clock)
 
     def circumstances(self, camera: str | None, deadline: Deadline | None) -> Circumstances:
         """Tell priority, battery, latency and time as they are now."""
@@ -172,6 +175,9 @@ class DecisionPlane:
             self._ledger.audits(today.isoformat(), today.isoformat()),
             self._ledger.audits(first.isoformat(), last.isoformat()),
         )
+
+    def _score(self, x: float, resting_x: float) -> float:
+        return self._pricing.model.score(x, resting_x)
 
     def _policy(self, name: PolicyName) -> Policy:
         if name not in self._policies:

@@ -37,6 +37,8 @@ from edge.plane import DecisionPlane, value_model
 from edge.policies import PolicyName, Wish
 from edge.routes import add_routes
 from edge.score_log import ScoreLog
+from edge.selftest_routes import add_selftest_routes
+from edge.selftest_wiring import build_selftest
 from edge.supervision import box_rule, free_bytes, is_clock_synchronised, readiness
 from edge.troubles import BoxState
 from edge.ui.parts import ConsoleParts
@@ -170,6 +172,16 @@ class EdgeService:
         set_build_info(self._metrics.registry, "fire_edge", version(), commit())
         self._set_model_info = add_model_info(self._metrics.registry, "fire_edge")
         self._set_model_info(self.model)
+        self._selftest = build_selftest(
+            settings,
+            line=self._pipeline,
+            plane=self._plane,
+            link=self._forwarder,
+            masks=self._events.masks,
+            desk=self.alerting.desk,
+            supervisor=self._supervisor,
+            clock=self._clock,
+        )
         self._cameras = Cameras(
             settings.cameras,
             limits=settings.limits.image_limits(),
@@ -208,6 +220,7 @@ class EdgeService:
         self._supervisor.watch(_WEB_LOOP, allowed_s=_WEB_LOOP_SILENT_S, is_vital=True)
         self.alerting.start()
         self._upkeep.start()
+        self._selftest.start()
         if self._link:
             self._link.start()
         self._cameras.start()
@@ -234,6 +247,7 @@ class EdgeService:
             self._link.stop()
         if self._forwarder:
             self._forwarder.stop()
+        self._selftest.stop(2.0)
         self._events.stop(self._settings.server.stop_timeout_s)
         self._models.stop()
         self.alerting.stop(self._settings.server.stop_timeout_s)
@@ -287,6 +301,7 @@ class EdgeService:
             self._metrics.count_failed(frame.camera)
             raise
         self._publish(frame, verdict, req_id, is_request=True)
+        self._selftest.take(frame)
         return verdict
 
     def joint_many(self, frames: Sequence[Frame], deadline: Deadline) -> list[Verdict | FireError]:
@@ -362,6 +377,7 @@ class EdgeService:
             self._live.see(frame)
             self._metrics.count_failed(frame.camera)
             raise
+        self._selftest.take(frame)
 
     def _publish(self, frame: Frame, verdict: Verdict, req_id: str, *, is_request: bool) -> None:
         """Show and count a verdict, and write its line when the last word is spoken."""
@@ -430,6 +446,7 @@ class EdgeService:
         add_routes(app, self, self._settings)
         add_camera_routes(app, self._events.preroll.newest)
         add_trouble_routes(app, self._supervisor, self._clock)
+        add_selftest_routes(app, self._selftest)
         add_event_routes(app, self._records, self._acknowledge)
         parts = ConsoleParts(
             clock=self._clock,

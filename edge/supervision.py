@@ -21,7 +21,7 @@ _CHECKS: Mapping[str, tuple[TroubleKind, ...]] = {
     "disk": (TroubleKind.DISK, TroubleKind.EVIDENCE),
     "clock": (TroubleKind.CLOCK,),
     "budget": (TroubleKind.BUDGET,),
-    "alerts": (TroubleKind.SINK, TroubleKind.OUTBOX),
+    "alerts": (TroubleKind.SINK, TroubleKind.OUTBOX, TroubleKind.SELFTEST),
     "threads": (TroubleKind.THREAD,),
     "restart": (TroubleKind.RESTART,),
 }

@@ -502,6 +502,16 @@ class ErrorCode(Enum):
         "Use rtsp://, /dev/videoN, a video file, a folder of pictures, or sim:.",
     )
 
+    SELFTEST_RUNNING = ErrorRow(
+        5003,
+        "selftest-running",
+        409,
+        True,
+        "a test alarm is under way",
+        "测试报警正在进行",
+        "Wait for its result at GET /selftest; a test takes a minute at most.",
+    )
+
     CONFIG_INVALID = ErrorRow(
         9001,
         "config-invalid",

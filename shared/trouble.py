@@ -21,6 +21,7 @@ class TroubleKind(StrEnum):
     MODEL = "model"
     BUDGET = "budget"
     SINK = "sink"
+    SELFTEST = "selftest"
     OUTBOX = "outbox"
     THREAD = "thread"
     RESTART = "restart"

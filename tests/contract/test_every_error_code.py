@@ -313,6 +313,14 @@ def _internal(world: World) -> int:
 _FIRE_BASE64 = base64.b64encode(fire_jpeg()).decode()
 _JSON = "application/json"
 
+
+def _selftest_running(world: World) -> int:
+    cameras = {"dead": {"source": "rtsp://127.0.0.1:1/x"}}
+    with running_edge(world.tmp_path / "tested", world.models, cameras=cameras) as edge:
+        edge.post("/selftest")
+        return edge.post("/selftest").json()["err_no"]
+
+
 PROVOCATIONS: dict[ErrorCode, Callable[[World], int]] = {
     ErrorCode.SUCCESS: _edge("/predict", fire_jpeg),
     ErrorCode.HTTP_BAD_REQUEST: _malformed_http,
@@ -383,6 +391,7 @@ PROVOCATIONS: dict[ErrorCode, Callable[[World], int]] = {
     ErrorCode.CAMERA_SOURCE_INVALID: lambda world: _config(
         world, f"models = '{world.models}'\n[cameras.yard]\nsource = '/nowhere'"
     ),
+    ErrorCode.SELFTEST_RUNNING: _selftest_running,
     ErrorCode.CONFIG_INVALID: lambda world: _config(world, "surprise = 1"),
     ErrorCode.INTERNAL: _internal,
 }

@@ -61,6 +61,7 @@ _TABLE = [
     (4005, "evidence-damaged", 500, False),
     (5001, "camera-unavailable", 503, True),
     (5002, "camera-source-invalid", 500, False),
+    (5003, "selftest-running", 409, True),
     (9001, "config-invalid", 500, False),
     (9002, "internal", 500, False),
 ]

@@ -1,0 +1,50 @@
+"""The last test of each camera, on disk. Ring: adapter (SQLite)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from edge.selftest_rules import TestResult
+from shared.store import Store
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE result(camera TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE since(id INTEGER PRIMARY KEY CHECK (id = 1), at TEXT NOT NULL)
+    """,
+)
+_RESULT = TypeAdapter(TestResult)
+
+
+class SelfTestStore:
+    """One row a camera. Every call may raise StoreError."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file."""
+        self._store = Store(path, _MIGRATIONS)
+
+    def since(self, now_at: datetime) -> datetime:
+        """Tell when this box was first asked, which is now when it never was."""
+        with self._store.transaction() as db:
+            db.execute("INSERT OR IGNORE INTO since VALUES(1, ?)", (now_at.isoformat(),))
+            (at,) = db.execute("SELECT at FROM since").fetchone()
+        return datetime.fromisoformat(at)
+
+    def save(self, result: TestResult) -> None:
+        """Keep a result in place of the camera's last one."""
+        with self._store.transaction() as db:
+            body = _RESULT.dump_json(result).decode()
+            db.execute("INSERT OR REPLACE INTO result VALUES(?,?)", (result.camera, body))
+
+    def results(self) -> list[TestResult]:
+        """Give the last result of each camera."""
+        with self._store.transaction() as db:
+            rows = db.execute("SELECT body FROM result").fetchall()
+        return [_RESULT.validate_json(body) for (body,) in rows]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._store.close()

@@ -1,0 +1,79 @@
+"""The test alarm of a box, wired: its own evidence, the line without the cloud, the schedule. Ring: rim."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edge.alert import AlertDesk
+from edge.config import EdgeSettings
+from edge.evidence import Evidence
+from edge.forward import Forwarder
+from edge.pipeline import Pipeline
+from edge.plane import DecisionPlane
+from edge.policies import PolicyName
+from edge.selftest import THREAD, SelfTest
+from edge.selftest_rules import Schedule
+from edge.selftest_store import SelfTestStore
+from edge.zones import Masks
+from shared.clock import Clock
+from shared.deadline import Deadline
+from shared.supervise import Supervisor
+from shared.types import Box, Frame, Picture
+
+_SILENT_S = 60.0  # five times a second; building the rest of a service comes before its first turn
+
+
+def build_selftest(
+    settings: EdgeSettings,
+    *,
+    line: Pipeline,
+    plane: DecisionPlane,
+    link: Forwarder | None,
+    masks: Masks,
+    desk: AlertDesk,
+    supervisor: Supervisor,
+    clock: Clock,
+) -> SelfTest:
+    """Build it; nothing runs before `start`.
+
+    Args:
+        settings: of the service.
+        line: that real frames take; a test takes it with evidence of its own and without asking the cloud.
+        plane: makes deciders and evidence.
+        link: the way to the cloud, for a test that asks it.
+        masks: the cameras' zones.
+        desk: that must send the alert.
+        supervisor: watches the thread and is told what failed.
+        clock: of the service.
+    """
+    evidence: Evidence = plane.evidence_apart()
+    alone = replace(
+        line, decider=plane.decider(PolicyName.EDGE_ONLY, None), forwarder=None, evidence=evidence
+    )
+    asking = replace(line, decider=plane.decider(PolicyName.ALWAYS, link), evidence=evidence)
+
+    def watch(frame: Frame, is_cloud_asked: bool) -> None:
+        deadline = Deadline.after(settings.policy.deadline_ms / 1000, clock)
+        (asking if is_cloud_asked else alone).stream(frame, deadline, lambda verdict: None)
+
+    def is_masked(camera: str, box: Box, picture: Picture) -> bool:
+        return masks.of(camera).is_hidden(box, picture)
+
+    selftest = SelfTest(
+        SelfTestStore(settings.state / "selftest.sqlite3"),
+        tuple(settings.cameras),
+        Schedule(
+            weekday=settings.selftest.weekday,
+            at=settings.selftest.at,
+            zone=settings.policy.zone,
+        ),
+        desk=desk,
+        watch=watch,
+        is_masked=is_masked,
+        quiet_s=settings.events.quiet_s,
+        clock=clock,
+        beat=supervisor.beat,
+    )
+    supervisor.add_rule(selftest.troubles)
+    supervisor.watch(THREAD, allowed_s=_SILENT_S)
+    return selftest

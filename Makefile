@@ -8,7 +8,7 @@ SOURCE ?= sim:
 DATA ?= ../shared/data/fire-smoke
 WEIGHTS ?= ../shared/pretrained
 
-.PHONY: run test check fmt lint type unit fault e2e bench bench-cloud bench-gpu bench-policy bench-policy-full lock wheel docs clean \
+.PHONY: run test check fmt lint type unit fault e2e bench bench-cameras bench-cloud bench-gpu bench-policy bench-policy-full lock wheel docs clean \
 	train-setup train-classifier train-detector distil folds contact-sheets export quantize calibrate evaluate
 
 ## run: both services and a camera on this machine; SOURCE=rtsp://… plays another camera
@@ -48,6 +48,10 @@ e2e: $(VENV)/.ready-dev
 ## bench: every speed and memory number, as ratios within one run; writes bench/results.json
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m bench
+
+## bench-cameras: eight RTSP cameras for two minutes; ARGS="--minutes 30" for the full run
+bench-cameras: $(VENV)/.ready-dev
+	$(BIN)/python -m bench.cameras $(ARGS)
 
 ## bench-cloud: the cloud under load, against the bare loop of its own session; bench-gpu measures the same on a card
 bench-cloud: $(VENV)/.ready-dev

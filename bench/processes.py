@@ -47,10 +47,16 @@ class Answer:
 class EdgeProcess:
     """A running edge service."""
 
-    def __init__(self, port: int, process: psutil.Process) -> None:
+    def __init__(self, port: int, process: psutil.Process, log: Path) -> None:
         """Keep what to measure."""
         self.port = port
         self._process = process
+        self._log = log
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Give what it has logged so far."""
+        with self._log.open(encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines if line.endswith("}\n")]
 
     def cpu_s(self) -> float:
         """Tell the CPU time it has used, user and system, all threads."""
@@ -73,7 +79,7 @@ def edge_service(
         started = psutil.Popen(command, stderr=log, env={**os.environ, **(environment or {})})
         try:
             port = _port_of(started, Path(folder, "log"))
-            yield EdgeProcess(port, started)
+            yield EdgeProcess(port, started, Path(folder, "log"))
         finally:
             started.terminate()
             try:

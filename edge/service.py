@@ -393,6 +393,7 @@ class EdgeService:
         )
         if not is_worth_a_line:
             return
+        came_at = frame.received_at or frame.captured_at
         get_logger().info(
             "verdict",
             req_id=req_id,
@@ -403,6 +404,7 @@ class EdgeService:
             reason=verdict.decision.reason.value,
             boxes=len(verdict.detections),
             cost=verdict.decision.charged_micros / MICROS,
+            age_ms=round(1000 * (self._clock.now_at() - came_at).total_seconds(), 1),
             ms={stage: round(1000 * seconds, 1) for stage, seconds in verdict.stages_s.items()},
             **({"detail": verdict.detail} if verdict.detail else {}),
         )

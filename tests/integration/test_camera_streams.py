@@ -1,0 +1,285 @@
+"""Cameras over RTSP, from a real server, whole and broken; and a server by hand that hangs in the handshake."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import edge.capture_video
+from bench.rtsp import Mount, RtspServer, encode_film, missing, rtsp_server
+from edge.capture import open_source
+from edge.shot import CameraAddress, Pace, Shot
+from shared.errors import CameraError
+from shared.imaging import ImageLimits, decode, jpeg_picture
+from shared.scene import Scene, SceneSettings
+from shared.types import ClockQuality
+from tests.helpers.services import Running, running_edge
+
+_needs_server = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+_SECRET = "hunter2-is-not-shown"
+_LIMITS = ImageLimits()
+
+
+def _film(path: Path, width_px: int, height_px: int, seconds: int = 3) -> Path:
+    scene = Scene(SceneSettings(width_px=width_px, height_px=height_px))
+    return encode_film(path, [scene.render(i / 10).bgr_hwc_u8 for i in range(10 * seconds)], 10)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("films")
+    return {
+        "film": _film(folder / "film.mp4", 320, 192),
+        "wide": _film(folder / "wide.mp4", 640, 368),
+    }
+
+
+@pytest.fixture(scope="module")
+def server(films: dict[str, Path]) -> Iterator[RtspServer]:
+    film, wide = films["film"], films["wide"]
+    mounts = {
+        "/good": Mount(file=film),
+        "/corrupt": Mount(file=film, fault="corrupt"),
+        "/resize": Mount(file=film, fault="resize", second=wide),
+        "/stall": Mount(file=film, fault="stall"),
+        "/end": Mount(file=film, fault="end"),
+    }
+    with rtsp_server(mounts) as running:
+        yield running
+
+
+def _until(condition: Callable[[], Any], within_s: float = 30.0) -> bool:
+    ends_s = time.monotonic() + within_s
+    while time.monotonic() < ends_s:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _shots(url: str, count: int, fps: float = 10.0, password: str | None = None) -> list[Shot]:
+    source = open_source(CameraAddress(url=url, password=password), fps, _LIMITS)
+    return list(itertools.islice(source.shots(Pace()), count))
+
+
+@_needs_server
+def test_a_stream_is_read_at_the_wanted_rate(server):
+    source = open_source(CameraAddress(url=server.url("/good")), 2.0, _LIMITS)
+    shots = source.shots(Pace())
+    next(shots)
+    started_s = time.monotonic()
+    sizes = {(s.picture.width_px, s.picture.height_px) for s in itertools.islice(shots, 6)}
+    assert sizes == {(320, 192)}
+    assert 2.0 < time.monotonic() - started_s < 6.0
+
+
+@_needs_server
+def test_a_stream_that_wants_a_password_gets_it(films):
+    mounts = {"/good": Mount(file=films["film"])}
+    with rtsp_server(mounts, user="op", password=_SECRET) as server:
+        assert len(_shots(server.url("/good", "op"), 2, password=_SECRET)) == 2
+        with pytest.raises(CameraError, match="cannot be opened"):
+            _shots(server.url("/good", "op"), 1, password="wrong")
+
+
+@_needs_server
+def test_a_stream_with_corrupt_packets_is_read_on(server):
+    shots = _shots(server.url("/corrupt"), 15)
+    assert {(s.picture.width_px, s.picture.height_px) for s in shots} == {(320, 192)}
+
+
+@_needs_server
+def test_a_stream_that_changes_its_size_is_read_on_in_the_first_one(server):
+    source = open_source(CameraAddress(url=server.url("/resize")), 2.0, _LIMITS)
+    shots = list(itertools.islice(source.shots(Pace()), 14))  # 7 s: the size changes at 3 and 6
+    pixels = [decode(shot.picture).bgr_hwc_u8.astype(np.int16) for shot in shots]
+    assert {each.shape for each in pixels} == {(192, 320, 3)}
+    changes = [float(np.abs(a - b).mean()) for a, b in itertools.pairwise(pixels)]
+    assert max(changes) > 4  # the other film is another picture
+    assert all(50 < each.mean() < 80 for each in pixels)  # and no decoder's grey or green
+
+
+@_needs_server
+@pytest.mark.parametrize("path", ["/stall", "/end"])
+def test_a_stream_that_falls_silent_is_an_error_within_its_time(server, path, monkeypatch):
+    monkeypatch.setattr(edge.capture_video, "_READ_TIMEOUT_MS", 1_500)
+    started_s = time.monotonic()
+    with pytest.raises(CameraError, match="stopped sending"):
+        _shots(server.url(path), 1000)
+    assert time.monotonic() - started_s < 20.0
+
+
+@contextmanager
+def _by_hand(answer: bytes, *, then_hangs: bool) -> Iterator[str]:
+    """Accept connections, answer whatever is asked with the same bytes, and hang or hang up."""
+    stopping = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.1)
+
+        def serve() -> None:
+            taken = []
+            while not stopping.is_set():
+                try:
+                    sock, _ = listener.accept()
+                except TimeoutError:
+                    continue
+                if answer:
+                    sock.recv(4096)
+                    sock.sendall(answer)
+                taken.append(sock) if then_hangs else sock.close()
+            for sock in taken:
+                sock.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"rtsp://127.0.0.1:{listener.getsockname()[1]}/live"
+        finally:
+            stopping.set()
+            thread.join(5)
+
+
+_HUGE = b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 2000000000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "then_hangs"),
+    [
+        (b"", True),
+        (b"", False),
+        (b"RTSP/1.0 200", True),
+        (_HUGE, True),
+        (b"\0" * 4096, True),
+        (b"RTSP/1.0 200 OK\r\n" + b"A: b\r\n" * 9999, False),
+        (b"HTTP/1.1 400 No\r\n\r\n", False),
+    ],
+)
+def test_a_server_that_tears_the_handshake_is_an_error_within_its_time(
+    monkeypatch, answer, then_hangs
+):
+    monkeypatch.setattr(edge.capture_video, "_OPEN_TIMEOUT_MS", 1_000)
+    with _by_hand(answer, then_hangs=then_hangs) as url:
+        started_s = time.monotonic()
+        with pytest.raises(CameraError, match="cannot be opened"):
+            _shots(url, 1)
+    assert time.monotonic() - started_s < 15.0
+
+
+# --- in the service --------------------------------------------------------------------------------------------
+
+
+def _rows(running: Running) -> dict[str, dict[str, Any]]:
+    rows = running.get("/cameras").json()["result"]["cameras"]
+    return {row["name"]: row for row in rows}
+
+
+@_needs_server
+def test_cameras_that_break_change_nothing_for_the_others(tmp_path, models, server, monkeypatch):
+    monkeypatch.setattr(edge.capture_video, "_OPEN_TIMEOUT_MS", 2_000)
+    monkeypatch.setattr(edge.capture_video, "_READ_TIMEOUT_MS", 2_000)
+    names = ("good", "corrupt", "resize", "stall", "end")
+    with _by_hand(b"", then_hangs=True) as dead_url:
+        sources = {name: server.url(f"/{name}") for name in names} | {"dead": dead_url}
+        cameras = {name: {"source": url, "fps": 5} for name, url in sources.items()}
+        with running_edge(tmp_path, models, cameras=cameras) as running:
+            assert _until(
+                lambda: all(
+                    row["received"] for row in _rows(running).values() if row["name"] != "dead"
+                )
+            )
+            assert _until(lambda: _rows(running)["dead"]["state"] == "lost")
+            before = _rows(running)["good"]["received"]
+            time.sleep(3.0)
+            good = _rows(running)["good"]
+            troubles = running.get("/troubles").json()["result"]["troubles"]
+    assert good["received"] - before >= 8
+    assert (good["state"], good["clock_quality"]) == ("watching", ClockQuality.RECEIVED.value)
+    assert "dead" in {t["subject"] for t in troubles}
+    assert "good" not in {t["subject"] for t in troubles}
+
+
+# --- pictures of unusual form ----------------------------------------------------------------------------------
+
+
+class _Device:
+    """Stands in for an opened `cv2.VideoCapture` that delivers what a test gives it."""
+
+    def __init__(self, *pixels: Any) -> None:
+        self._pixels = list(pixels)
+
+    def grab(self) -> bool:
+        return bool(self._pixels)
+
+    def retrieve(self) -> tuple[bool, Any]:
+        pixels = self._pixels.pop(0)
+        if isinstance(pixels, Exception):
+            raise pixels
+        return pixels is not None, pixels
+
+    def release(self) -> None:
+        pass
+
+
+def _from_device(monkeypatch, *pixels: Any) -> list[tuple[int, int]]:
+    source = edge.capture_video.VideoSource(
+        CameraAddress(url="/dev/video0"), 1e9, _LIMITS, is_live=True
+    )
+    monkeypatch.setattr(source, "_open", lambda: _Device(*pixels))
+    found: list[tuple[int, int]] = []
+    try:
+        for shot in source.shots(Pace()):
+            found += [(shot.picture.width_px, shot.picture.height_px)]
+    except CameraError as err:
+        assert "stopped sending" in err.detail  # noqa: PT017 # how a device ends is not the point
+    return found
+
+
+def _even(*shape: int) -> np.ndarray[Any, Any]:
+    return np.full(shape, 100, np.uint8)
+
+
+def test_grey_narrow_and_changing_frames_are_frames(monkeypatch):
+    pixels = (_even(120, 160), _even(120, 160, 1), _even(4001, 17, 3), _even(17, 4001, 3))
+    found = _from_device(monkeypatch, *pixels)
+    assert found == [(160, 120), (160, 120), (17, 4001), (4001, 17)]
+
+
+def test_frames_that_are_none_are_skipped(monkeypatch):
+    pixels = (None, _even(4, 4, 3), _even(0, 16, 3), _even(9000, 9000, 3), _even(60, 80, 4))
+    more = (cv2.error("broken"), _even(32, 32, 3).astype(np.float32), _even(100))
+    found = _from_device(monkeypatch, *pixels, *more, _even(120, 160, 3))
+    assert found == [(160, 120)]
+
+
+def test_a_camera_that_sends_nothing_usable_says_what_it_sends(monkeypatch):
+    source = edge.capture_video.VideoSource(
+        CameraAddress(url="/dev/video0"), 1e9, _LIMITS, is_live=True
+    )
+    monkeypatch.setattr(source, "_open", lambda: _Device(*[_even(8, 9, 3)] * 100))
+    with pytest.raises(CameraError, match="sends frames of 9 x 8 pixels"):
+        list(source.shots(Pace()))
+
+
+@pytest.mark.parametrize("size", [(17, 4001), (4001, 17)])
+def test_a_narrow_picture_goes_down_the_whole_line(tmp_path, models, size):
+    width_px, height_px = size
+    jpeg = jpeg_picture(_even(height_px, width_px, 3)).encoded
+    with running_edge(tmp_path, models, cameras={"yard": {"source": "push:"}}) as running:
+        answer = running.post(
+            "/joint_predict",
+            params={"camera": "yard"},
+            data=jpeg,
+            headers={"Content-Type": "image/jpeg"},
+        )
+        assert answer.json()["err_no"] == 0
+        assert _rows(running)["yard"]["received"] == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry
 
@@ -16,12 +18,15 @@ from edge.outbox_item import ItemClass
 from edge.outbox_order import Room
 from edge.outbox_store import OUTBOX_FILE
 from edge.sink_wiring import build_receivers
-from edge.troubles import outbox_troubles
+from edge.troubles import outbox_set_aside, outbox_troubles
 from edge.uplink import Uplink
 from shared.clock import Clock
+from shared.errors import StoreError
+from shared.store import set_damaged_aside
 from shared.supervise import Supervisor
 from shared.trouble import Trouble
 
+_T = TypeVar("_T")
 _SILENT_S = 150.0  # a try of the slowest sink may take 60 s
 
 
@@ -53,23 +58,29 @@ class Alerting:
         receivers = build_receivers(settings.alerts, sorted(settings.cameras), clock)
         self._clock = clock
         self._supervisor = supervisor
-        self.outbox = Outbox(
+        self.outbox = self._opened(
             settings.state / OUTBOX_FILE,
-            _outbox_rules(settings.outbox),
-            clock=clock,
-            link=uplink,
-            link_bytes=settings.cloud.uplink_burst_bytes,
-            beat=supervisor.beat,
+            lambda path: Outbox(
+                path,
+                _outbox_rules(settings.outbox),
+                clock=clock,
+                link=uplink,
+                link_bytes=settings.cloud.uplink_burst_bytes,
+                beat=supervisor.beat,
+            ),
         )
         metrics = AlertMetrics(registry, receivers, self.outbox.status)
-        self.desk = AlertDesk(
+        self.desk = self._opened(
             settings.state / "alerts.sqlite3",
-            self.outbox,
-            receivers,
-            _desk_rules(settings.alerts),
-            clock=clock,
-            count=metrics.count,
-            beat=supervisor.beat,
+            lambda path: AlertDesk(
+                path,
+                self.outbox,
+                receivers,
+                _desk_rules(settings.alerts),
+                clock=clock,
+                count=metrics.count,
+                beat=supervisor.beat,
+            ),
         )
         supervisor.add_rule(self.troubles)
 
@@ -89,6 +100,17 @@ class Alerting:
         """Name what is wrong with sinks and outbox now."""
         yield from self.desk.troubles()
         yield from outbox_troubles(self.outbox.status(), self._clock.now_at())
+
+    def _opened(self, path: Path, build: Callable[[Path], _T]) -> _T:
+        """Build what keeps a file; one that is damaged is moved away and said so, so that alerts still go out."""
+        try:
+            return build(path)
+        except StoreError as err:
+            aside = set_damaged_aside(path, err, self._clock.now_at())
+            if aside is None:
+                raise
+        self._supervisor.raise_trouble(outbox_set_aside(aside, self._clock.now_at()))
+        return build(path)
 
 
 def _outbox_rules(outbox: OutboxSection) -> OutboxRules:

@@ -42,7 +42,7 @@ from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.logs import get_logger
-from shared.store import Store
+from shared.store import Store, set_damaged_aside
 from shared.trouble import Trouble, TroubleKind
 from shared.version import commit, version
 
@@ -269,18 +269,11 @@ class Records:
         try:
             return Store(path, MIGRATIONS), None
         except StoreError as err:
-            cause = err.__cause__
-            # The subclass tells of a file that is locked or of a full or read-only disk; such a database is sound.
-            is_sound = isinstance(cause, sqlite3.OperationalError)
-            if self._is_visitor or is_sound or not isinstance(cause, sqlite3.DatabaseError):
+            aside = None
+            if not self._is_visitor:
+                aside = set_damaged_aside(path, err, self._clock.now_at())
+            if aside is None:
                 raise
-            reason = err.detail
-        aside = f"{path.name}.damaged-{self._clock.now_at():%Y%m%dT%H%M%SZ}"
-        for suffix in ("", "-wal", "-shm"):
-            part = path.with_name(path.name + suffix)
-            if part.exists():
-                part.rename(path.with_name(aside + suffix))
-        get_logger().error("evidence_set_aside", path=str(path), aside=aside, detail=reason)
         return Store(path, MIGRATIONS), aside
 
     def _recover(self, opened: _Opened, aside: str | None) -> None:

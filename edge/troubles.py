@@ -198,3 +198,16 @@ _VIEWS: Mapping[ViewFinding, tuple[str, str]] = {
         "Turn it back. If it was turned on purpose, acknowledge this: the new view becomes the usual one.",
     ),
 }
+
+
+def outbox_set_aside(aside: str, now_at: datetime) -> Trouble:
+    """Say that a file of the outbox or the alert desk was damaged, and a new one was begun."""
+    return Trouble(
+        kind=TroubleKind.OUTBOX,
+        subject="",
+        code="set_aside",
+        cause=f"A file of the outbox was damaged. It is kept as {aside}; messages in it were not sent.",
+        remedy="Check the disk, look into the events of that time, then acknowledge.",
+        since=now_at,
+        needs_acknowledgement=True,
+    )

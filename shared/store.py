@@ -12,10 +12,12 @@ import threading
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
+from shared.logs import get_logger
 
 _BUSY_TIMEOUT_S = 2.0
 
@@ -94,6 +96,31 @@ class Store:
             self._connection.executescript(
                 f"BEGIN; {script}; PRAGMA user_version={number}; COMMIT;"
             )
+
+
+def set_damaged_aside(path: Path, error: StoreError, now_at: datetime) -> str | None:
+    """Move a file away that turned out to be no database, so that a box that stands alone goes on with a new one.
+
+    Args:
+        path: the file.
+        error: what opening it raised.
+        now_at: for its new name.
+
+    Returns:
+        its new name; None when the file is sound, and was only locked, read-only, or on a full disk.
+    """
+    cause = error.__cause__
+    # The subclass tells of a file that is locked or of a full or read-only disk.
+    is_sound = isinstance(cause, sqlite3.OperationalError)
+    if is_sound or not isinstance(cause, sqlite3.DatabaseError):
+        return None
+    aside = f"{path.name}.damaged-{now_at:%Y%m%dT%H%M%SZ}"
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(path.with_name(aside + suffix))
+    get_logger().error("store_set_aside", path=str(path), aside=aside, detail=error.detail)
+    return aside
 
 
 class ReadStore:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,11 @@ from edge.config import ENV_PREFIX, EdgeSettings
 from shared.clock import SystemClock
 from shared.config import load_settings
 from shared.errors import ConfigError
+from shared.manifest import shipped_models
 from tests.helpers import stand_in_clouds as clouds
 from tests.helpers.alerts import fire_event, opened
 from tests.helpers.services import Running, running_edge
-from tests.helpers.stand_in_clouds import answers, dead_url, stand_in_cloud
+from tests.helpers.stand_in_clouds import Exchange, answers, dead_url, stand_in_cloud
 
 _CLOCK = SystemClock()
 
@@ -142,3 +145,43 @@ max_items = 0
     ):
         assert part in detail, detail
     assert "hush" not in detail
+
+
+def test_a_damaged_outbox_is_moved_away_and_alerts_go_on(tmp_path: Path, models: Path) -> None:
+    for name in ("outbox.sqlite3", "alerts.sqlite3"):
+        (tmp_path / name).write_bytes(bytes(65_536))
+    with stand_in_cloud(answers({})) as phone:
+        sinks = {"phone": webhook(phone.url)}
+        with running_edge(tmp_path, models, alerts={"sinks": sinks}) as edge:
+            edge.service.alerting.desk.announce(opened(fire_event(_CLOCK)), None)
+            wait_until(lambda: phone.calls)
+            assert ("outbox", "", "set_aside") in troubles(edge)
+    kept = {path.name.partition(".damaged-")[0] for path in tmp_path.glob("*.damaged-*")}
+    assert kept == {"outbox.sqlite3", "alerts.sqlite3"}
+
+
+def test_from_the_frame_that_opens_an_event_to_the_first_attempt_two_seconds_are_enough(
+    tmp_path: Path,
+) -> None:
+    arrived_at: list[datetime] = []
+
+    def note(exchange: Exchange) -> None:
+        arrived_at.append(_CLOCK.now_at())
+        exchange.reply(200)
+
+    cameras = {"yard": {"source": "sim:?ignite_at_s=1&growth_s=3&width_px=640&height_px=360"}}
+    with stand_in_cloud(note) as phone:
+        sections = {
+            "alerts": {"sinks": {"phone": webhook(phone.url)}},
+            "cameras": cameras,
+            "model": {"variant": None},
+        }
+        with running_edge(tmp_path, shipped_models(), **sections):
+            wait_until(lambda: arrived_at, 40.0)
+        said = json.loads(phone.calls[0].body)["data"]
+    # The event opens at the capture of its frame, which is before the decision.
+    took_s = (arrived_at[0] - datetime.fromisoformat(said["opened_at"])).total_seconds()
+    assert said["step"] == "opened"
+    assert said["camera"] == "yard"
+    assert len(said["snapshot_base64"]) > 1000
+    assert took_s < 2.0

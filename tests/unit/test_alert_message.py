@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.alert_message import AlertStep, Language, Place, as_dict, place_of, sample, text, title
+from edge.evidence import Grade
+from edge.fire_event import Severity
+from shared.types import Box
+
+_REAL = replace(
+    sample("gate"),
+    is_test=False,
+    zone="pumps",
+    link="https://box.example/ui/events/1",
+    is_traced=True,
+    grade=Grade.CONFIRMED,
+)
+
+
+def test_a_message_tells_what_where_when_and_how_sure() -> None:
+    said = text(_REAL, Language.EN)
+    assert said.splitlines() == [
+        "Fire on camera gate / pumps, upper left of the picture",
+        "Began (traced back): 2026-01-01 12:00:00 UTC",
+        "Grade: confirmed by the cloud's detector, probability up to 97%",
+        "Box: 80, 60 – 240, 200 px",
+        "https://box.example/ui/events/1",
+        "Emberlink box. Supplements listed fire alarms; never replaces one.",
+    ]
+
+
+def test_the_same_is_said_in_chinese() -> None:
+    said = text(_REAL, Language.ZH).splitlines()
+    assert said[0] == "明火：摄像头 gate / pumps，画面左上"
+    assert said[1].startswith("起火时间（回溯）：2026-01-01 12:00:00")
+    assert "已由云端检测模型确认" in said[2]
+    assert said[-1].endswith("不能取代它。")
+
+
+def test_both_languages_stand_one_after_the_other() -> None:
+    both = text(_REAL, Language.BOTH)
+    assert both == text(_REAL, Language.EN) + "\n\n" + text(_REAL, Language.ZH)
+
+
+def test_every_step_and_severity_has_its_words() -> None:
+    seen = set()
+    for step in AlertStep:
+        for severity in Severity:
+            for is_chinese in (False, True):
+                alert = replace(_REAL, step=step, severity=severity)
+                seen.add(title(alert, is_chinese=is_chinese))
+    assert len(seen) == len(AlertStep) * len(Severity) * 2
+
+
+def test_the_end_and_who_acknowledged_are_told() -> None:
+    over = replace(
+        _REAL,
+        step=AlertStep.CLOSED,
+        closed_at=datetime(2026, 1, 1, 12, 9, tzinfo=UTC),
+        acknowledged_by="anna",
+    )
+    assert "Not seen since: 2026-01-01 12:09:00 UTC" in text(over, Language.EN)
+    assert "Acknowledged by: anna" in text(over, Language.EN)
+    assert "确认人：anna" in text(over, Language.ZH)
+
+
+def test_a_test_says_so_first_in_every_text() -> None:
+    alert = replace(_REAL, is_test=True)
+    fields = as_dict(alert, Language.BOTH)
+    assert fields["title_en"].startswith("TEST, no real fire")
+    assert fields["title_zh"].startswith("【测试，并非真实火情】")
+    assert fields["type"] == "fire.test.opened"
+
+
+def test_places_are_named_by_thirds() -> None:
+    size = (300, 300)
+    at = {
+        (50, 50): Place.UPPER_LEFT,
+        (150, 150): Place.MIDDLE,
+        (250, 50): Place.UPPER_RIGHT,
+        (50, 250): Place.LOWER_LEFT,
+        (250, 250): Place.LOWER_RIGHT,
+    }
+    for (x, y), place in at.items():
+        assert place_of(Box(x1=x - 5, y1=y - 5, x2=x + 5, y2=y + 5), size) is place
+    assert place_of(None, size) is None
+    assert place_of(Box(x1=0, y1=0, x2=1, y2=1), None) is None
+
+
+@given(*[st.floats(-1e6, 1e6)] * 4)
+def test_a_box_anywhere_has_a_place(x1: float, y1: float, x2: float, y2: float) -> None:
+    assert place_of(Box(x1=x1, y1=y1, x2=x2, y2=y2), (640, 480)) in Place

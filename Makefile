@@ -8,12 +8,16 @@ SOURCE ?= sim:
 DATA ?= ../shared/data/fire-smoke
 WEIGHTS ?= ../shared/pretrained
 
-.PHONY: run test check fmt lint type unit fault e2e bench bench-cameras bench-cloud bench-gpu bench-policy bench-policy-full lock wheel docs clean \
+.PHONY: run demo test check fmt lint type unit fault e2e bench bench-cameras bench-cloud bench-gpu bench-policy bench-policy-full lock wheel docs clean \
 	train-setup train-classifier train-detector distil folds contact-sheets export quantize calibrate evaluate
 
 ## run: both services and a camera on this machine; SOURCE=rtsp://… plays another camera
 run: $(VENV)/.ready-cpu
 	SOURCE='$(SOURCE)' bash deploy/run.sh
+
+## demo: a tour of about two minutes: a rendered fire, a cut network, a restart; nothing may be lost
+demo: $(VENV)/.ready-cpu
+	$(BIN)/python deploy/demo.py
 
 ## test: the whole suite, as CI runs it
 test: $(VENV)/.ready-dev check

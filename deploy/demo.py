@@ -1,0 +1,402 @@
+"""A tour of about two minutes, with no camera, card or data: `make demo`.
+
+Both services start, a rendered fire breaks out, the network is cut and comes back, the box is killed in between. At the
+end stands a page that says what was held and what was not; the exit status is 0 only if all of it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+_IGNITES_S = 25
+
+
+class Network:
+    """A cable between edge and cloud that can be pulled out: a relay on loopback."""
+
+    def __init__(self, target: int) -> None:
+        """Lead to a port."""
+        self._target = target
+        self._is_cut = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Pull it out: open connections break, new ones too."""
+        self._is_cut.set()
+
+    def mend(self) -> None:
+        """Put it back."""
+        self._is_cut.clear()
+
+    def _accept(self) -> None:
+        while True:
+            near, _ = self._listener.accept()
+            threading.Thread(target=self._relay, args=(near,), daemon=True).start()
+
+    def _relay(self, near: socket.socket) -> None:
+        with contextlib.suppress(OSError), near:
+            if self._is_cut.is_set():
+                return
+            with socket.create_connection(("127.0.0.1", self._target)) as far:
+                ways = {near: far, far: near}
+                while not self._is_cut.is_set():
+                    for ready in select.select(list(ways), [], [], 0.1)[0]:
+                        data = ready.recv(65_536)
+                        if not data:
+                            return
+                        ways[ready].sendall(data)
+
+
+class Phone:
+    """Somebody who is told of alarms: a webhook on loopback that keeps what it was told."""
+
+    def __init__(self) -> None:
+        """Begin to listen."""
+        told: list[str] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                told.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.told = told
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = server.server_port
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+class Tour:
+    """The tour: what was said, and what of it held."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep where everything is written."""
+        self.folder = folder
+        self.state = folder / "edge"
+        self.config = folder / "edge.toml"
+        self.held: list[tuple[bool, str]] = []
+        self.edge_port, self.cloud_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.edge_port}"
+        self._began_s = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Tell what happens now."""
+        print(f"{time.monotonic() - self._began_s:6.1f} s  {text}", flush=True)
+
+    def check(self, is_held: bool, text: str) -> None:
+        """Write down whether something held."""
+        self.held.append((is_held, text))
+        self.say(f"{'held:' if is_held else 'NOT HELD:'} {text}")
+
+    def start(self, service: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a service as an operator does; its lines go into a file."""
+        with (self.folder / f"{service}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", service, "run", *arguments],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def start_edge(self, network: Network) -> subprocess.Popen[bytes]:
+        """Start the edge, its cloud at the other end of the cable."""
+        cloud = f"http://127.0.0.1:{network.port}"
+        common = ["--port", str(self.edge_port), "--cloud", cloud, "--state", str(self.state)]
+        return self.start("edge", "--config", str(self.config), *common)
+
+    def get(self, path: str) -> Any:
+        """Ask the edge; the envelope is opened."""
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            body = json.load(answer)
+        return body.get("result", body)
+
+    def event(self) -> dict[str, Any]:
+        """Give the newest event."""
+        newest: dict[str, Any] = self.get("/events")["events"][0]
+        return newest
+
+    def post(self, picture: bytes) -> dict[str, Any]:
+        """Ask the pair about a picture."""
+        request = urllib.request.Request(
+            self.url + "/joint_predict", picture, {"Content-Type": "image/jpeg"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            told: dict[str, Any] = json.load(answer)
+        return told
+
+    def acknowledge(self, event_id: str) -> None:
+        """Say that a person has seen an event."""
+        request = urllib.request.Request(
+            f"{self.url}/events/{event_id}/acknowledge",
+            b'{"by": "the tour"}',
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+
+    def waiting(self) -> int:
+        """Count the messages that wait to be sent."""
+        with urllib.request.urlopen(self.url + "/metrics", timeout=10) as answer:
+            rows = answer.read().decode().splitlines()
+        return sum(
+            int(float(r.split()[-1])) for r in rows if r.startswith("fire_edge_outbox_items")
+        )
+
+    def until(self, is_true: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for something, at most so long."""
+        ends_s = time.monotonic() + timeout_s
+        while time.monotonic() < ends_s:
+            with contextlib.suppress(OSError, ValueError):
+                if is_true():
+                    return True
+            time.sleep(0.25)
+        return False
+
+    def edge_command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the edge."""
+        return subprocess.run(
+            [sys.executable, "-m", "edge", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def main() -> int:
+    """Take the tour."""
+    folder = ROOT / "run" / "demo"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tour, phone = Tour(folder), Phone()
+    network, phone_line = Network(tour.cloud_port), Network(phone.port)
+    tour.config.write_text(
+        f'[cameras.yard]\nsource = "sim:?ignite_at_s={_IGNITES_S}"\n'
+        '[cloud]\ntimeout_s = 1.0\n[policy]\ndaily_limit = "2.00"\n'
+        f'[alerts.sinks.phone]\nkind = "webhook"\nurl = "http://127.0.0.1:{phone_line.port}/"\n'
+    )
+    with contextlib.ExitStack() as stack:
+        tour.say(
+            "Both services start. There is no camera: a yard is rendered, and will catch fire."
+        )
+        stack.enter_context(
+            stopped_at_end(
+                tour.start(
+                    "cloud", "--port", str(tour.cloud_port), "--state", str(folder / "cloud")
+                )
+            )
+        )
+        edge = [tour.start_edge(network)]
+        stack.callback(lambda: stop(edge[0]))
+        event = see_the_fire(tour, phone)
+        lose_the_network(tour, [network, phone_line], edge, event)
+        mend_the_network(tour, [network, phone_line], phone)
+        hand_out_the_evidence(tour, event)
+        page = write_page(tour, event)
+    tour.say(f"The page of this tour: {page}")
+    is_all_held = all(is_held for is_held, _ in tour.held)
+    tour.say(
+        f"{sum(h for h, _ in tour.held)} of {len(tour.held)} held."
+        + ("" if is_all_held else " Logs are beside the page.")
+    )
+    return 0 if is_all_held else 1
+
+
+def see_the_fire(tour: Tour, phone: Phone) -> dict[str, Any]:
+    """From calm to an event with its origin, and a message."""
+    is_up = tour.until(lambda: tour.get("/readyz")["status"] in ("ready", "degraded"), 60)
+    tour.check(is_up, "both services are up")
+    tour.say(
+        f"The console is at {tour.url}/ while the tour lasts. All is calm for some {_IGNITES_S} s."
+    )
+    tour.check(not tour.get("/events")["events"], "no event while nothing burns")
+    is_open = tour.until(lambda: bool(tour.get("/events")["events"]), 90)
+    tour.check(is_open, "the fire became an event")
+    if not is_open:
+        return {}
+    tour.check(tour.until(lambda: bool(phone.told), 10), "the phone was told")
+    tour.say("The detector walks back through the minute before, to the first picture of the fire.")
+    has_origin = tour.until(lambda: tour.event()["origin"] is not None, 60)
+    if not has_origin:
+        tour.check(False, "its origin is known")
+        return {}
+    event, origin = tour.event(), tour.event()["origin"]
+    opened_at, began_at = map(datetime.fromisoformat, (event["opened_at"], origin["captured_at"]))
+    early_s = (opened_at - began_at).total_seconds()
+    tour.check(
+        early_s >= 0,
+        f"its origin is known: {early_s:.1f} s before the alarm, at {origin['box_xyxy']}",
+    )
+    tour.until(lambda: tour.event()["grade"] == "confirmed", 20)
+    event = tour.event()
+    tour.check(event["grade"] == "confirmed", "the cloud confirmed it")
+    return event
+
+
+def lose_the_network(
+    tour: Tour, cables: list[Network], edge: list[subprocess.Popen[bytes]], event: dict[str, Any]
+) -> None:
+    """Cut the cables, ask on, kill the box, and look whether anything is lost."""
+    for cable in cables:
+        cable.cut()
+    tour.say("The network is cut. The box goes on alone.")
+    unsure = ROOT / "run" / "demo" / "unsure.jpg"
+    tour.edge_command("sample", str(unsure), "--at", "33")
+    answers = [tour.post(unsure.read_bytes()) for _ in range(12)]
+    tour.check(
+        all(a["err_no"] == 0 for a in answers), "every picture is answered without the cloud"
+    )
+    reasons = sorted({a["decision"]["reason"] for a in answers})
+    tour.say(f"It says why: {', '.join(reasons)}.")
+    if event:
+        tour.acknowledge(event["event_id"])
+        is_waiting = tour.until(lambda: tour.waiting() > 0, 10)
+        tour.check(is_waiting, "a message for the phone waits on disk")
+    before = tour.get("/policy")
+    count = len(tour.get("/events")["events"])
+    tour.say("The box is killed (kill -9) and started again, still without a network.")
+    os.killpg(edge[0].pid, signal.SIGKILL)
+    edge[0].wait()
+    began_s = time.monotonic()
+    edge[0] = tour.start_edge(cables[0])
+    is_back = tour.until(lambda: tour.get("/readyz")["status"] in ("ready", "degraded"), 30)
+    tour.check(is_back, f"it is back after {time.monotonic() - began_s:.0f} s")
+    tour.check(len(tour.get("/events")["events"]) >= count, "every event is still there")
+    after = tour.get("/policy")
+    tour.check(after["spent"] >= before["spent"], "no money was forgotten")
+    is_told = tour.until(
+        lambda: any(t["kind"] == "restart" for t in tour.get("/troubles")["troubles"]), 30
+    )
+    tour.check(is_told, "it tells that it did not stop cleanly")
+
+
+def mend_the_network(tour: Tour, cables: list[Network], phone: Phone) -> None:
+    """Put the cables back, and wait until the cloud is used again by itself and every message is out."""
+    told = len(phone.told)
+    for cable in cables:
+        cable.mend()
+    tour.say("The network is back. Nobody restarts anything.")
+    unsure = (ROOT / "run" / "demo" / "unsure.jpg").read_bytes()
+    is_used = tour.until(lambda: tour.post(unsure)["source"] == "cloud", 60)
+    tour.check(is_used, "the cloud is asked again")
+    is_out = tour.until(lambda: len(phone.told) > told and tour.waiting() == 0, 90)
+    tour.check(is_out, "the message that waited is delivered; none is left")
+    policy = tour.get("/policy")
+    tour.check(
+        policy["spent"] <= policy["daily_limit"],
+        f"{policy['spent']:.2f} of {policy['daily_limit']:.2f} spent",
+    )
+
+
+def hand_out_the_evidence(tour: Tour, event: dict[str, Any]) -> None:
+    """Verify the journal, export the event, and check the export with its own checker."""
+    verified = tour.edge_command(
+        "evidence", "verify", "--config", str(tour.config), "--state", str(tour.state)
+    )
+    tour.check(verified.returncode == 0, "the evidence is unaltered")
+    if not event:
+        return
+    bundle = tour.folder / "event.zip"
+    with urllib.request.urlopen(
+        f"{tour.url}/events/{event['event_id']}/export", timeout=60
+    ) as answer:
+        bundle.write_bytes(answer.read())
+    with tempfile.TemporaryDirectory() as unpacked:
+        zipfile.ZipFile(bundle).extractall(unpacked)
+        checker = next(Path(unpacked).rglob("verify.py"))
+        checked = subprocess.run(
+            [sys.executable, "-I", checker], cwd=checker.parent, capture_output=True, check=False
+        )
+    tour.check(
+        checked.returncode == 0, f"the export ({bundle.stat().st_size / 1e6:.1f} MB) proves itself"
+    )
+
+
+def write_page(tour: Tour, event: dict[str, Any]) -> Path:
+    """Write what the tour showed as one page."""
+    rows = "".join(
+        f"<tr><td>{'✓ held' if is_held else '✗ not held'}</td><td>{html.escape(text)}</td></tr>"
+        for is_held, text in tour.held
+    )
+    picture = ""
+    if event:
+        with contextlib.suppress(urllib.error.URLError):
+            with urllib.request.urlopen(
+                tour.url + event["origin"]["picture"], timeout=10
+            ) as answer:
+                (tour.folder / "origin.jpg").write_bytes(answer.read())
+            x1, y1, x2, y2 = event["origin"]["box_xyxy"] or (0, 0, 0, 0)
+            picture = (
+                f"<p>It began at {html.escape(event['origin']['captured_at'])}, here:</p><svg viewBox='0 0 1280 720'>"
+                f"<image href='origin.jpg' width='1280' height='720'/><rect x='{x1}' y='{y1}' width='{x2 - x1}' "
+                f"height='{y2 - y1}' fill='none' stroke='#ff4d2e' stroke-width='4'/></svg>"
+            )
+    page = tour.folder / "summary.html"
+    page.write_text(
+        "<!doctype html><meta charset=utf-8><title>Emberlink: a tour</title><style>body{font:16px/1.5 system-ui;"
+        "max-width:60rem;margin:3rem auto;padding:0 1rem}svg{max-width:100%}td{padding:.2rem 1rem .2rem 0}</style>"
+        f"<h1>What was held</h1><table>{rows}</table>{picture}<p>The event as a bundle with its own checker: "
+        "<a href='event.zip'>event.zip</a>.</p>"
+        "<p>Emberlink supplements listed fire alarms. It does not replace one.</p>",
+        encoding="utf-8",
+    )
+    return page
+
+
+def free_port() -> int:
+    """Find a port of loopback that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask a service to stop, and make sure."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextlib.contextmanager
+def stopped_at_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Stop a service when the tour is over, however it ends."""
+    try:
+        yield
+    finally:
+        stop(process)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -27,6 +27,7 @@ from edge.selftest_command import selftest_command
 from edge.service import EdgeService
 from edge.shot import PUSH
 from edge.sink_wiring import build_receivers
+from edge.state_command import state_command
 from shared.annotate import annotate
 from shared.clock import SystemClock
 from shared.completion import completion_command
@@ -185,6 +186,7 @@ main.add_command(diagnostics_command)
 main.add_command(completion_command)
 main.add_command(replay_command)
 main.add_command(evidence_command)
+main.add_command(state_command)
 main.add_command(reload_command)
 main.add_command(selftest_command)
 main.add_command(alerts_command)

@@ -59,7 +59,7 @@ class _ToldHere:
         """Nothing is kept, so nothing is over."""
 
 
-def _of_a_box(command: Callable[..., None]) -> Callable[..., None]:
+def of_a_box(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the settings of a box, by its TOML file or its state folder."""
 
     @click.option("--config", type=click.Path(path_type=Path), help="TOML file of the service.")
@@ -88,7 +88,7 @@ def evidence_command() -> None:
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, MOST_EVENTS_A_PAGE))
 @click.option("--tests", "with_tests", is_flag=True, help="Test alarms, too.")
 @_JSON
-@_of_a_box
+@of_a_box
 def list_events(
     settings: EdgeSettings, camera: str | None, limit: int, with_tests: bool, as_json: bool
 ) -> None:
@@ -109,7 +109,7 @@ def list_events(
 @evidence_command.command()
 @_EVENT
 @_JSON
-@_of_a_box
+@of_a_box
 def show(settings: EdgeSettings, event_id: str, as_json: bool) -> None:
     """Show one event, its origin first, with its frames."""
     with _reading(settings) as archive:
@@ -136,7 +136,7 @@ def show(settings: EdgeSettings, event_id: str, as_json: bool) -> None:
 @evidence_command.command("verify")
 @click.option("--head", help="A chain hash that was noted earlier; it must be in the chain.")
 @_JSON
-@_of_a_box
+@of_a_box
 def verify_all(settings: EdgeSettings, head: str | None, as_json: bool) -> None:
     """Check chain, rows and pictures; exit 1 and name it when something was changed, is missing or was added."""
     with _reading(settings) as archive:
@@ -162,7 +162,7 @@ def verify_all(settings: EdgeSettings, head: str | None, as_json: bool) -> None:
 @_EVENT
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File; EVENT.zip here.")
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
-@_of_a_box
+@of_a_box
 def export_event(settings: EdgeSettings, event_id: str, output: Path | None, language: str) -> None:
     """Write an event as one zip: pictures, report, journal, and a program that checks them."""
     with _reading(settings) as archive:
@@ -182,7 +182,7 @@ def export_event(settings: EdgeSettings, event_id: str, output: Path | None, lan
 @click.option("--off", is_flag=True, help="Let it go again.")
 @click.option("--why", default="", help="For instance the number of the claim.")
 @click.option("--by", default="command line", show_default=True, help="Who says so.")
-@_of_a_box
+@of_a_box
 def hold(settings: EdgeSettings, event_id: str, off: bool, why: str, by: str) -> None:
     """Keep an event from being deleted, for as long as the hold lasts."""
     with _writing(settings) as records:
@@ -195,7 +195,7 @@ def hold(settings: EdgeSettings, event_id: str, off: bool, why: str, by: str) ->
     "--trust-clock", is_flag=True, help="The clock is right: the box was off for that long."
 )
 @_JSON
-@_of_a_box
+@of_a_box
 def prune(settings: EdgeSettings, trust_clock: bool, as_json: bool) -> None:
     """Delete now what is old enough, and what has to make room; the service does this by itself every minute."""
     with _writing(settings) as records:
@@ -217,7 +217,7 @@ def prune(settings: EdgeSettings, trust_clock: bool, as_json: bool) -> None:
 @click.option("--picture", type=_size, default="100kB", show_default=True, help="Bytes of one.")
 @click.option("--disk", type=_size, default="1TB", show_default=True, help="Bytes of the disk.")
 @_JSON
-@_of_a_box
+@of_a_box
 def size(
     settings: EdgeSettings,
     cameras: int | None,

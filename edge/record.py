@@ -116,6 +116,7 @@ class Records:
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._is_open: _Opened | None = None
+        self._reader: Archive | None = None
         self._pruner = Pruner(self, rules, free_bytes)
         refuse_link(folder)
         try:
@@ -177,19 +178,19 @@ class Records:
 
     def events(self, query: EventQuery) -> EventPage:
         """Give a page of events, newest first; see `Archive.events`."""
-        return self._open().archive.events(query)
+        return self.archive.events(query)
 
     def event(self, event_id: str) -> EventRecord:
         """Give one event; see `Archive.event`."""
-        return self._open().archive.event(event_id)
+        return self.archive.event(event_id)
 
     def frames(self, event_id: str) -> tuple[FrameRecord, ...]:
         """Give the frames of an event; see `Archive.frames`."""
-        return self._open().archive.frames(event_id)
+        return self.archive.frames(event_id)
 
     def picture(self, event_id: str, frame_id: str) -> bytes:
         """Give a frame's picture; see `Archive.picture`."""
-        return self._open().archive.picture(event_id, frame_id)
+        return self.archive.picture(event_id, frame_id)
 
     def prune(self) -> Pruned:
         """Take away what is old enough, and what is worth least when room is needed; tell what is wrong with either."""
@@ -219,8 +220,15 @@ class Records:
 
     @property
     def archive(self) -> Archive:
-        """Give the reading side."""
-        return self._open().archive
+        """Give the reading side; also of a disk that cannot be written."""
+        try:
+            return self._open().archive
+        except StoreError as err:
+            try:
+                self._reader = self._reader or Archive(self._folder)
+            except StoreError:
+                raise err from None  # why it cannot be opened says more than why it cannot be read
+            return self._reader
 
     @property
     def keep_clock(self) -> KeepClock:
@@ -237,6 +245,8 @@ class Records:
             if self._is_open is not None:
                 self._is_open.archive.close()
                 self._is_open.store.close()
+            if self._reader is not None:
+                self._reader.close()
 
     def _open(self) -> _Opened:
         """Give the open store; open it and bring it in order when it is not."""

@@ -482,6 +482,15 @@ class ErrorCode(Enum):
         "证据与写入时不一致",
         "`emberlink-edge evidence verify` names every file and row that was changed, lost or added.",
     )
+    BACKUP_DAMAGED = ErrorRow(
+        4006,
+        "backup-damaged",
+        500,
+        False,
+        "backup cannot be restored",
+        "备份无法恢复",
+        "The file is cut, changed or no backup; nothing was touched. Take an older one.",
+    )
 
     CAMERA_UNAVAILABLE = ErrorRow(
         5001,

@@ -7,6 +7,7 @@ Measured: 0.23 ms a commit; 23,642 acknowledged commits over 40 × kill −9, no
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import urllib.parse
@@ -92,10 +93,21 @@ class Store:
         if done > len(migrations):
             detail = f"{self._path} has schema {done}, this version knows {len(migrations)}"
             raise StoreError(ErrorCode.STORE_SCHEMA, detail)
+        if 0 < done < len(migrations):
+            self._keep_copy(done)
         for number, script in enumerate(migrations[done:], start=done + 1):
             self._connection.executescript(
                 f"BEGIN; {script}; PRAGMA user_version={number}; COMMIT;"
             )
+
+    def _keep_copy(self, schema: int) -> None:
+        """Keep the file as it was before a migration, so that the version before can be installed again."""
+        copy = self._path.with_name(f"{self._path.name}.schema-{schema}")
+        part = copy.with_name(f"{copy.name}.part")
+        part.unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(part)) as target:
+            self._connection.backup(target)
+        part.rename(copy)
 
 
 def set_damaged_aside(path: Path, error: StoreError, now_at: datetime) -> str | None:

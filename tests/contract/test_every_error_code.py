@@ -286,6 +286,12 @@ def _evidence_damaged(world: World) -> int:
     return world.pair.edge.get("/events/damaged/frames/damaged-0").json()["err_no"]
 
 
+def _backup_damaged(world: World) -> int:
+    backup = world.tmp_path / "backup.tar"
+    backup.write_bytes(b"no tar")
+    return _command(world, "state", "restore", backup, "--state", world.tmp_path / "s")
+
+
 def _camera_unavailable(world: World) -> int:
     video = world.tmp_path / "broken.mp4"
     video.write_bytes(b"not a video")
@@ -387,6 +393,7 @@ PROVOCATIONS: dict[ErrorCode, Callable[[World], int]] = {
     ErrorCode.EVENT_UNKNOWN: lambda world: world.pair.edge.get("/events/x").json()["err_no"],
     ErrorCode.FRAME_UNKNOWN: _frame_unknown,
     ErrorCode.EVIDENCE_DAMAGED: _evidence_damaged,
+    ErrorCode.BACKUP_DAMAGED: _backup_damaged,
     ErrorCode.CAMERA_UNAVAILABLE: _camera_unavailable,
     ErrorCode.CAMERA_SOURCE_INVALID: lambda world: _config(
         world, f"models = '{world.models}'\n[cameras.yard]\nsource = '/nowhere'"

@@ -59,6 +59,7 @@ _TABLE = [
     (4003, "event-unknown", 404, False),
     (4004, "frame-unknown", 404, False),
     (4005, "evidence-damaged", 500, False),
+    (4006, "backup-damaged", 500, False),
     (5001, "camera-unavailable", 503, True),
     (5002, "camera-source-invalid", 500, False),
     (5003, "selftest-running", 409, True),

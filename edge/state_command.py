@@ -1,0 +1,42 @@
+"""`emberlink-edge state`: the whole state of a box as one file, and back. Ring: rim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edge.config import EdgeSettings
+from edge.evidence_command import of_a_box
+from edge.keeping import evidence_folder
+from edge.state_copy import Places, back_up, restore
+from shared.clock import SystemClock
+
+
+@click.group("state")
+def state_command() -> None:
+    """Back up and restore what must survive: ledger, evidence, outbox, users."""
+
+
+@state_command.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@of_a_box
+def backup(settings: EdgeSettings, folder: Path) -> None:
+    """Write one file into FOLDER; the service may run. It holds keys and names: keep it as you keep those."""
+    path = back_up(_places(settings), folder, SystemClock().now_at())
+    click.echo(f"{path}: {path.stat().st_size} bytes")
+
+
+@state_command.command("restore")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@of_a_box
+def restore_state(settings: EdgeSettings, file: Path) -> None:
+    """Put FILE back while the service is stopped; what was there is moved aside, never deleted."""
+    aside = restore(file, _places(settings), SystemClock().now_at())
+    click.echo(f"{settings.state}: restored from {file} and verified")
+    for folder in aside:
+        click.echo(f"what was there before is in {folder}")
+
+
+def _places(settings: EdgeSettings) -> Places:
+    return Places(state=settings.state, evidence=evidence_folder(settings))

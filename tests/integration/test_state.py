@@ -1,0 +1,176 @@
+"""State that survives: migrations with a copy, backups beside the running service, and restoring them."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import tarfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edge.cli import main
+from edge.record_types import Mark
+from shared.blobs import Blobs
+from shared.errors import StoreError
+from shared.store import Store
+from tests.helpers.clock import FakeClock
+from tests.helpers.evidence import AT, fill, fire_event, kept_frame, open_records
+from tests.helpers.services import running_edge
+
+_ONE = "CREATE TABLE one(x INTEGER)"
+_TWO = "ALTER TABLE one ADD COLUMN y INTEGER"
+
+
+def _run(*arguments: object) -> Result:
+    environment = {"CREDENTIALS_DIRECTORY": "/nonexistent"}
+    return CliRunner().invoke(main, ["state", *map(str, arguments)], env=environment)
+
+
+def _back_up(state: Path, folder: Path) -> Path:
+    result = _run("backup", folder, "--state", state)
+    assert result.exit_code == 0, result.output
+    (path,) = folder.glob("*.tar")
+    return path
+
+
+def test_a_database_is_copied_before_it_is_migrated(tmp_path):
+    path = tmp_path / "s.sqlite3"
+    store = Store(path, [_ONE])
+    with store.transaction() as db:
+        db.execute("INSERT INTO one VALUES(7)")
+    store.close()
+    Store(path, [_ONE, _TWO]).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "s.sqlite3.schema-1")) as copy:
+        assert copy.execute("SELECT * FROM one").fetchall() == [(7,)]
+        assert copy.execute("PRAGMA user_version").fetchone() == (1,)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT * FROM one").fetchall() == [(7, None)]
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path):
+    path = tmp_path / "s.sqlite3"
+    Store(path, [_ONE]).close()
+    with pytest.raises(StoreError):
+        Store(path, [_ONE, f"{_TWO}; NONSENSE"])
+    Store(path, [_ONE]).close()
+
+
+def test_a_new_database_and_one_that_is_up_to_date_leave_no_copy(tmp_path):
+    for _ in range(2):
+        Store(tmp_path / "s.sqlite3", [_ONE, _TWO]).close()
+    assert list(tmp_path.glob("*.schema-*")) == []
+
+
+def test_a_backup_beside_the_running_service_comes_back_whole(tmp_path, models):
+    state = tmp_path / "state"
+    with running_edge(state, models, policy={"daily_limit": 10}) as edge:
+        fill(edge.service._records, "one")
+        edge.service._budget.check_and_deduct(20_000, call_id="paid")
+        backup = _back_up(state, tmp_path / "backups")
+        fill(edge.service._records, "after")
+    result = _run("restore", backup, "--state", state)
+    assert result.exit_code == 0, result.output
+    assert "what was there before" in result.output
+    with running_edge(state, models, policy={"daily_limit": 10}) as edge:
+        events = edge.get("/events").json()["result"]["events"]
+        assert [event["event_id"] for event in events] == ["one"]
+        picture = edge.get("/events/one/frames/one-1").content
+        assert picture == kept_frame("one-1").frame.picture.encoded
+        assert edge.service._budget.remaining_micros() == 10_000_000 - 20_000
+        assert edge.service._records.verify().is_unaltered
+    (old,) = tmp_path.glob("state.before-restore-*")
+    with open_records(old / "evidence") as records:
+        assert records.event("after").frames_kept == 3
+
+
+def test_a_backup_can_be_restored_on_a_new_box(tmp_path):
+    with open_records(tmp_path / "a" / "evidence") as records:
+        fill(records)
+        records.label("event", Mark.TRUE, by="mei")
+    backup = _back_up(tmp_path / "a", tmp_path / "backups")
+    assert _run("restore", backup, "--state", tmp_path / "b").exit_code == 0
+    with open_records(tmp_path / "b" / "evidence") as records:
+        assert records.event("event").mark is Mark.TRUE
+        assert records.verify().is_unaltered
+
+
+def test_evidence_on_a_disk_of_its_own_is_backed_up_and_restored_there(tmp_path):
+    config = tmp_path / "edge.toml"
+    config.write_text(
+        f"state = '{tmp_path / 'state'}'\n[evidence]\nfolder = '{tmp_path / 'disk' / 'evidence'}'\n"
+    )
+    (tmp_path / "state").mkdir()
+    with open_records(tmp_path / "disk" / "evidence") as records:
+        fill(records)
+    assert _run("backup", tmp_path / "b", "--config", config).exit_code == 0
+    (backup,) = (tmp_path / "b").glob("*.tar")
+    with open_records(tmp_path / "disk" / "evidence") as records:
+        fill(records, "after")
+    result = _run("restore", backup, "--config", config)
+    assert result.exit_code == 0, result.output
+    with open_records(tmp_path / "disk" / "evidence") as records:
+        assert [r.event.event_id for r in records.archive.removable()] == ["event"]
+        assert records.verify().is_unaltered
+
+
+def test_a_backup_while_evidence_is_pruned_still_verifies(tmp_path, monkeypatch):
+    clock = FakeClock(AT)
+    with open_records(tmp_path / "s" / "evidence", clock) as records:
+        fill(records, "one")
+        fill(records, "two")
+        read, is_pruned = Blobs.read, []
+
+        def read_while_pruning(self: Blobs, name: str) -> bytes:
+            if not is_pruned:
+                is_pruned.append(True)
+                with records.writing() as (journal, _):
+                    journal.remove_event("one", "a test")
+                records.bury()
+            return read(self, name)
+
+        monkeypatch.setattr(Blobs, "read", read_while_pruning)
+        backup = _back_up(tmp_path / "s", tmp_path / "b")
+    assert _run("restore", backup, "--state", tmp_path / "new").exit_code == 0
+    with open_records(tmp_path / "new" / "evidence") as records:
+        assert records.event("two").frames_kept == 3
+        assert records.verify().is_unaltered
+
+
+def test_a_running_service_is_not_restored_over(tmp_path, models):
+    with running_edge(tmp_path / "s", models):
+        backup = _back_up(tmp_path / "s", tmp_path / "b")
+        result = _run("restore", backup, "--state", tmp_path / "s")
+    assert (result.exit_code, "in use by another process" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize("damage", ["cut", "byte", "text", "path"])
+def test_a_damaged_backup_is_refused_and_nothing_is_touched(tmp_path, damage):
+    with open_records(tmp_path / "s" / "evidence") as records:
+        records.open_event(fire_event(), [kept_frame(encoded=b"\xff\xd8\xff" + b"q" * 5000)])
+    backup = _back_up(tmp_path / "s", tmp_path / "b")
+    content = backup.read_bytes()
+    if damage == "cut":
+        backup.write_bytes(content[: len(content) // 2])
+    elif damage == "byte":
+        backup.write_bytes(content.replace(b"qqqq", b"qqqr", 1))
+    elif damage == "text":
+        backup.write_text("hello")
+    else:
+        with tarfile.open(backup, "w") as tar:
+            listing = tmp_path / "manifest.json"
+            listing.write_text('{"files": {"../evil": "0"}}')
+            tar.add(listing, "manifest.json")
+    before = sorted(path.relative_to(tmp_path / "s") for path in (tmp_path / "s").rglob("*"))
+    result = _run("restore", backup, "--state", tmp_path / "s")
+    assert (result.exit_code, "error 4006" in result.output) == (2, True), result.output
+    after = sorted(path.relative_to(tmp_path / "s") for path in (tmp_path / "s").rglob("*"))
+    assert [path for path in after if path.name != "lock"] == before
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_backup_can_be_read_by_its_owner_only(tmp_path):
+    (tmp_path / "s").mkdir()
+    backup = _back_up(tmp_path / "s", tmp_path / "b")
+    assert backup.stat().st_mode & 0o077 == 0

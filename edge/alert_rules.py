@@ -51,15 +51,22 @@ class Case:
     told: dict[str, Told] = field(default_factory=dict)
 
     def after(self, change: EventChange, size_px: tuple[int, int] | None) -> Case:
-        """Take in a step of the event; what is known and not said again stays."""
+        """Take in a step of the event; what is known and not said again stays.
+
+        A step may come late, with the event as it was: an origin is traced for a while.
+        """
         origin = change.origin
+        is_newer = (change.event.last_seen_at, change.event.closed_at is not None) >= (
+            self.event.last_seen_at,
+            self.event.closed_at is not None,
+        )
         return replace(
             self,
-            event=change.event,
+            event=change.event if is_newer else self.event,
             began_at=origin.captured_at if origin else self.began_at,
             is_traced=self.is_traced or origin is not None,
             size_px=size_px or self.size_px,
-            is_cut=False,
+            is_cut=self.is_cut and not is_newer,
         )
 
     def after_restart(self) -> Case:
@@ -150,6 +157,8 @@ def why(case: Case, receiver: str) -> str:
         found.append("confirmed")
     if case.is_traced and not told.is_traced:
         found.append("traced back to its beginning")
+    if told.is_closed and case.event.closed_at is None:
+        found.append("seen again")
     if case.is_cut:
         found.append("the box was restarted; a fire that goes on is told anew")
     return ", ".join(found)
@@ -161,7 +170,8 @@ def _change(case: Case, told: Told) -> AlertStep | None:
     if case.acknowledged_by is not None and not told.is_acknowledged:
         return AlertStep.ACKNOWLEDGED
     is_news = (
-        severity_rank(case.event.severity) > severity_rank(told.severity)
+        (told.is_closed and case.event.closed_at is None)
+        or severity_rank(case.event.severity) > severity_rank(told.severity)
         or _GRADES.index(case.event.grade) > _GRADES.index(told.grade)
         or (case.is_traced and not told.is_traced)
     )

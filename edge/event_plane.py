@@ -14,9 +14,11 @@ from edge.fire_event import FireEvent, Origin
 from edge.forward import Forwarder
 from edge.incidents import Announces, Incidents, Records
 from edge.origin_check import OriginCheck
+from edge.origin_outbox import OriginOutbox
+from edge.outbox import Outbox
 from edge.policies import PolicyName
 from edge.preroll import Preroll
-from edge.tracing import Tracer
+from edge.tracing import Ask, Tracer
 from edge.zones import Masks
 from shared.clock import Clock
 from shared.ids import new_id
@@ -35,6 +37,7 @@ class EventPlane:
         models: Path,
         keeps: Records,
         announces: Announces,
+        outbox: Outbox,
         link: Forwarder | None,
         budget: Budget,
         clock: Clock,
@@ -46,6 +49,7 @@ class EventPlane:
             models: where the local detector is.
             keeps: the record.
             announces: the alert desk.
+            outbox: carries the question about an origin while the cloud is away.
             link: the way to the cloud, for the one question about an origin.
             budget: pays for it.
             clock: of the service.
@@ -74,8 +78,9 @@ class EventPlane:
             clock=clock,
         )
         may_ask = check is not None and settings.policy.name is not PolicyName.EDGE_ONLY
+        self._outbox = outbox
         self._tracer = (
-            Tracer(models, found=self._found, ask=check.ask if check and may_ask else None)
+            self._build_tracer(models, check.ask if check and may_ask else None)
             if section.trace_origin
             else None
         )
@@ -115,6 +120,13 @@ class EventPlane:
             "zones": zones.version if zones.zones else None,
             "suppressed": self.masks.suppressed(camera),
         }
+
+    def _build_tracer(self, models: Path, ask: Ask | None) -> Tracer:
+        if ask is None:
+            return Tracer(models, found=self._found, ask=None)
+        waiting = OriginOutbox(self._outbox, lambda unasked: tracer.ask_again(unasked))
+        tracer = Tracer(models, found=self._found, ask=ask, wait=waiting.put)
+        return tracer
 
     def _found(self, event: FireEvent, origin: Origin) -> None:
         self.incidents.found(event, origin)

@@ -149,6 +149,7 @@ class EdgeService:
             models=settings.models or shipped_models(),
             keeps=self._records,
             announces=self.alerting.desk,
+            outbox=self.alerting.outbox,
             link=self._forwarder,
             budget=self._budget,
             clock=self._clock,

@@ -1,7 +1,7 @@
 """Look for origins in a thread of its own at low priority, and have the frame found checked. Ring: adapter (thread).
 
 The detector is the cloud's own artifact, run on this machine; without it the edge's coarse boxes lead the walk. One
-question at most goes to the cloud, about the frame that was found; while the link is away it waits and is asked later.
+question at most goes to the cloud, about the frame that was found; while the link is away it waits in the outbox.
 """
 
 from __future__ import annotations
@@ -28,14 +28,12 @@ from shared.types import Detection, Frame, Source
 _NICENESS = 10  # the line goes first; a walk takes about half a second of one core
 _MOST_WAITING = 32  # walks; beyond that an event keeps the frame that opened it as its origin
 _FOLLOW_RATIO = 0.65  # of the detector's thresholds: measured on rendered fires; lower follows shadows, higher is late
-_ASK_AGAIN_S = 60.0
-_MOST_UNASKED = 64  # frames that wait for the link; beyond that the oldest stays unchecked
 
 Ask = Callable[[Frame], CloudAnswer | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Unasked:
+class Unasked:
     """An origin whose frame the cloud has not seen yet."""
 
     event: FireEvent
@@ -52,6 +50,7 @@ class Tracer:
         *,
         found: Callable[[FireEvent, Origin], None],
         ask: Ask | None,
+        wait: Callable[[Unasked], None] = lambda unasked: None,
         settings: WalkSettings | None = None,
     ) -> None:
         """Keep where the detector is; it is loaded for the first walk.
@@ -60,15 +59,16 @@ class Tracer:
             models: folder of artifacts.
             found: is told the origin, and once more when the cloud has checked it.
             ask: the cloud's answer to one frame, None while it cannot be had; None asks nobody.
+            wait: keeps a frame until the cloud can be asked; `ask_again` is called with it then.
             settings: of the walk.
         """
         self._models = models
         self._found = found
         self._ask = ask
+        self._wait = wait
         self._settings = settings or WalkSettings()
         self._ready = threading.Condition()
         self._jobs: deque[tuple[FireEvent, tuple[KeptFrame, ...]]] = deque()
-        self._unasked: deque[_Unasked] = deque(maxlen=_MOST_UNASKED)
         self._is_stopping = False
         self._look: Look | None = None
         self._is_loaded = False
@@ -100,20 +100,15 @@ class Tracer:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         while (job := self._next()) is not None:
             try:
-                if job:
-                    self._trace(*job[0])
-                else:
-                    self._ask_again()
+                self._trace(*job)
             except Exception as err:  # thread top: one bad walk must not end the thread
                 get_logger().error("trace_failed", exc_info=err)
 
-    def _next(self) -> list[tuple[FireEvent, tuple[KeptFrame, ...]]] | None:
-        """Wait for a walk; an empty list when it is time to ask again, None at the end."""
+    def _next(self) -> tuple[FireEvent, tuple[KeptFrame, ...]] | None:
+        """Wait for a walk; None at the end."""
         with self._ready:
-            self._ready.wait_for(lambda: self._jobs or self._is_stopping, timeout=_ASK_AGAIN_S)
-            if self._is_stopping:
-                return None
-            return [self._jobs.popleft()] if self._jobs else []
+            self._ready.wait_for(lambda: self._jobs or self._is_stopping)
+            return None if self._is_stopping else self._jobs.popleft()
 
     def _trace(self, event: FireEvent, frames: Sequence[KeptFrame]) -> None:
         origin = find_origin(event, frames, self._detector(), self._settings)
@@ -128,20 +123,23 @@ class Tracer:
         kept = next((k for k in frames if k.frame.frame_id == origin.frame_id), None)
         if kept is None:
             return
-        unasked = _Unasked(event=event, origin=origin, frame=kept.frame)
+        unasked = Unasked(event=event, origin=origin, frame=kept.frame)
         if kept.verdict is not None and kept.verdict.source is Source.CLOUD:
             self._take(unasked, kept.verdict.detections)
-        elif self._ask is not None and not event.is_test:  # no money for a test
-            self._check(unasked)
+        elif self._ask is None or event.is_test:  # no money for a test
+            return
+        elif not self.ask_again(unasked):
+            self._wait(unasked)
 
-    def _check(self, unasked: _Unasked) -> None:
+    def ask_again(self, unasked: Unasked) -> bool:
+        """Ask the cloud about a frame that waited; False while it still cannot be asked."""
         answer = self._ask(unasked.frame) if self._ask else None
         if answer is None:
-            self._unasked.append(unasked)
-        else:
-            self._take(unasked, answer.detections)
+            return False
+        self._take(unasked, answer.detections)
+        return True
 
-    def _take(self, unasked: _Unasked, detections: Sequence[Detection]) -> None:
+    def _take(self, unasked: Unasked, detections: Sequence[Detection]) -> None:
         """Take over what the cloud saw in the frame."""
         origin = checked(unasked.origin, detections, unasked.frame.picture, self._settings)
         get_logger().info(
@@ -151,13 +149,6 @@ class Tracer:
         )
         if origin is not unasked.origin:
             self._found(unasked.event, origin)
-
-    def _ask_again(self) -> None:
-        for _ in range(len(self._unasked)):
-            waiting = len(self._unasked)
-            self._check(self._unasked.popleft())
-            if len(self._unasked) == waiting:
-                return  # the link is still away: the others need not try
 
     def _detector(self) -> Look | None:
         if not self._is_loaded:

@@ -75,6 +75,49 @@ def test_the_origin_is_told_when_it_was_traced(
     assert phone.alerts[1].why == "traced back to its beginning"
 
 
+def test_an_origin_that_is_traced_after_the_end_reopens_nothing(
+    tmp_path: Path, clock: FakeClock, phone: Recorder
+) -> None:
+    event = fire_event(clock)
+    origin = Origin(
+        captured_at=event.opened_at - timedelta(seconds=5),
+        frame_id="early",
+        box=event.box,
+        method=OriginMethod.CLOUD,
+        confidence=0.8,
+        is_earliest_kept=False,
+        growth=(),
+    )
+    with office_in(tmp_path, clock, sinks={"phone": phone}) as office:
+        office.desk.announce(opened(event), None)
+        office.run(30.0)
+        office.desk.announce(closed(event, clock.now_at()), None)
+        office.run(1.0)
+        office.desk.announce(updated(event, origin=origin), None)  # the event as it opened
+        office.run(1.0)
+        assert phone.burning == frozenset()
+    assert phone.steps == ["opened", "closed", "updated"]
+    assert phone.alerts[-1].closed_at is not None
+
+
+def test_a_fire_that_comes_back_after_its_end_was_told_is_told_again(
+    tmp_path: Path, clock: FakeClock, phone: Recorder
+) -> None:
+    event = fire_event(clock)
+    with office_in(tmp_path, clock, sinks={"phone": phone}) as office:
+        office.desk.announce(opened(event), None)
+        office.run(5.0)
+        office.desk.announce(closed(event, clock.now_at()), None)
+        office.run(5.0)
+        office.desk.announce(updated(event, last_seen_at=clock.now_at()), None)
+        office.run(5.0)
+        assert phone.burning == {"gate"}
+        office.desk.announce(closed(event, clock.now_at(), last_seen_at=clock.now_at()), None)
+        office.run(1.0)
+    assert phone.steps == ["opened", "closed", "updated", "closed"]
+    assert phone.alerts[2].why == "seen again"
+
+
 def test_a_second_event_of_a_camera_waits_for_the_cool_down_and_is_not_lost(
     tmp_path: Path, clock: FakeClock, phone: Recorder
 ) -> None:

@@ -18,6 +18,7 @@ from edge.fire_event import EventStep
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.imaging import ImageLimits, decode, encode_jpeg, read_picture
+from tests.helpers.alerts import outbox_in
 from tests.helpers.pictures import calm_jpeg, colour_bgr, fire_jpeg
 from tests.helpers.services import Running, edge_settings, running_cloud, running_edge
 from tests.helpers.tiny_models import write_classifier, write_detector
@@ -80,19 +81,21 @@ def plane(line: Line, book: Book, tmp_path) -> Iterator[EventPlane]:
     settings = edge_settings(
         tmp_path / "state", tmp_path / "models", cameras={"gate": {"source": "sim:"}}
     )
-    built = EventPlane(
-        settings,
-        models=tmp_path / "models",
-        keeps=book,
-        announces=book,
-        link=None,
-        budget=None,
-        clock=line.clock,
-    )
-    built.start()
-    yield built
-    book.gate.set()
-    built.stop(5)
+    with outbox_in(tmp_path / "state", line.clock) as outbox:
+        built = EventPlane(
+            settings,
+            models=tmp_path / "models",
+            keeps=book,
+            announces=book,
+            outbox=outbox,
+            link=None,
+            budget=None,
+            clock=line.clock,
+        )
+        built.start()
+        yield built
+        book.gate.set()
+        built.stop(5)
 
 
 def until(is_so: Callable[[], Any], within_s: float = 5.0) -> None:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 from urllib.parse import urlsplit
 
 import click
@@ -16,7 +16,7 @@ from edge.camera_wiring import camera_address
 from edge.capture import open_source
 from edge.capture_sim import sim_settings
 from edge.classify import Classifier, LoadedClassifier
-from edge.config import ENV_PREFIX, CameraSection, EdgeSettings
+from edge.config import ENV_PREFIX, CameraSection, EdgeLogSection, EdgeSettings
 from edge.doctor import diagnostics_command, doctor_command
 from edge.evidence_command import evidence_command
 from edge.init_command import init_command
@@ -41,6 +41,7 @@ from shared.imaging import ImageLimits, decode, jpeg_picture
 from shared.inference import best_cpu_variant, refuse_two_runtimes
 from shared.logs import configure_logs, get_logger, redact
 from shared.manifest import load_artifact, shipped_models
+from shared.rotated_log import RotatedLog
 from shared.scene import Scene
 from shared.terminal import explained, for_each_picture, wait_for_stop
 from shared.types import Frame, Picture
@@ -105,7 +106,8 @@ def run(
             "models": models,
         }
         settings = load_settings(EdgeSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags)
-        configure_logs(level=settings.log.level, lines={"verdict": _verdict_line})
+        stream = _log_file(settings.log)
+        configure_logs(level=settings.log.level, stream=stream, lines={"verdict": _verdict_line})
         for warning in settings.warnings():
             get_logger().warning("setting_looks_wrong", detail=warning)
         service = EdgeService(settings)
@@ -226,6 +228,13 @@ def sample(file: Path, at_s: float, source: str) -> None:
     click.echo(
         f"{file}: {picture.width_px} x {picture.height_px}, {len(picture.encoded)} bytes, second {at_s:g}"
     )
+
+
+def _log_file(log: EdgeLogSection) -> TextIO | None:
+    """Open the file that lines go to; None is stderr."""
+    if log.file is None:
+        return None
+    return cast(TextIO, RotatedLog(log.file, max_bytes=log.max_bytes, keep=log.keep))
 
 
 def _verdict_line(fields: MutableMapping[str, Any]) -> str:

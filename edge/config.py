@@ -394,6 +394,14 @@ class EdgeLogSection(LogSection):
         le=366,
         description="Days of frame scores kept for `replay`, 1.4 MB a day and camera; 0 is off.",
     )
+    file: Path | None = Field(
+        None,
+        description="File that lines go to instead of stderr; full ones are numbered .1, .2 and so on.",
+    )
+    max_bytes: int = Field(
+        20_000_000, ge=10_000, le=10_000_000_000, description="A log file of this length is full."
+    )
+    keep: int = Field(5, ge=0, le=1000, description="Full log files that are kept.")
     decisions: bool = Field(
         False,
         description="One line for every camera frame, also those kept at the edge; forwarded ones always have one.",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -174,3 +177,21 @@ def test_a_backup_can_be_read_by_its_owner_only(tmp_path):
     (tmp_path / "s").mkdir()
     backup = _back_up(tmp_path / "s", tmp_path / "b")
     assert backup.stat().st_mode & 0o077 == 0
+
+
+def test_a_service_can_write_its_log_to_a_file(tmp_path, models):
+    config = tmp_path / "edge.toml"
+    config.write_text(
+        f"state = '{tmp_path / 's'}'\nmodels = '{models}'\n[server]\nport = 0\n"
+        f"[model]\nvariant = 'fp32'\n[log]\nfile = '{tmp_path / 'logs' / 'edge.log'}'\n"
+    )
+    command = [sys.executable, "-m", "edge", "run", "--config", str(config)]
+    with subprocess.Popen(command) as service:
+        end_s = time.monotonic() + 30
+        log = tmp_path / "logs" / "edge.log"
+        while time.monotonic() < end_s and "edge_ready" not in (
+            log.read_text() if log.exists() else ""
+        ):
+            time.sleep(0.1)
+        service.terminate()
+    assert "edge_stopped" in log.read_text()

@@ -1,0 +1,79 @@
+"""A log file that does not grow without bound: when it is full it becomes `.1`, that one `.2`, the last goes.
+
+Ring: adapter (disk). A disk that cannot be written costs lines, never the service; they go to stderr meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from pathlib import Path
+
+from shared.error_code import ErrorCode
+from shared.errors import ConfigError
+
+
+class RotatedLog(io.TextIOBase):
+    """A text stream over such files; not for use by several threads or processes at once, as a logger serves it."""
+
+    def __init__(self, path: Path, *, max_bytes: int, keep: int) -> None:
+        """Open the newest file.
+
+        Args:
+            path: the newest file; its folder is created.
+            max_bytes: of each file; a longer line gets a file of its own.
+            keep: how many full files stay beside it.
+
+        Raises:
+            ConfigError(CONFIG_INVALID): it cannot be written.
+        """
+        self._path = path
+        self._max_bytes = max_bytes
+        self._keep = keep
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab")
+        except OSError as err:
+            detail = f"log.file: {path}: {err.strerror}"
+            raise ConfigError(ErrorCode.CONFIG_INVALID, detail) from err
+
+    def write(self, text: str) -> int:
+        """Write a line, into a fresh file where this one is full."""
+        line = text.encode("utf-8", "backslashreplace")
+        try:
+            if self._file.tell() and self._file.tell() + len(line) > self._max_bytes:
+                self._rotate()
+            self._file.write(line)
+            self._file.flush()
+        except (OSError, ValueError):  # full, read-only, or closed by a rotation that failed
+            sys.stderr.write(text)
+            self._reopen()
+        return len(text)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+    def _rotate(self) -> None:
+        self._file.close()
+        for number in range(self._keep, 0, -1):
+            older = self._numbered(number)
+            newer = self._numbered(number - 1)
+            if newer.exists():
+                newer.replace(older)
+        if self._keep == 0:
+            self._path.unlink(missing_ok=True)
+        self._file = self._path.open("ab")
+
+    def _reopen(self) -> None:
+        with contextlib.suppress(OSError):  # what was buffered is lost; it went to stderr
+            self._file.close()
+        try:
+            self._file = self._path.open("ab")
+        except OSError:
+            return  # the next line tries again
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}") if number else self._path

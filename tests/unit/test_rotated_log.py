@@ -1,0 +1,81 @@
+"""Log files that do not grow without bound."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from shared.errors import ConfigError
+from shared.logs import configure_logs, get_logger
+from shared.rotated_log import RotatedLog
+
+
+def _names(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_full_file_makes_room_for_a_fresh_one_and_the_oldest_goes(tmp_path):
+    log = RotatedLog(tmp_path / "edge.log", max_bytes=10, keep=2)
+    for number in range(5):
+        log.write(f"line {number}\n")
+    log.close()
+    assert _names(tmp_path) == ["edge.log", "edge.log.1", "edge.log.2"]
+    assert (tmp_path / "edge.log").read_text() == "line 4\n"
+    assert (tmp_path / "edge.log.2").read_text() == "line 2\n"
+
+
+def test_short_lines_share_a_file_and_a_restart_goes_on_in_it(tmp_path):
+    for _ in range(2):
+        log = RotatedLog(tmp_path / "edge.log", max_bytes=100, keep=2)
+        log.write("line\n")
+        log.close()
+    assert (tmp_path / "edge.log").read_text() == "line\nline\n"
+
+
+def test_nothing_old_is_kept_when_none_is_wanted(tmp_path):
+    log = RotatedLog(tmp_path / "edge.log", max_bytes=10, keep=0)
+    for number in range(3):
+        log.write(f"line {number}\n")
+    log.close()
+    assert (_names(tmp_path), (tmp_path / "edge.log").read_text()) == (["edge.log"], "line 2\n")
+
+
+def test_a_line_longer_than_a_file_is_written_whole(tmp_path):
+    log = RotatedLog(tmp_path / "edge.log", max_bytes=10, keep=1)
+    log.write("x" * 50)
+    log.write("y\n")
+    log.close()
+    assert (tmp_path / "edge.log.1").read_text() == "x" * 50
+
+
+def test_a_disk_that_cannot_be_written_sends_lines_to_stderr_until_it_can(tmp_path, capsys):
+    folder = tmp_path / "logs"
+    log = RotatedLog(folder / "edge.log", max_bytes=10, keep=1)
+    log.write("line 0\n")
+    folder.rename(tmp_path / "away")
+    log.write("line 1\n")
+    log.write("line 2\n")
+    assert "line 1" in capsys.readouterr().err
+    (tmp_path / "away").rename(folder)
+    log.write("line 3\n")
+    log.write("line 4\n")
+    log.close()
+    assert "line 4" in (folder / "edge.log").read_text()
+
+
+def test_a_place_that_cannot_be_written_is_refused_by_name(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"log\.file"):
+        RotatedLog(tmp_path / "file" / "edge.log", max_bytes=10, keep=1)
+
+
+def test_the_logger_writes_json_into_it(tmp_path):
+    log = RotatedLog(tmp_path / "edge.log", max_bytes=10_000, keep=1)
+    configure_logs(stream=log)
+    try:
+        get_logger().info("began", camera="门")
+    finally:
+        configure_logs()
+        log.close()
+    assert json.loads((tmp_path / "edge.log").read_text())["camera"] == "门"

@@ -25,6 +25,9 @@ RULES = Rules(
             "/events/<event_id>/frames",
             "/events/<event_id>/frames/<frame_id>",
             "/events/<event_id>/export",
+            "/ui/events/<event_id>",
+            "/ui/events/<event_id>/stage",
+            "/ui/events/<event_id>/frames/<frame_id>.jpg",
         }
     ),
 )

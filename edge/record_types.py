@@ -121,6 +121,7 @@ class EventQuery:
     until: datetime | None = None
     with_tests: bool = False
     is_calling: bool = False
+    is_held: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

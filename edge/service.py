@@ -459,6 +459,9 @@ class EdgeService:
             acknowledge=self._acknowledge,
             heat=self._classifier.heat,
             link=self._link_now,
+            forecast=self._records.forecast,
+            outbox=self.alerting.outbox.status,
+            sinks=self.alerting.desk.status,
             checks=self._checks,
         )
         add_console(app, self, parts, self._settings)

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from edge.ui.kit import Kit, is_fragment
 from shared.error_code import ErrorCode
 from shared.errors import RequestError
+from shared.ids import is_req_id
 from shared.trouble import TroubleKind
 
 _MOST_AT_ONCE = 200
@@ -20,7 +21,9 @@ def add_actions(console: Blueprint, kit: Kit) -> None:
     def acknowledge_events() -> Response:
         for event_id in request.form.getlist("event")[:_MOST_AT_ONCE]:
             kit.parts.acknowledge(event_id, by=kit.visitor())
-        return done(kit, kit.speech().t("page.done_acknowledged"), back="/")
+        shown = request.form.get("back", "")
+        back = f"/ui/events/{shown}" if is_req_id(shown) else "/"
+        return done(kit, kit.speech().t("page.done_acknowledged"), back=back)
 
     @console.post("/ui/troubles/acknowledge")
     def acknowledge_trouble() -> Response:
@@ -35,8 +38,15 @@ def add_actions(console: Blueprint, kit: Kit) -> None:
         return done(kit, kit.speech().t("page.done_acknowledged"), back="/ui/health")
 
 
-def done(kit: Kit, text: Markup, *, back: str) -> Response:
-    """Answer a form: a message for a script, else the way back to the page."""
+def done(kit: Kit, text: Markup, *, back: str, undo: tuple[str, str] | None = None) -> Response:
+    """Answer a form: a message for a script, else the way back to the page.
+
+    Args:
+        kit: of the pages.
+        text: what was done.
+        back: where a page without scripts goes on.
+        undo: event and the mark it had before, "" for none.
+    """
     if not is_fragment():
         return Response(status=303, headers={"Location": back})
-    return kit.render("toast.html", kit.speech(), title="", current="", text=text)
+    return kit.render("toast.html", kit.speech(), title="", current="", text=text, undo=undo)

@@ -112,7 +112,7 @@ def heat_image(heat: HeatMap) -> HeatImage:
             60 - 30 * p,
             190 - 130 * p,
             np.full_like(p, 255.0),
-            np.where(p < _COLDEST, 0.0, 255 * (0.15 + 0.6 * p)),
+            np.where(p < _COLDEST, 0.0, 255 * (0.12 + 0.45 * p)),
         ],
         axis=-1,
     )

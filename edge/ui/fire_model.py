@@ -9,22 +9,9 @@ from markupsafe import Markup
 from edge.fire_event import Severity
 from edge.live import Look
 from edge.record_types import EventRecord
-from edge.ui.drawing import DrawnBox, around, coverage, drawn, place_in_words
+from edge.ui.drawing import coverage, place_in_words
 from edge.ui.speech import Speech
-from shared.types import Box, Detection, Label, Source
-
-_CROP_ASPECT = 4 / 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crop:
-    """A part of a kept picture: where it is, the whole picture's size, the view on it, the box in it."""
-
-    href: str
-    width_px: int
-    height_px: int
-    view: Box
-    box: DrawnBox
+from shared.types import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +28,7 @@ class FireTile:
     """What the hero of the wall shows beside the live picture."""
 
     event_id: str
-    crop: Crop | None
+    crop: str
     facts: tuple[FireFact, ...]
 
 
@@ -55,6 +42,15 @@ def severity_class(severity: Severity) -> str:
     return "doubt" if severity is Severity.UNCERTAIN else severity.value
 
 
+def event_words(event: EventRecord, speech: Speech) -> Markup:
+    """Say what an event is, and whether anybody checked it."""
+    severity, grade = event.event.severity, event.event.grade
+    if severity is Severity.UNCERTAIN:
+        return speech.t("now.chip_uncertain")
+    who = "confirmed" if grade.value == "confirmed" else "edge"
+    return speech.t(f"now.chip_{severity.value}_{who}")
+
+
 def show_fire(record: EventRecord, look: Look | None, title: str, speech: Speech) -> FireTile:
     """Put together what stands beside the live picture of a fire."""
     picture = look.frame.picture if look else None
@@ -63,37 +59,19 @@ def show_fire(record: EventRecord, look: Look | None, title: str, speech: Speech
     boxes = [d.box for d in look.verdict.detections] if look and look.verdict else []
     if boxes and size:
         share = max(coverage(box, *size) for box in boxes)
-        now = speech.t("now.covers", share=speech.percent(share))
-        facts.insert(
-            1,
-            FireFact(name=speech.t("now.flame"), text=speech.percent(record.event.peak), small=now),
-        )
+        size_words = speech.t("now.covers", share=speech.percent(share))
+        facts.insert(1, FireFact(name=speech.t("now.size"), text=size_words, small=""))
     return FireTile(
         event_id=record.event.event_id,
-        crop=origin_crop(record, size),
+        crop=crop_href(record, "hero"),
         facts=tuple(facts),
     )
 
 
-def origin_crop(
-    record: EventRecord, size: tuple[int, int] | None, aspect: float = _CROP_ASPECT
-) -> Crop | None:
-    """Give the view on where it began; None while no box is known, or the picture's size is not."""
-    origin = record.origin
-    box = origin.box if origin else record.event.box
-    frame_id = origin.frame_id if origin else record.event.frame_id
-    if box is None or size is None:
-        return None
-    width_px, height_px = size
-    label = Label.SMOKE if record.event.severity is Severity.SMOKE else Label.FIRE
-    seen = Detection(label=label, score=1.0, box=box)
-    return Crop(
-        href=f"/ui/events/{record.event.event_id}/frames/{frame_id}.jpg?width=960",
-        width_px=width_px,
-        height_px=height_px,
-        view=around(box, width_px, height_px, aspect=aspect),
-        box=drawn(seen, width_px, height_px, ""),
-    )
+def crop_href(record: EventRecord, shape: str) -> str:
+    """Give the address of the view on where it began; `shape` is card, hero or zoom."""
+    frame_id = record.origin.frame_id if record.origin else record.event.frame_id
+    return f"/ui/events/{record.event.event_id}/origin.jpg?shape={shape}&frame={frame_id}"
 
 
 def _began(record: EventRecord, size: tuple[int, int] | None, speech: Speech) -> FireFact:

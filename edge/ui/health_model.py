@@ -8,7 +8,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from edge.alert import SinkStatus
 from edge.live import CloudHeard
+from edge.outbox_item import ItemClass, OutboxStatus
+from edge.retention import Forecast
 from edge.ui.now_model import CameraNow, is_watching, trouble_word
 from edge.ui.speech import Speech
 from edge.ui.try_model import Fact
@@ -165,6 +168,78 @@ def show_link_panel(
         big=big,
         small=small,
         facts=facts,
+    )
+
+
+def show_outbox(outbox: OutboxStatus, sinks: Sequence[SinkStatus], speech: Speech) -> StatePanel:
+    """Say what waits to be sent, and whom it reaches."""
+    waiting = sum(outbox.items.values())
+    is_well = (
+        outbox.disk_trouble is None and not outbox.quarantined and not any(s.trouble for s in sinks)
+    )
+    if not sinks:
+        small = speech.t("health.outbox_none")
+    elif waiting:
+        small = speech.t("health.waiting", span=speech.duration(outbox.oldest_s))
+    else:
+        small = speech.t("health.waiting_none")
+    facts = [
+        Fact(name=speech.t(f"health.{name}"), text=speech.number(outbox.items.get(item_class, 0)))
+        for name, item_class in (("alarms", ItemClass.ALARM), ("evidence", ItemClass.EVIDENCE))
+    ]
+    facts.append(Fact(name=speech.t("health.quarantine"), text=speech.number(outbox.quarantined)))
+    facts += [_sink_fact(sink, speech) for sink in sinks]
+    return StatePanel(
+        title=speech.t("health.outbox"),
+        state=speech.t("health.sending" if is_well else "health.stuck"),
+        is_well=is_well,
+        big=speech.number(waiting) if sinks else "–",
+        small=small,
+        facts=tuple(facts),
+    )
+
+
+def _sink_fact(sink: SinkStatus, speech: Speech) -> Fact:
+    if sink.last_delivered_at is None:
+        text = speech.t("health.never_delivered")
+    else:
+        text = speech.t("health.last_delivery", at=speech.moment(sink.last_delivered_at))
+    return Fact(name=Markup("{} <code>{}</code>").format(sink.name, sink.kind), text=text)
+
+
+def show_disk(forecast: Forecast | None, speech: Speech) -> StatePanel:
+    """Say how much evidence there is, and how long its disk lasts."""
+    title = speech.t("health.disk")
+    if forecast is None:
+        return StatePanel(
+            title=title,
+            state=speech.t("health.disk_trouble"),
+            is_well=False,
+            big="–",
+            small=speech.t("health.disk_away"),
+            facts=(),
+        )
+    is_far = forecast.days_left is None or forecast.days_left > 3650.0
+    big: Markup | str = "–" if is_far else speech.duration(86_400 * (forecast.days_left or 0.0))
+    keep = speech.t("now.v_evidence_days", n=forecast.keep_days)
+    facts = [
+        Fact(name=speech.t("health.used"), text=speech.size(forecast.used_bytes)),
+        Fact(name=speech.t("health.per_day"), text=speech.size(forecast.bytes_per_day)),
+        Fact(name=speech.t("health.keep"), text=keep),
+    ]
+    if forecast.oldest_at is not None:
+        oldest = speech.moment(forecast.oldest_at)
+        facts.append(Fact(name=speech.t("health.oldest"), text=oldest))
+    if forecast.left_bytes is not None:
+        left = speech.size(forecast.left_bytes)
+        facts.insert(1, Fact(name=speech.t("health.left"), text=left))
+    return StatePanel(
+        title=title,
+        state=speech.t("health.disk_trouble" if forecast.is_short else "health.disk_ok"),
+        is_well=not forecast.is_short,
+        big=big,
+        small=speech.t("health.no_limit" if is_far else "health.disk_days"),
+        facts=tuple(facts),
     )
 
 

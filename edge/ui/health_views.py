@@ -11,8 +11,10 @@ from edge.ui.health_model import (
     StatePanel,
     show_cameras,
     show_checks,
+    show_disk,
     show_link_panel,
     show_models,
+    show_outbox,
     show_troubles,
 )
 from edge.ui.kit import Kit, is_fragment, or_none
@@ -60,7 +62,11 @@ def _panels(kit: Kit, troubles: Sequence[Trouble], speech: Speech) -> list[State
     away = next((t for t in troubles if t.kind is TroubleKind.LINK), None)
     away_s = (speech.now - away.since).total_seconds() if away else None
     address, policy = redact(settings.cloud.url), settings.policy.name.value
-    return [show_link_panel(kit.parts.link(), away_s, address, policy, speech)]
+    return [
+        show_link_panel(kit.parts.link(), away_s, address, policy, speech),
+        show_outbox(kit.parts.outbox(), kit.parts.sinks(), speech),
+        show_disk(or_none(kit.parts.forecast), speech),
+    ]
 
 
 def _edge_s(cameras: Sequence[CameraNow]) -> float | None:

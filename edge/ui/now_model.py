@@ -11,7 +11,7 @@ from edge.fire_event import Severity
 from edge.live import Look
 from edge.record_types import EventRecord
 from edge.ui.drawing import DrawnBox, Spark, drawn, spark
-from edge.ui.fire_model import FireTile, is_red, severity_class, show_fire
+from edge.ui.fire_model import FireTile, event_words, is_red, severity_class, show_fire
 from edge.ui.speech import Speech
 from shared.trouble import Trouble, TroubleKind
 
@@ -87,6 +87,7 @@ def show_wall(
     *,
     now_mono_s: float,
     calm_note: Markup,
+    is_blindfolded: bool = False,
 ) -> Wall:
     """Put sentence and wall together.
 
@@ -96,6 +97,7 @@ def show_wall(
         speech: of the page.
         now_mono_s: the clock of the looks.
         calm_note: what stands below a calm sentence.
+        is_blindfolded: events cannot be read, as the note says: then nobody may say that no fire is seen.
     """
     by_camera: dict[str, EventRecord] = {}
     for event in sorted(events, key=_urgency):
@@ -106,7 +108,9 @@ def show_wall(
     ]
     tiles.sort(key=_rank)
     return Wall(
-        sentence=_sentence(tiles, sorted(events, key=_urgency), titles, speech, calm_note),
+        sentence=_sentence(
+            tiles, sorted(events, key=_urgency), titles, speech, calm_note, is_blindfolded
+        ),
         tiles=tuple(tiles),
         is_alarm=any(tile.fire for tile in tiles),
     )
@@ -194,7 +198,8 @@ def _state(
 ) -> tuple[str, Markup, str]:
     trouble = _blinding(camera)
     if trouble is not None:
-        return "trouble", trouble_word(trouble, speech), "trouble"
+        icon = "frozen" if trouble.code == "frozen" else "trouble"
+        return "trouble", trouble_word(trouble, speech), icon
     if camera.look is None:
         return "", speech.t("state.starting"), "clock"
     if camera.has_ended:
@@ -244,15 +249,6 @@ def _chip(event: EventRecord | None, speech: Speech) -> tuple[str, Markup] | Non
     return severity_class(event.event.severity), event_words(event, speech)
 
 
-def event_words(event: EventRecord, speech: Speech) -> Markup:
-    """Say what an event is, and whether anybody checked it."""
-    severity, grade = event.event.severity, event.event.grade
-    if severity is Severity.UNCERTAIN:
-        return speech.t("now.chip_uncertain")
-    who = "confirmed" if grade.value == "confirmed" else "edge"
-    return speech.t(f"now.chip_{severity.value}_{who}")
-
-
 def _boxes(look: Look | None) -> tuple[DrawnBox, ...]:
     if look is None or look.verdict is None:
         return ()
@@ -277,6 +273,7 @@ def _sentence(
     titles: dict[str, str],
     speech: Speech,
     calm_note: Markup,
+    is_blindfolded: bool,
 ) -> Sentence:
     red = [e for e in events if is_red(e)]
     if red:
@@ -288,6 +285,16 @@ def _sentence(
         worst = events[0].event.severity
         same = [e for e in events if e.event.severity is worst]
         return _event_sentence(severity_class(worst), same, titles, speech)
+    if is_blindfolded:
+        return Sentence(
+            kind="calm",
+            headline=calm_note,
+            more=speech.t("now.look_at_health"),
+            events=(),
+            href=None,
+            icon="trouble",
+            is_alert=False,
+        )
     return _calm_sentence(tiles, speech, calm_note)
 
 

@@ -18,7 +18,8 @@ from shared.error_code import ErrorCode
 from shared.errors import FireError
 from shared.trouble import Trouble, TroubleKind
 
-_WIDTHS_PX = (320, 480, 640, 960)
+WIDTHS_PX = (160, 320, 480, 640, 960)
+"""Widths in which pictures are given; a few, so that they are made once."""
 
 
 def add_now(console: Blueprint, kit: Kit) -> None:
@@ -39,8 +40,8 @@ def add_now(console: Blueprint, kit: Kit) -> None:
         if look is None:
             raise FireError(ErrorCode.HTTP_NOT_FOUND, "this camera has not given a picture yet")
         width_px = request.args.get("width", 480, type=int)
-        if width_px not in _WIDTHS_PX:
-            raise FireError(ErrorCode.HTTP_NOT_FOUND, f"widths are {_WIDTHS_PX}")
+        if width_px not in WIDTHS_PX:
+            raise FireError(ErrorCode.HTTP_NOT_FOUND, f"widths are {WIDTHS_PX}")
         frame = look.frame
         response = Response(
             thumbs.get(frame.frame_id, frame.picture, width_px), content_type="image/jpeg"
@@ -62,6 +63,7 @@ def _page(kit: Kit, template: str) -> Response:
         speech,
         now_mono_s=now_mono_s,
         calm_note=_calm_note(kit, speech, events),
+        is_blindfolded=events is None,
     )
     return kit.render(
         template,
@@ -108,7 +110,7 @@ def _vitals(
         link=kit.parts.link(),
         away_s=(speech.now - away.since).total_seconds() if away else None,
         budget=or_none(kit.edge.policy_status),
-        evidence=None,
+        evidence=or_none(kit.parts.forecast),
         speech=speech,
     )
 

@@ -18,6 +18,7 @@ THEME_COOKIE = "emberlink_theme"
 THEMES = ("dark", "light")
 _PAGES = (
     ("now", "/", "eye", "n"),
+    ("events", "/ui/events", "list", "e"),
     ("health", "/ui/health", "pulse", "h"),
     ("try", "/ui/try", "pic", "t"),
 )

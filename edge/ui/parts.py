@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from edge.alert import SinkStatus
 from edge.event_routes import Acknowledges, Events
 from edge.live import LiveView
 from edge.locate import HeatMap
+from edge.outbox_item import OutboxStatus
+from edge.retention import Forecast
 from edge.ui.vitals_model import LinkNow
 from shared.clock import Clock
 from shared.supervise import Supervisor
@@ -26,4 +29,7 @@ class ConsoleParts:
     acknowledge: Acknowledges
     heat: Callable[[Picture], HeatMap | None]
     link: Callable[[], LinkNow]
+    forecast: Callable[[], Forecast]
+    outbox: Callable[[], OutboxStatus]
+    sinks: Callable[[], tuple[SinkStatus, ...]]
     checks: Callable[[], Mapping[str, Check]]

@@ -9,6 +9,7 @@ from edge.config import EdgeSettings
 from edge.routes import Edge
 from edge.ui.action_views import add_actions
 from edge.ui.assets import load_assets
+from edge.ui.event_views import add_events
 from edge.ui.failure import show_failure
 from edge.ui.health_views import add_health
 from edge.ui.kit import Kit, secured
@@ -30,6 +31,7 @@ def add_console(app: Flask, edge: Edge, parts: ConsoleParts, settings: EdgeSetti
     _add_assets(app, console)
     add_now(console, kit)
     add_actions(console, kit)
+    add_events(console, kit)
     add_try(console, kit)
     add_health(console, kit)
     app.register_blueprint(console)

@@ -8,8 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from edge.retention import Forecast
 from edge.ui.speech import Speech
 from shared.breaker import BreakerState
+
+_FAR_DAYS = 3650.0  # a forecast of more says only that the disk is large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,22 +46,13 @@ class LinkNow:
     p90_s: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceNow:
-    """The evidence store: days kept, days until its disk is full (None: not soon), what is wrong with it."""
-
-    keep_days: int
-    full_in_days: float | None
-    trouble: str | None
-
-
 def show_vitals(
     up: int,
     configured: int,
     link: LinkNow,
     away_s: float | None,
     budget: Mapping[str, Any] | None,
-    evidence: EvidenceNow | None,
+    evidence: Forecast | None,
     speech: Speech,
 ) -> tuple[Vital, ...]:
     """Put the four together; what is away says so."""
@@ -138,16 +132,13 @@ def show_calls(budget: Mapping[str, Any] | None, speech: Speech) -> Vital:
     )
 
 
-def _evidence(evidence: EvidenceNow | None, speech: Speech) -> Vital:
+def _evidence(evidence: Forecast | None, speech: Speech) -> Vital:
     name = speech.t("now.v_evidence")
     if evidence is None:
-        none = speech.t("now.v_evidence_none")
-        return Vital(href="/ui/health", name=name, value="–", small=none)
+        return Vital(href="/ui/health", name=name, value="–", small=speech.t("now.v_disk_trouble"))
     value = speech.t("now.v_evidence_days", n=evidence.keep_days)
-    if evidence.trouble:
-        small = speech.t("now.v_disk_trouble")
-    elif evidence.full_in_days is None:
+    if evidence.days_left is None or evidence.days_left > _FAR_DAYS:
         small = speech.t("now.v_disk_ok")
     else:
-        small = speech.t("now.v_disk_days", n=speech.number(evidence.full_in_days))
+        small = speech.t("now.v_disk_days", n=speech.number(evidence.days_left))
     return Vital(href="/ui/health", name=name, value=value, small=small)

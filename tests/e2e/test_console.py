@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from edge.record import Records
+from edge.record_types import Mark
+from shared.error_code import ErrorCode
+from shared.errors import StoreError
 from shared.imaging import jpeg_picture
 from shared.manifest import shipped_models
 from shared.scene import Scene, SceneSettings
 from tests.helpers.browser import DESK_PX, PHONE_PX, Browser, chromium
 from tests.helpers.services import Running, running_cloud, running_edge
+from tests.helpers.story import tell_fire
 
 pytestmark = pytest.mark.e2e
 
 _HOSTILE = "<img src=x onerror=alert(1)>🔥\n" + "长" * 120
 _CAMERAS = {
-    "yard": {"source": "sim:?ignite_at_s=100000", "title": "Loading yard"},
-    "hostile": {"source": "sim:?seed=2&ignite_at_s=100000", "title": _HOSTILE},
+    "yard": {
+        "source": "sim:?ignite_at_s=100000&width_px=640&height_px=360",
+        "fps": 1,
+        "title": "Loading yard",
+    },
+    "hostile": {
+        "source": "sim:?seed=2&ignite_at_s=100000&width_px=320&height_px=180",
+        "fps": 1,
+        "title": _HOSTILE,
+    },
     "away": {"source": "rtsp://127.0.0.1:9/none", "title": "Gate"},
 }
-_PAGES = {"now": "/", "health": "/ui/health", "try": "/ui/try"}
+_PAGES = {
+    "now": "/",
+    "events": "/ui/events",
+    "event": "/ui/events/{event}",
+    "health": "/ui/health",
+    "try": "/ui/try",
+}
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +69,14 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="module")
+def burning(edge: Running) -> str:
+    """Write a fire that goes on, and one that is over; gives the id of the first."""
+    records, now = edge.service._records, datetime.now(UTC)
+    tell_fire(records, camera="hostile", began_at=now - timedelta(hours=2), is_over=True, seed=3)
+    return tell_fire(records, camera="yard", began_at=now - timedelta(seconds=10)).event_id
+
+
+@pytest.fixture(scope="module")
 def fire(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a rendered fire as a JPEG file."""
     path = tmp_path_factory.mktemp("pictures") / "fire.jpg"
@@ -60,11 +88,11 @@ def fire(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("name", list(_PAGES))
 def test_a_page_stands_in_both_languages_at_phone_and_desk_width(
-    browser: Browser, edge: Running, name: str, language: str, width_px: int
+    browser: Browser, edge: Running, burning: str, name: str, language: str, width_px: int
 ) -> None:
     theme = "light" if language == "zh" else "dark"
     with browser.sheet(edge.url, width_px=width_px, language=language, theme=theme) as sheet:
-        sheet.open(_PAGES[name])
+        sheet.open(_PAGES[name].format(event=burning))
         sheet.page.wait_for_timeout(300)
         assert sheet.page.get_attribute("html", "lang") == ("zh-CN" if language == "zh" else "en")
         standing = "不替代消防报警设备" if language == "zh" else "Does not replace them"
@@ -73,6 +101,95 @@ def test_a_page_stands_in_both_languages_at_phone_and_desk_width(
         assert sheet.grave_findings() == []
         assert (sheet.complaints, sheet.elsewhere) == ([], [])
         assert sheet.loaded_bytes() <= 150_000
+
+
+def test_a_fire_is_red_until_somebody_acknowledges_it(browser: Browser, edge: Running) -> None:
+    event = tell_fire(edge.service._records, camera="yard", began_at=datetime.now(UTC), seed=5)
+    with browser.sheet(edge.url) as sheet:
+        sheet.open("/")
+        sheet.page.wait_for_selector("#say.fire", timeout=15_000)
+        assert "Fire" in sheet.page.title()
+        assert sheet.page.get_attribute("#say", "role") == "alert"
+        sheet.page.keyboard.press("a")
+        sheet.page.wait_for_selector("#say:not(.fire)", timeout=15_000)
+        assert "Acknowledged by" in sheet.page.inner_text("#say")
+        assert sheet.page.is_visible("#tile-yard.fire")
+        assert sheet.complaints == []
+    assert edge.service._records.event(event.event_id).acknowledged is not None
+
+
+def test_an_event_is_looked_through_labelled_held_and_undone(
+    browser: Browser, edge: Running
+) -> None:
+    records = edge.service._records
+    event = tell_fire(records, camera="yard", began_at=datetime.now(UTC) - timedelta(minutes=9))
+    with browser.sheet(edge.url) as sheet:
+        sheet.open(f"/ui/events/{event.event_id}")
+        first = sheet.page.get_attribute("#stage img", "src")
+        assert sheet.page.is_visible("#stage .chip")
+        sheet.page.keyboard.press("ArrowRight")
+        sheet.page.wait_for_function(
+            "old => document.querySelector('#stage img').getAttribute('src') !== old", arg=first
+        )
+        sheet.page.keyboard.press("Home")
+        sheet.page.wait_for_selector("#stage .chip")
+        sheet.page.click("label[for=with-heat]")
+        sheet.page.wait_for_selector("#stage .over.heat image", state="attached")
+        sheet.page.fill("input[name=note]", "<b>chip pan</b>")
+        sheet.page.click("button[data-key=t]")
+        sheet.page.wait_for_selector("button[data-key=t][aria-pressed=true]")
+        record = records.event(event.event_id)
+        assert (record.mark, record.marked and record.marked.text) == (Mark.TRUE, "<b>chip pan</b>")
+        sheet.page.click("body")
+        sheet.page.keyboard.press("h")
+        sheet.page.wait_for_selector("button[data-key=h][aria-pressed=true]")
+        assert records.event(event.event_id).is_held
+        sheet.open("/ui/events")
+        assert "True fire: <b>chip pan</b>" in sheet.page.inner_text("main")
+        card = f".card[data-event='{event.event_id}']"
+        sheet.page.hover(card)
+        sheet.page.click(f"{card} button[data-key=f]")
+        sheet.page.wait_for_selector(f"{card} .chip >> text=False")
+        sheet.page.click("#toast button")
+        sheet.page.wait_for_selector(f"{card} .chip >> text=True fire")
+        assert records.event(event.event_id).mark is Mark.TRUE
+        assert sheet.complaints == []
+
+
+def test_events_are_filtered_and_a_key_reviews_the_chosen_one(
+    browser: Browser, edge: Running, burning: str
+) -> None:
+    with browser.sheet(edge.url) as sheet:
+        sheet.open("/ui/events")
+        sheet.page.select_option("select[name=camera]", "hostile")
+        sheet.page.wait_for_url("**camera=hostile**")
+        assert len(sheet.page.query_selector_all(".card")) == 1
+        sheet.page.keyboard.press("o")
+        sheet.page.wait_for_selector(".card.done")
+        sheet.page.click("button[value=open]")
+        sheet.page.wait_for_url("**show=open**")
+        assert sheet.page.query_selector_all(".card") == []
+        sheet.page.keyboard.press("Enter")
+        assert "/ui/events" in sheet.page.url
+
+
+def test_a_page_says_when_the_evidence_cannot_be_read(
+    browser: Browser, edge: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise StoreError(ErrorCode.STORE_UNAVAILABLE, "disk I/O error")
+
+    for name in ("events", "event", "frames"):
+        monkeypatch.setattr(Records, name, away)
+    with browser.sheet(edge.url) as sheet:
+        sheet.open("/ui/events")
+        assert "Events cannot be read now" in sheet.text()
+        sheet.open("/")
+        assert "Events cannot be read now" in sheet.text()
+        sheet.open("/ui/health")
+        assert "Evidence disk" in sheet.text()
+        sheet.open("/ui/events/nothing")
+        assert "What to do" in sheet.text()
 
 
 def test_the_wall_lives_and_a_lost_camera_is_never_calm(browser: Browser, edge: Running) -> None:
@@ -85,15 +202,15 @@ def test_the_wall_lives_and_a_lost_camera_is_never_calm(browser: Browser, edge: 
             timeout=15_000,
         )
         sheet.page.wait_for_selector("#tile-away.trouble", timeout=15_000)
-        assert "2 of 3 cameras watching" in sheet.page.inner_text("#say")
+        assert sheet.page.inner_text("#vitals .v").startswith("2 of 3")
         assert sheet.page.inner_text("#tile-away .tp").strip().endswith("–")
         assert sheet.complaints == []
 
 
-def test_hostile_names_are_shown_as_text(browser: Browser, edge: Running) -> None:
+def test_hostile_names_are_shown_as_text(browser: Browser, edge: Running, burning: str) -> None:
     with browser.sheet(edge.url) as sheet:
         for path in _PAGES.values():
-            sheet.open(path)
+            sheet.open(path.format(event=burning))
             assert sheet.page.inner_text(".site") == "North <depot>"
         sheet.open("/")
         assert "<img src=x onerror=alert(1)>🔥" in sheet.page.inner_text("#tile-hostile .tname")
@@ -137,7 +254,7 @@ def test_pages_read_and_forms_post_without_scripts(
 ) -> None:
     with browser.sheet(edge.url, has_scripts=False) as sheet:
         sheet.open("/")
-        assert "cameras watching" in sheet.page.inner_text("#say")
+        assert "Cameras watching" in sheet.page.inner_text("#vitals")
         sheet.open("/ui/try")
         sheet.page.set_input_files("#try-file input[type=file]", fire)
         sheet.page.click("#try-file button")

@@ -81,7 +81,8 @@
     });
   }
   document.addEventListener('htmx:beforeSwap', function (event) {
-    if (event.detail.target.id === 'pulse') {
+    if (event.detail.target.id === 'stage') { event.detail.shouldSwap = false; update(event.detail.xhr.responseText); mark_frame(); }
+    else if (event.detail.target.id === 'pulse') {
       event.detail.shouldSwap = false;
       if (event.detail.xhr.status === 200) { connected(); update(event.detail.xhr.responseText); } else lost();
     } else if (event.detail.xhr.status >= 400 && event.detail.xhr.status < 500) event.detail.shouldSwap = true;
@@ -113,7 +114,55 @@
     clearTimeout(toast_timer);
     toast_timer = setTimeout(function () { one('#toast').textContent = ''; }, 10000);
     if (one('#pulse')) htmx.trigger('#pulse', 'now');
+    if (one('.card')) fetch(location.href).then(function (answer) { return answer.text(); }).then(refresh_cards);
   });
+
+  // ---- the frames of an event: strip, slider and picture are one
+  function go_to_frame(index) {
+    var slider = one('#slider');
+    if (!slider) return false;
+    slider.value = index;
+    slider.dispatchEvent(new Event('input', { bubbles: true }));
+    return true;
+  }
+  function mark_frame() {
+    var at = +one('#slider').value, best = null;
+    all('[data-frame]').forEach(function (node) {
+      if (best === null || Math.abs(node.dataset.frame - at) < Math.abs(best.dataset.frame - at)) best = node;
+      node.removeAttribute('aria-current');
+    });
+    if (best) best.setAttribute('aria-current', 'true');
+  }
+  document.addEventListener('click', function (event) {
+    var frame = event.target.closest('[data-frame]');
+    if (!frame || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    go_to_frame(+frame.dataset.frame);
+  });
+
+  // ---- cards: one is chosen, keys act on it
+  function choose_card(step) {
+    var cards = all('.card'), now = cards.indexOf(one('.card.sel'));
+    if (!cards.length) return false;
+    var next = cards[Math.max(0, Math.min(cards.length - 1, now + step))];
+    if (now >= 0) cards[now].classList.remove('sel');
+    next.classList.add('sel');
+    next.scrollIntoView({ block: 'nearest' });
+    return true;
+  }
+  function refresh_cards(text) {
+    var fresh = new DOMParser().parseFromString(text, 'text/html');
+    all('.card').forEach(function (card) {
+      var next = one('.card[data-event="' + card.dataset.event + '"]', fresh);
+      if (!next) return;
+      if (card.classList.contains('sel')) next.classList.add('sel');
+      become(card, document.adoptNode(next));
+    });
+  }
+  document.addEventListener('change', function (event) {
+    if (event.target.matches('[data-filters] select')) one('[data-apply]').click();
+  });
+  if (one('[data-filters]')) choose_card(1);
 
   // ---- keys
   var is_going = false;
@@ -124,9 +173,11 @@
   }
   function on_page_key(key) {
     if (/^[1-9]$/.test(key)) return press(one('[data-camera="' + key + '"]'));
-    if (key === 'Enter') return press(one('.card.sel') || one('[data-key="Enter"]'));
+    if (key === 'Enter') return press(one('.card.sel [data-key="Enter"]') || one('[data-key="Enter"]'));
+    if (one('.card') && (key === 'j' || key === 'k')) return choose_card(key === 'j' ? 1 : -1);
+    if (key === 'ArrowLeft' || key === 'ArrowRight') { var slider = one('#slider'); return !!slider && go_to_frame(+slider.value + (key === 'ArrowLeft' ? -1 : 1)); }
     if (key === 'Escape') return press(one('[data-back]'));
-    if (key === 'Home') return press(one('[data-key="Home"]'));
+    if (key === 'Home') return !!one('#slider') && go_to_frame(one('#slider').dataset.origin);
     if (key === 'v') return paste();
     var overlays = all('[data-overlay="' + key + '"]');
     overlays.forEach(function (node) { node.classList.toggle('is-bare'); });
@@ -136,7 +187,8 @@
   document.addEventListener('keydown', function (event) {
     var at = event.target;
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (/^(INPUT|SELECT|TEXTAREA)$/.test(at.tagName) && at.type !== 'range' && at.type !== 'file') return;
+    if (/^(INPUT|SELECT|TEXTAREA)$/.test(at.tagName) && !/^(range|file|checkbox)$/.test(at.type)) return;
+    if (at.type === 'range' && /^Arrow/.test(event.key)) return;
     if (event.key === 'Enter' && at.closest('a,button,label,[role=button]')) return;
     if (one('dialog[open]')) return;
     var key = event.key.length === 1 ? event.key.toLowerCase() : event.key, done = false;

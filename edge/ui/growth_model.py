@@ -1,0 +1,173 @@
+"""How a fire grew, as a small chart on the axis of the frames. Ring: rim, pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from edge.fire_event import Severity
+from edge.record_types import EventRecord, FrameRecord
+from edge.ui.drawing import coverage
+from edge.ui.event_model import found_on
+from edge.ui.speech import Speech
+from shared.types import Label, Source
+
+_NEAR = 22.0  # per cent of the width within which words of two marks would touch on a phone
+_STEPS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # heights of the axis; the lowest that holds the curve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """One line in a box of 1000 × 100, its kind, its name and where that stands in per cent."""
+
+    kind: str
+    path: str
+    name: Markup
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A vertical line with words below, at per cent of the width; `anchor` keeps them inside the chart."""
+
+    x: float
+    words: Markup
+    is_origin: bool
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gridline:
+    """A height with its name, in per cent from the top."""
+
+    y: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """The whole chart and the sentence that says the same."""
+
+    curves: tuple[Curve, ...]
+    marks: tuple[Mark, ...]
+    grid: tuple[Gridline, ...]
+    label: Markup
+
+
+_Series = dict[str, list[float | None]]
+
+
+def show_growth(
+    record: EventRecord, frames: Sequence[FrameRecord], speech: Speech
+) -> Growth | None:
+    """Draw which share of the picture fire and smoke cover, frame by frame; None where no box is known."""
+    series = _series(record, frames)
+    known = [v for values in series.values() for v in values if v is not None]
+    if not known:
+        return None
+    top = next((s for s in _STEPS if s >= max(known)), 1.0)
+    curves = tuple(
+        _curve(kind, values, top, speech)
+        for kind, values in series.items()
+        if any(v is not None for v in values)
+    )
+    return Growth(
+        curves=curves,
+        marks=_marks(record, frames, speech),
+        grid=tuple(
+            Gridline(y=round(100 * (1 - share), 1), text=speech.percent(share * top))
+            for share in (0.0, 1 / 3, 2 / 3, 1.0)
+        ),
+        label=_label(series, speech),
+    )
+
+
+def _series(record: EventRecord, frames: Sequence[FrameRecord]) -> _Series:
+    """Take the cloud's box where it looked, else the traced one, else the edge's coarse one."""
+    traced = {p.frame_id: p.box for p in record.origin.growth} if record.origin else {}
+    traced_kind = "smoke" if record.event.severity is Severity.SMOKE else "fire"
+    series: _Series = {"smoke": [], "fire": []}
+    for frame in frames:
+        size = (frame.width_px, frame.height_px)
+        by_cloud = any(said.source is Source.CLOUD for said in frame.said)
+        shares: dict[str, float] = {}
+        if frame.frame_id in traced and not by_cloud:
+            shares[traced_kind] = coverage(traced[frame.frame_id], *size)
+        else:
+            for found in found_on(frame):
+                kind = "smoke" if found.label is Label.SMOKE else "fire"
+                shares[kind] = max(shares.get(kind, 0.0), coverage(found.box, *size))
+        for kind, values in series.items():
+            values.append(min(1.0, shares[kind]) if kind in shares else None)
+    return series
+
+
+def frame_x(index: int, count: int) -> float:
+    """Place a frame on the axis that strip, slider and curve share, in per cent."""
+    return 100 * (index + 0.5) / count
+
+
+def _curve(kind: str, values: Sequence[float | None], top: float, speech: Speech) -> Curve:
+    path, is_down = "", False
+    best = max(range(len(values)), key=lambda i: values[i] or 0.0)
+    for index, value in enumerate(values):
+        if value is None:
+            continue
+        x, y = 10 * frame_x(index, len(values)), 100 * (1 - value / top)
+        path += f"{'L' if is_down else 'M'}{x:.1f} {y:.1f}"
+        is_down = True
+    return Curve(
+        kind=kind,
+        path=path,
+        name=speech.t(f"label.{kind}"),
+        x=round(min(92.0, frame_x(best, len(values))), 1),
+        y=round(100 * (1 - (values[best] or 0.0) / top), 1),
+    )
+
+
+def _marks(record: EventRecord, frames: Sequence[FrameRecord], speech: Speech) -> tuple[Mark, ...]:
+    names = [frame.frame_id for frame in frames]
+    found: list[tuple[int, str]] = []
+    if record.origin and record.origin.frame_id in names:
+        found.append((names.index(record.origin.frame_id), "event.mark_origin"))
+    yes = next((i for i, f in enumerate(frames) if _is_yes(f)), None)
+    if yes is not None:
+        found.append((yes, "event.mark_yes"))
+    if record.event.frame_id in names and names.index(record.event.frame_id) != yes:
+        found.append((names.index(record.event.frame_id), "event.mark_alarm"))
+    return tuple(
+        Mark(
+            x=round(frame_x(index, len(names)), 2),
+            words=speech.t(key),
+            is_origin=key == "event.mark_origin",
+            anchor=_anchor([frame_x(i, len(names)) for i, _ in found], number),
+        )
+        for number, (index, key) in enumerate(found)
+    )
+
+
+def _anchor(places: Sequence[float], number: int) -> str:
+    """Choose on which side of its line a mark's words stand: inside the chart, and away from a neighbour's."""
+    x = places[number]
+    has_near_right = any(0 <= other - x < _NEAR for other in places[number + 1 :])
+    has_near_left = any(0 <= x - other < _NEAR for other in places[:number])
+    if x > 92 or (has_near_right and x > 8):
+        return "end"
+    return "start" if x < 8 or has_near_left else "middle"
+
+
+def _is_yes(frame: FrameRecord) -> bool:
+    return any(said.source is Source.CLOUD and said.label is not Label.NONE for said in frame.said)
+
+
+def _label(series: _Series, speech: Speech) -> Markup:
+    parts = []
+    for kind, values in series.items():
+        known = [v for v in values if v is not None]
+        if known:
+            said = {"first": speech.percent(known[0]), "most": speech.percent(max(known))}
+            parts.append(speech.t("event.grew", what=speech.t(f"label.{kind}"), **said))
+    return speech.sentences(parts)

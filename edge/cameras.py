@@ -10,7 +10,6 @@ import functools
 import random
 import threading
 from collections.abc import Callable
-from typing import Protocol
 
 from edge.camera_account import CameraAccount
 from edge.camera_state import MOST_HANGING, CameraState
@@ -19,6 +18,7 @@ from edge.view import View
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import CameraError, FireError
+from shared.heartbeat import Watchman
 from shared.logs import get_logger
 from shared.types import Frame, Picture
 
@@ -28,29 +28,6 @@ _STEADY_AFTER_S = 30.0  # a source that ran this long has earned a short pause a
 _READER_SILENT_S = 15.0  # above the longest wait of a healthy read: 5 s to open and 5 s to read
 _LINE_SILENT_S = 20.0  # a frame takes some 20 ms; a machine under full load some seconds
 _TAKE_S = 1.0
-
-
-class Watchman(Protocol):
-    """Who is told that threads live, and replaces those that do not; see `shared.supervise.Supervisor`."""
-
-    def watch(
-        self,
-        thread: str,
-        *,
-        allowed_s: float,
-        restart: Callable[[], None] | None = None,
-        is_vital: bool = False,
-    ) -> None:
-        """Expect beats."""
-        ...
-
-    def unwatch(self, thread: str) -> None:
-        """Expect no more."""
-        ...
-
-    def beat(self, thread: str) -> None:
-        """Take note of a sign of life."""
-        ...
 
 
 class NewestSlot:

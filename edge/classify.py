@@ -6,16 +6,18 @@ time and finds the model's weights in no cache: measured at 8 callers, the same 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.locate import HeatMap, heat_map, locate
+from shared.heartbeat import Watchman
 from shared.imaging import decode
 from shared.inference import Session
 from shared.letterbox import InputContract, Letterbox, letterbox_for
@@ -81,6 +83,10 @@ class LoadedClassifier:
         return self.read(self.run(picture, letterbox, {}), letterbox)
 
 
+_WAIT_S = 1.0
+_SILENT_S = 20.0  # a frame takes some 10 ms; a machine under full load some seconds
+
+
 class _Job:
     """One picture on its way through a classifying thread, with the model that takes it all the way."""
 
@@ -103,10 +109,11 @@ class Classifier:
         """Start the threads."""
         self._model = model
         self.trouble: str | None = None
+        self._beat: Callable[[str], None] = lambda thread: None
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._work, name=f"classify-{number}", daemon=True)
-            for number in range(at_once)
+            threading.Thread(target=self._work, args=(name,), name=name, daemon=True)
+            for name in (f"classify-{number}" for number in range(at_once))
         ]
         for thread in self._threads:
             thread.start()
@@ -119,6 +126,12 @@ class Classifier:
     def use(self, model: LoadedClassifier) -> None:
         """Let another model take the frames that come from now on; those in line stay with theirs."""
         self._model = model
+
+    def be_watched(self, watchman: Watchman) -> None:
+        """Let somebody hear from now on whether the threads live."""
+        for thread in self._threads:
+            watchman.watch(thread.name, allowed_s=_SILENT_S, is_vital=True)
+        self._beat = watchman.beat
 
     def stop(self) -> None:
         """End the threads; frames that wait are classified first."""
@@ -159,9 +172,16 @@ class Classifier:
             raise job.error
         return job
 
-    def _work(self) -> None:
+    def _next(self, thread: str) -> _Job | None:
+        """Wait for a picture, showing meanwhile that the thread lives; None at the end."""
+        while True:
+            self._beat(thread)
+            with contextlib.suppress(queue.Empty):
+                return self._jobs.get(timeout=_WAIT_S)
+
+    def _work(self, thread: str) -> None:
         buffers: _Buffers = {}  # kept: spares an allocation a frame
-        while (job := self._jobs.get()) is not None:
+        while (job := self._next(thread)) is not None:
             try:
                 job.outputs = job.model.run(job.picture, job.letterbox, buffers)
             except Exception as err:  # thread top: it is raised again where the frame came from

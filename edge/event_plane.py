@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ from edge.preroll import Preroll
 from edge.tracing import Ask, Tracer
 from edge.zones import Masks
 from shared.clock import Clock
+from shared.heartbeat import Watchman
 from shared.ids import new_id
 from shared.types import Frame
 
 _MB = 1_000_000
+_RECORDER, _TRACER = "recorder", "tracer"
+_SILENT_S = 45.0  # above a slow disk's longest write, and a look of the detector on a busy machine
 
 
 class EventPlane:
@@ -40,6 +44,7 @@ class EventPlane:
         outbox: Outbox,
         link: Forwarder | None,
         budget: Budget,
+        watchman: Watchman,
         clock: Clock,
     ) -> None:
         """Build the parts.
@@ -52,8 +57,10 @@ class EventPlane:
             outbox: carries the question about an origin while the cloud is away.
             link: the way to the cloud, for the one question about an origin.
             budget: pays for it.
+            watchman: hears whether the threads live.
             clock: of the service.
         """
+        self._watchman = watchman
         section = settings.events
         cameras = settings.cameras
         self.masks = Masks({name: zones_of(camera.zones) for name, camera in cameras.items()})
@@ -91,12 +98,15 @@ class EventPlane:
             announces=announces,
             traces=self._tracer,
             clock=clock,
+            beat=functools.partial(watchman.beat, _RECORDER),
         )
 
     def start(self) -> None:
         """Begin to record and to trace."""
+        self._watchman.watch(_RECORDER, allowed_s=_SILENT_S)
         self.incidents.start()
         if self._tracer:
+            self._watchman.watch(_TRACER, allowed_s=_SILENT_S)
             self._tracer.start()
 
     def stop(self, timeout_s: float) -> None:
@@ -122,10 +132,11 @@ class EventPlane:
         }
 
     def _build_tracer(self, models: Path, ask: Ask | None) -> Tracer:
+        beat = functools.partial(self._watchman.beat, _TRACER)
         if ask is None:
-            return Tracer(models, found=self._found, ask=None)
+            return Tracer(models, found=self._found, ask=None, beat=beat)
         waiting = OriginOutbox(self._outbox, lambda unasked: tracer.ask_again(unasked))
-        tracer = Tracer(models, found=self._found, ask=ask, wait=waiting.put)
+        tracer = Tracer(models, found=self._found, ask=ask, wait=waiting.put, beat=beat)
         return tracer
 
     def _found(self, event: FireEvent, origin: Origin) -> None:

@@ -71,6 +71,7 @@ class Forwarder:
         self._uplink = uplink
         self._lock = threading.Lock()
         self._free_places = self._most_places = max_in_flight
+        self._running: dict[str, Deadline] = {}
         self._threads = ThreadPoolExecutor(max_workers=max_in_flight, thread_name_prefix="forward")
 
     @property
@@ -128,6 +129,11 @@ class Forwarder:
         """Send a frame whose decision took a place; `then` is called from the forwarder thread with the outcome."""
         return self._threads.submit(self._run, frame, decision, deadline, traceparent, then)
 
+    def overdue_s(self) -> float:
+        """Tell for how long the most overdue call has outlived its deadline; above seconds its thread hangs."""
+        running = list(self._running.values())
+        return max((d.clock.mono_s() - d.at_mono_s for d in running), default=0.0)
+
     def stop(self) -> None:
         """End the threads once their calls are over; deadlines bound that."""
         self._threads.shutdown(wait=True, cancel_futures=False)
@@ -145,9 +151,11 @@ class Forwarder:
         traceparent: str | None,
         then: Callable[[Outcome], None] | None,
     ) -> Outcome:
+        self._running[decision.call_id] = deadline
         try:
             outcome = self._call(frame, decision, deadline, traceparent)
         finally:
+            self._running.pop(decision.call_id, None)
             self._release()
         if then is not None:
             try:

@@ -92,6 +92,7 @@ class Incidents:
         announces: Announces,
         traces: Traces | None,
         clock: Clock,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         """Keep where verdicts go.
 
@@ -102,7 +103,9 @@ class Incidents:
             announces: the alert desk.
             traces: finds origins; None looks for none.
             clock: paces what is kept of a long event.
+            beat: shows that the recorder thread lives.
         """
+        self._beat = beat
         self._events = events
         self._preroll = preroll
         self._keeps = keeps
@@ -194,6 +197,7 @@ class Incidents:
     def _work(self) -> None:
         ticked_mono_s = self._clock.mono_s()
         while True:
+            self._beat()
             work = self._next()
             if work is None and self._is_stopping:
                 return

@@ -152,6 +152,7 @@ class EdgeService:
             outbox=self.alerting.outbox,
             link=self._forwarder,
             budget=self._budget,
+            watchman=self._supervisor,
             clock=self._clock,
         )
         self._pipeline = Pipeline(
@@ -219,6 +220,7 @@ class EdgeService:
         self._events.start()
         self._server.start()
         self._supervisor.watch(_WEB_LOOP, allowed_s=_WEB_LOOP_SILENT_S, is_vital=True)
+        self._classifier.be_watched(self._supervisor)
         self.alerting.start()
         self._upkeep.start()
         self._selftest.start()
@@ -506,6 +508,7 @@ class EdgeService:
             budget_left_micros=self._budget.remaining_micros(),
             cost_micros=self._settings.policy.cost_micros,
             frozen_day=self._budget.frozen_until(),
+            overdue_call_s=self._forwarder.overdue_s() if self._forwarder else 0.0,
             clock_skew_s=self._skew.seconds(),
             is_clock_synchronised=is_clock_synchronised(),
             ledger_trouble=self._ledger.trouble,

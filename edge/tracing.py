@@ -28,6 +28,7 @@ from shared.types import Detection, Frame, Source
 _NICENESS = 10  # the line goes first; a walk takes about half a second of one core
 _MOST_WAITING = 32  # walks; beyond that an event keeps the frame that opened it as its origin
 _FOLLOW_RATIO = 0.65  # of the detector's thresholds: measured on rendered fires; lower follows shadows, higher is late
+_TURN_S = 5.0  # an idle thread shows itself this often
 
 Ask = Callable[[Frame], CloudAnswer | None]
 
@@ -52,6 +53,7 @@ class Tracer:
         ask: Ask | None,
         wait: Callable[[Unasked], None] = lambda unasked: None,
         settings: WalkSettings | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         """Keep where the detector is; it is loaded for the first walk.
 
@@ -61,7 +63,9 @@ class Tracer:
             ask: the cloud's answer to one frame, None while it cannot be had; None asks nobody.
             wait: keeps a frame until the cloud can be asked; `ask_again` is called with it then.
             settings: of the walk.
+            beat: shows that the thread lives.
         """
+        self._beat = beat
         self._models = models
         self._found = found
         self._ask = ask
@@ -107,11 +111,13 @@ class Tracer:
     def _next(self) -> tuple[FireEvent, tuple[KeptFrame, ...]] | None:
         """Wait for a walk; None at the end."""
         with self._ready:
-            self._ready.wait_for(lambda: self._jobs or self._is_stopping)
+            while not self._jobs and not self._is_stopping:
+                self._beat()
+                self._ready.wait(_TURN_S)
             return None if self._is_stopping else self._jobs.popleft()
 
     def _trace(self, event: FireEvent, frames: Sequence[KeptFrame]) -> None:
-        origin = find_origin(event, frames, self._detector(), self._settings)
+        origin = find_origin(event, frames, self._beating(self._detector()), self._settings)
         self._found(event, origin)
         get_logger().info(
             "origin_found",
@@ -149,6 +155,17 @@ class Tracer:
         )
         if origin is not unasked.origin:
             self._found(unasked.event, origin)
+
+    def _beating(self, look: Look | None) -> Look | None:
+        """Let each look of a long walk show that the thread lives."""
+        if look is None:
+            return None
+
+        def beat_and_look(frame: Frame) -> Sequence[Detection]:
+            self._beat()
+            return look(frame)
+
+        return beat_and_look
 
     def _detector(self) -> Look | None:
         if not self._is_loaded:

@@ -16,6 +16,7 @@ from shared.breaker import BreakerState
 from shared.trouble import Trouble, TroubleKind
 
 _LEAST_FREE_BYTES = 500_000_000  # a day of score logs and ledgers is some 20 MB for eight cameras
+_MOST_OVERDUE_S = 15.0  # sockets are shut at the deadline; a call that outlives it by this hangs
 _STALE_RUN = 10  # frames in a row; a single hiccup of a busy machine drops one or two
 _MOST_SKEW_S = 2.0  # what evidence from several boxes can be off against each other
 
@@ -24,13 +25,15 @@ _MOST_SKEW_S = 2.0  # what evidence from several boxes can be off against each o
 class BoxState:
     """What is known of the box itself at one moment; None where it is unknown or does not apply.
 
-    `clock_skew_s`: this box's clock against the cloud's, positive when ours is ahead; the least that is certain.
-    `frozen_day`: the budget's day that holds although the clock is before it.
+    `overdue_call_s`: for how long a call to the cloud has outlived its deadline. `frozen_day`: the budget's day that
+    holds although the clock is before it. `clock_skew_s`: this box's clock against the cloud's, positive when ours is
+    ahead; the least that is certain.
     """
 
     breaker: BreakerState | None
     budget_left_micros: int
     cost_micros: int
+    overdue_call_s: float
     frozen_day: str | None
     clock_skew_s: float | None
     is_clock_synchronised: bool | None
@@ -51,6 +54,13 @@ def box_troubles(state: BoxState, now_at: datetime) -> Iterator[Trouble]:
             "cloud_away",
             "The cloud does not answer; the edge decides alone.",
             "Check the link and `cloud.url`; it is asked again every few seconds.",
+        )
+    if state.overdue_call_s > _MOST_OVERDUE_S:
+        yield found(
+            TroubleKind.THREAD,
+            "call_hangs",
+            f"A call to the cloud has outlived its deadline by {state.overdue_call_s:.0f} s.",
+            "Restart the service; its place for calls is lost until then.",
         )
     if state.budget_left_micros < max(1, state.cost_micros):
         yield found(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from shared.clock import Clock
 
@@ -22,6 +23,29 @@ class Watched:
     allowed_s: float
     restart: Callable[[], None] | None = None
     is_vital: bool = False
+
+
+class Watchman(Protocol):
+    """Who is told that threads live, and replaces those that do not; see `shared.supervise.Supervisor`."""
+
+    def watch(
+        self,
+        thread: str,
+        *,
+        allowed_s: float,
+        restart: Callable[[], None] | None = None,
+        is_vital: bool = False,
+    ) -> None:
+        """Expect beats."""
+        ...
+
+    def unwatch(self, thread: str) -> None:
+        """Expect no more."""
+        ...
+
+    def beat(self, thread: str) -> None:
+        """Take note of a sign of life."""
+        ...
 
 
 class Heartbeats:

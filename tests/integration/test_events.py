@@ -15,9 +15,11 @@ import pytest
 
 from edge.event_plane import EventPlane
 from edge.fire_event import EventStep
+from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.imaging import ImageLimits, decode, encode_jpeg, read_picture
+from shared.supervise import Supervisor
 from tests.helpers.alerts import outbox_in
 from tests.helpers.pictures import calm_jpeg, colour_bgr, fire_jpeg
 from tests.helpers.services import Running, edge_settings, running_cloud, running_edge
@@ -90,6 +92,7 @@ def plane(line: Line, book: Book, tmp_path) -> Iterator[EventPlane]:
             outbox=outbox,
             link=None,
             budget=None,
+            watchman=Supervisor(SystemClock()),
             clock=line.clock,
         )
         built.start()

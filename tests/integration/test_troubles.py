@@ -158,3 +158,26 @@ def test_a_web_loop_that_hangs_is_a_trouble(tmp_path, models):
         assert _until(lambda: beats.silent_s("web-loop") < 1.5)
         time.sleep(1.5)
         assert beats.silent_s("web-loop") < 1.5  # an idle loop beats, too
+
+
+def test_every_thread_of_the_line_is_heard(tmp_path, models):
+    cameras = {"yard": {"source": "sim:?width_px=320&height_px=192"}}
+    with running_edge(tmp_path, models, "mock:", cameras=cameras) as running:
+        beats = running.service._supervisor._beats
+        names = {"web-loop", "classify-0", "recorder", "tracer", "read-yard", "line-yard"}
+        assert names <= beats._watched.keys()
+        time.sleep(1.5)
+        assert not [name for name in names - {"tracer"} if beats.silent_s(name) > 3.0]
+
+
+def test_a_call_that_outlives_its_deadline_is_a_trouble(tmp_path, models):
+    clock = FakeClock()
+    with running_edge(tmp_path, models, "mock:?latency_s=0", clock=clock) as running:
+        forwarder = running.service._forwarder
+        forwarder._running["call"] = running.service.deadline_in(2500)
+        clock.advance(17)
+        assert "thread//call_hangs" not in _troubles(running)
+        clock.advance(1)
+        assert "thread//call_hangs" in _troubles(running)
+        forwarder._running.clear()
+        assert "thread//call_hangs" not in _troubles(running)

@@ -1,8 +1,8 @@
 """`python -m bench.cameras [--minutes 30]`: eight RTSP cameras on two cores that also run the RTSP server.
 
 Each camera sends 720p H.264 at 10 frames a second, encoded beforehand; two frames a second of each are classified. A
-frame's age is counted from its receipt to the edge's decision. The first seconds, in which everything starts, do not
-count.
+frame's age is counted from its receipt to the edge's decision. The first 90 s, in which everything starts and the
+frames before an event fill their ring, do not count.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from shared.scene import Scene, SceneSettings
 _CAMERAS = 8
 _FPS = 10
 _FILM_S = 6
-_WARM_UP_S = 20.0
+_WARM_UP_S = 90.0  # the ring of frames before an event fills for a minute
 _SAMPLE_S = 2.0
 
 

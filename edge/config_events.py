@@ -7,9 +7,12 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from edge.events import EventSettings
+from edge.preroll import Preroll
 from edge.zones import Zone, ZoneKind, Zones, find_fault
+from shared.clock import Clock
 from shared.config import Section
 
+_MB = 1_000_000
 _MOST_POINTS = 32
 _MOST_ZONES = 16
 
@@ -51,6 +54,15 @@ class EventsSection(Section):
     def event_settings(self) -> EventSettings:
         """Give the value that the events work from."""
         return EventSettings(quiet_s=self.quiet_s, reopen_s=self.reopen_s, apart=self.apart)
+
+    def preroll(self, clock: Clock) -> Preroll:
+        """Build the ring that keeps the time before an event."""
+        return Preroll(
+            length_s=self.preroll_s,
+            fps=self.preroll_fps,
+            max_bytes=self.preroll_max_mb * _MB,
+            clock=clock,
+        )
 
 
 class ZoneSection(Section):

@@ -18,7 +18,6 @@ from edge.origin_check import OriginCheck
 from edge.origin_outbox import OriginOutbox
 from edge.outbox import Outbox
 from edge.policies import PolicyName
-from edge.preroll import Preroll
 from edge.tracing import Ask, Tracer
 from edge.zones import Masks
 from shared.clock import Clock
@@ -26,7 +25,6 @@ from shared.heartbeat import Watchman
 from shared.ids import new_id
 from shared.types import Frame
 
-_MB = 1_000_000
 _RECORDER, _TRACER = "recorder", "tracer"
 _SILENT_S = 45.0  # above a slow disk's longest write, and a look of the detector on a busy machine
 
@@ -64,12 +62,7 @@ class EventPlane:
         section = settings.events
         cameras = settings.cameras
         self.masks = Masks({name: zones_of(camera.zones) for name, camera in cameras.items()})
-        self.preroll = Preroll(
-            length_s=section.preroll_s,
-            fps=section.preroll_fps,
-            max_bytes=section.preroll_max_mb * _MB,
-            clock=clock,
-        )
+        self.preroll = section.preroll(clock)
         events = Events(
             section.event_settings(),
             masks=self.masks,

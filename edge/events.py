@@ -19,7 +19,7 @@ from edge.zones import Masks, Zone
 from shared.clock import Clock
 from shared.types import Box, Frame, Label, Source
 
-_ENOUGH = 2.2  # evidence at a second place that makes it an event of its own: what alarms a camera
+_ENOUGH = 4.4  # evidence that makes a second place an event of its own: twice what alarms a camera, for smoke drifts
 _FORGET_S = 10.0  # a candidate that was not seen for so long begins anew
 _BLIND_S = (
     600.0  # a camera that sends nothing shows no quiet; after this its event is closed all the same

@@ -2,80 +2,41 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import json
-import math
-import random
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
 import click
-import tqdm
 from pydantic import ValidationError
 
 from edge.classify import Classifier, LoadedClassifier
-from edge.cloud_client import CloudAnswer, CloudClient
+from edge.cloud_client import CloudClient
 from edge.config import CloudSection, PolicySection
-from edge.config_events import EventsSection
-from edge.decide import Decider
-from edge.events import Events, EventSettings
-from edge.evidence import Evidence
 from edge.link import build_client
 from edge.local_client import LocalClient
-from edge.memory import Memories
 from edge.origin import WalkSettings
-from edge.plane import value_model
-from edge.policies import Policy, PolicyName, build_simple_policy
-from edge.preroll import Preroll
-from edge.price import Circumstances, PriceSettings, Pricing
-from edge.priced import PricePolicy
+from edge.policies import PolicyName
+from edge.recording import Recording, read_labels, read_recordings
 from edge.replay import (
-    Moment,
-    OpenLink,
-    ReplayBudget,
-    ReplayClock,
     Replayed,
     ReplayedEvent,
-    Trace,
-    replay,
 )
-from edge.score_log import is_score_log, read_scores
+from edge.replay_plane import ReplayPlane
 from edge.tracing import find_origin, load_look
-from edge.zones import Masks
 from shared.clock import SystemClock
-from shared.deadline import Deadline
 from shared.error_code import ErrorCode
-from shared.errors import ConfigError, FireError
-from shared.gather import gather, list_files
-from shared.ids import new_id
-from shared.imaging import ImageLimits
+from shared.errors import ConfigError
 from shared.inference import best_cpu_variant
 from shared.logs import redact
-from shared.manifest import Artifact, load_artifact, shipped_models
+from shared.manifest import load_artifact, shipped_models
 from shared.terminal import explained
-from shared.types import MICROS, Frame, Label, MediaType, Picture
+from shared.types import MICROS, Label
 
-_DAY_S = 86_400.0
-_CALL_PATIENCE_S = 10.0
 _ORACLE = "oracle"
-_NO_PICTURE = Picture(encoded=b"", media_type=MediaType.JPEG, width_px=0, height_px=0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Recording:
-    """One source: its moments in memory, and when its fire begins if that is known."""
-
-    name: str
-    moments: list[Moment]
-    length_s: float
-    is_labelled: bool
-    first_fire_s: float | None
-    is_log: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,15 +92,20 @@ def replay_command(
         artifact = load_artifact(
             folder, "edge-classifier", kind="classifier", variant=best_cpu_variant()
         )
+        classifier = Classifier(LoadedClassifier(artifact), at_once=1)
         client = _client(cloud_url, folder)
-        truth = _read_labels(labels)
-        look, walk = load_look(folder), WalkSettings()
-        trace = functools.partial(find_origin, look=look, settings=walk)
+        truth = read_labels(labels)
+        plane = ReplayPlane(
+            artifact=artifact,
+            begins_at=begins_at,
+            daily_limit=daily_limit,
+            trace=functools.partial(find_origin, look=load_look(folder), settings=WalkSettings()),
+        )
         recordings, results = [], []
-        for recording in _recordings(sources, artifact, client, begins_at, fps, truth):
+        for recording in read_recordings(sources, classifier, client, begins_at, fps, truth):
             recordings.append(recording)
             for name in names:
-                result = _run(recording, name, daily_limit, begins_at, artifact, trace)
+                result = plane.play(recording, name)
                 results.append(result)
                 click.echo(json.dumps(_as_dict(result, recording)) if as_json else _line(result))
         if compare or plot:
@@ -149,178 +115,10 @@ def replay_command(
             if plot:
                 _plot(rows, plot)
         client.close()
+        classifier.stop()
 
 
-def _recordings(
-    sources: Sequence[Path],
-    artifact: Artifact,
-    client: CloudClient,
-    begins_at: datetime,
-    fps: float,
-    truth: dict[str, float | None],
-) -> Iterator[_Recording]:
-    """Read the sources one after the other; pictures of a folder make one recording."""
-    classifier = Classifier(LoadedClassifier(artifact), at_once=1)
-    for source in sources:
-        if is_score_log(source):
-            yield _logged(source)
-            continue
-        read = _read_frames(list_files([source]), classifier, client, begins_at, fps)
-        moments = list(tqdm.tqdm(read, unit="frame", disable=not sys.stderr.isatty(), leave=False))
-        yield _Recording(
-            name=str(source),
-            moments=moments,
-            length_s=(moments[-1].at_s if moments else 0.0) + 1.0 / fps,
-            is_labelled=source.name in truth,
-            first_fire_s=truth.get(source.name),
-        )
-
-
-def _read_frames(
-    files: Sequence[Path],
-    classifier: Classifier,
-    client: CloudClient,
-    begins_at: datetime,
-    fps: float,
-) -> Iterator[Moment]:
-    offset_s, last_s = 0.0, 0.0
-    for file in files:
-        for found in gather(file, ImageLimits(), fps):
-            if isinstance(found.picture, FireError):
-                click.echo(f"{file}: {found.picture.detail}", err=True)
-                continue
-            last_s = offset_s + (found.at_s or 0.0)
-            captured_at = begins_at + timedelta(seconds=last_s)
-            frame = Frame(
-                frame_id=new_id(captured_at),
-                camera="replay",
-                picture=found.picture,
-                captured_at=captured_at,
-            )
-            try:
-                seen = classifier.classify(frame)
-            except FireError as err:
-                click.echo(f"{file}: {err.detail}", err=True)
-                continue
-            ask = _remembered(client, frame)
-            yield Moment(at_s=last_s, frame=frame, classification=seen, ask=ask)
-        offset_s = last_s + 1.0 / fps
-
-
-def _remembered(client: CloudClient, frame: Frame) -> Callable[[], CloudAnswer]:
-    """Ask the cloud about a frame once, however many policies want to know."""
-    kept: list[CloudAnswer] = []
-
-    def ask() -> CloudAnswer:
-        if not kept:
-            deadline = Deadline.after(_CALL_PATIENCE_S, SystemClock())
-            kept.append(
-                client.infer(
-                    frame.picture, call_id=frame.frame_id, deadline=deadline, traceparent=None
-                )
-            )
-        return kept[0]
-
-    return ask
-
-
-def _logged(path: Path) -> _Recording:
-    try:
-        scores = list(read_scores(path))
-    except (OSError, ValueError) as err:
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"{path}: {err}") from err
-    first_at = scores[0].at if scores else SystemClock().now_at()
-    moments = [
-        Moment(
-            at_s=(score.at - first_at).total_seconds(),
-            frame=Frame(
-                frame_id=f"{path.stem}-{number}",
-                camera=score.camera,
-                picture=_NO_PICTURE,
-                captured_at=score.at,
-            ),
-            classification=score.classification,
-            ask=None,
-        )
-        for number, score in enumerate(scores)
-    ]
-    length_s = moments[-1].at_s if moments else 0.0
-    return _Recording(
-        name=str(path),
-        moments=moments,
-        length_s=length_s,
-        is_labelled=False,
-        first_fire_s=None,
-        is_log=True,
-    )
-
-
-def _run(
-    recording: _Recording,
-    name: PolicyName,
-    daily_limit: int,
-    begins_at: datetime,
-    artifact: Artifact,
-    trace: Trace,
-) -> Replayed:
-    """Play one recording under one policy, with a fresh budget and memory."""
-    settings, section = PolicySection(), EventsSection()
-    clock = ReplayClock(begins_at)
-    calls = math.ceil(daily_limit * min(1.0, recording.length_s / _DAY_S))
-    cost_micros = settings.cost_micros
-    budget = ReplayBudget(
-        limit_micros=calls * cost_micros, clock=clock, length_s=recording.length_s
-    )
-    memories = Memories(is_backing_off=name is PolicyName.PRICE)
-    model = value_model(artifact.manifest.value)
-    pricing = Pricing(
-        model,
-        PriceSettings(**settings.price_settings()),
-        random=random.Random(0).random,
-        store=_NoStore(),
-        spent_on=lambda day: 0,
-    )
-    policy: Policy = (
-        PricePolicy(
-            pricing,
-            memories,
-            cost_micros=cost_micros,
-            today=budget.today,
-            circumstances=lambda camera, deadline: Circumstances(),
-            clock=clock,
-        )
-        if name is PolicyName.PRICE
-        else build_simple_policy(name, threshold=settings.threshold)
-    )
-    return replay(
-        recording.name,
-        recording.moments,
-        policy=name.value,
-        clock=clock,
-        decider=Decider(policy, budget=budget, link=OpenLink(), cost_micros=cost_micros),
-        evidence=Evidence(memories, score=model.score, clock=clock),
-        events=Events(
-            EventSettings(), masks=Masks({}), clock=clock, new_id=lambda: new_id(clock.now_at())
-        ),
-        preroll=Preroll(
-            length_s=section.preroll_s,
-            fps=section.preroll_fps,
-            max_bytes=section.preroll_max_mb * 1_000_000,
-            clock=clock,
-        ),
-        trace=None if recording.is_log else trace,
-        model=artifact.identity,
-        truth=lambda moment: _is_fire(recording, moment),
-    )
-
-
-def _is_fire(recording: _Recording, moment: Moment) -> bool | None:
-    if not recording.is_labelled:
-        return None
-    return recording.first_fire_s is not None and moment.at_s >= recording.first_fire_s
-
-
-def _as_dict(result: Replayed, recording: _Recording) -> dict[str, Any]:
+def _as_dict(result: Replayed, recording: Recording) -> dict[str, Any]:
     told = {**asdict(result), "events": [asdict(event) for event in result.events]}
     del told["right"], told["judged"]
     if recording.is_labelled:
@@ -346,7 +144,7 @@ def _event_line(event: ReplayedEvent) -> str:
 
 
 def _compare(
-    recordings: Sequence[_Recording], results: Sequence[Replayed], names: Sequence[PolicyName]
+    recordings: Sequence[Recording], results: Sequence[Replayed], names: Sequence[PolicyName]
 ) -> list[_Row]:
     """Add up each policy over all sources, and the oracle where labels are known."""
     rows = []
@@ -383,11 +181,11 @@ def _print_table(rows: Sequence[_Row]) -> None:
         click.echo(f"{row.name:16}{row.frames:8}{row.forwarded:8}{row.cost:9.2f}{events:>8}{right}")
 
 
-def _oracle(recording: _Recording) -> tuple[int, int, int]:
+def _oracle(recording: Recording) -> tuple[int, int, int]:
     """Ask only where the edge is wrong and the cloud right: (right, judged, calls); nobody can know that in advance."""
     right = judged = calls = 0
     for moment in recording.moments:
-        is_fire = _is_fire(recording, moment)
+        is_fire = recording.is_fire(moment)
         if is_fire is None or moment.ask is None:
             continue
         judged += 1
@@ -426,16 +224,6 @@ def _plot(rows: Sequence[_Row], path: Path) -> None:
     figure.savefig(path)
 
 
-class _NoStore:
-    """A replay has no yesterday."""
-
-    def load(self) -> tuple[str, float] | None:
-        return None
-
-    def save(self, day: str, first_price: float) -> None:
-        pass
-
-
 def _begin(text: str) -> datetime:
     try:
         at = time.fromisoformat(text)
@@ -460,16 +248,3 @@ def _client(cloud_url: str | None, models: Path) -> CloudClient:
     except ValidationError as err:
         raise ConfigError(ErrorCode.CONFIG_INVALID, f"--cloud {redact(cloud_url)}: {err}") from err
     return build_client(section, pool_size=1)
-
-
-def _read_labels(path: Path | None) -> dict[str, float | None]:
-    """Read which file shows a fire from which second on; an empty second means never."""
-    if path is None:
-        return {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return {r["file"]: float(s) if (s := r["first_fire_second"]) else None for r in rows}
-    except (OSError, KeyError, ValueError) as err:
-        detail = f"--labels {path}: {err}; expected the columns file and first_fire_second"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, detail) from err

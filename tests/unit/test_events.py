@@ -92,14 +92,14 @@ def test_fire_that_comes_back_late_is_a_new_event(line):
 
 def test_two_fires_in_one_picture_are_two_events(line):
     burning(line, LEFT)
-    burning(line, LEFT, RIGHT)
+    burning(line, LEFT, RIGHT, frames=16)
     opened = [change.event for change in line.changes if change.step is EventStep.OPENED]
     assert [event.box for event in opened] == [LEFT, RIGHT]
     assert len(line.events.open_events()) == 2
 
 
 def test_the_first_of_two_fires_may_go_out_alone(line):
-    burning(line, LEFT, RIGHT)
+    burning(line, LEFT, RIGHT, frames=16)
     for _ in range(int(2 * QUIET_S) + 4):
         line.see(seen(RIGHT))
     (left,) = line.events.open_events()

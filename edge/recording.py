@@ -1,0 +1,175 @@
+"""Recordings for a replay: videos, pictures and score logs, classified once and held in memory. Ring: rim."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import click
+import tqdm
+
+from edge.classify import Classifier
+from edge.cloud_client import CloudAnswer, CloudClient
+from edge.replay import (
+    Moment,
+)
+from edge.score_log import is_score_log, read_scores
+from shared.clock import SystemClock
+from shared.deadline import Deadline
+from shared.error_code import ErrorCode
+from shared.errors import ConfigError, FireError
+from shared.gather import gather, list_files
+from shared.ids import new_id
+from shared.imaging import ImageLimits
+from shared.types import Frame, MediaType, Picture
+
+_CALL_PATIENCE_S = 10.0
+_NO_PICTURE = Picture(encoded=b"", media_type=MediaType.JPEG, width_px=0, height_px=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """One source: its moments in memory, and when its fire begins if that is known."""
+
+    name: str
+    moments: list[Moment]
+    length_s: float
+    is_labelled: bool
+    first_fire_s: float | None
+    is_log: bool = False
+
+    def is_fire(self, moment: Moment) -> bool | None:
+        """Tell whether a moment shows a fire; None when that is not known."""
+        if not self.is_labelled:
+            return None
+        return self.first_fire_s is not None and moment.at_s >= self.first_fire_s
+
+
+def read_recordings(
+    sources: Sequence[Path],
+    classifier: Classifier,
+    client: CloudClient,
+    begins_at: datetime,
+    fps: float,
+    truth: dict[str, float | None],
+) -> Iterator[Recording]:
+    """Read the sources one after the other; pictures of a folder make one recording."""
+    for source in sources:
+        if is_score_log(source):
+            yield _logged(source)
+            continue
+        read = _read_frames(list_files([source]), classifier, client, begins_at, fps)
+        moments = list(tqdm.tqdm(read, unit="frame", disable=not sys.stderr.isatty(), leave=False))
+        yield Recording(
+            name=str(source),
+            moments=moments,
+            length_s=(moments[-1].at_s if moments else 0.0) + 1.0 / fps,
+            is_labelled=source.name in truth,
+            first_fire_s=truth.get(source.name),
+        )
+
+
+def _read_frames(
+    files: Sequence[Path],
+    classifier: Classifier,
+    client: CloudClient,
+    begins_at: datetime,
+    fps: float,
+) -> Iterator[Moment]:
+    offset_s, last_s = 0.0, 0.0
+    for file in files:
+        for found in gather(file, ImageLimits(), fps):
+            if isinstance(found.picture, FireError):
+                click.echo(f"{file}: {found.picture.detail}", err=True)
+                continue
+            last_s = offset_s + (found.at_s or 0.0)
+            try:
+                yield read_moment(found.picture, last_s, classifier, client, begins_at)
+            except FireError as err:
+                click.echo(f"{file}: {err.detail}", err=True)
+        offset_s = last_s + 1.0 / fps
+
+
+def read_moment(
+    picture: Picture, at_s: float, classifier: Classifier, client: CloudClient, begins_at: datetime
+) -> Moment:
+    """Classify the picture of a second of a recording.
+
+    Raises:
+        ImageError, ModelError
+    """
+    captured_at = begins_at + timedelta(seconds=at_s)
+    frame = Frame(
+        frame_id=new_id(captured_at), camera="replay", picture=picture, captured_at=captured_at
+    )
+    return Moment(
+        at_s=at_s,
+        frame=frame,
+        classification=classifier.classify(frame),
+        ask=_remembered(client, frame),
+    )
+
+
+def _remembered(client: CloudClient, frame: Frame) -> Callable[[], CloudAnswer]:
+    """Ask the cloud about a frame once, however many policies want to know."""
+    kept: list[CloudAnswer] = []
+
+    def ask() -> CloudAnswer:
+        if not kept:
+            deadline = Deadline.after(_CALL_PATIENCE_S, SystemClock())
+            kept.append(
+                client.infer(
+                    frame.picture, call_id=frame.frame_id, deadline=deadline, traceparent=None
+                )
+            )
+        return kept[0]
+
+    return ask
+
+
+def _logged(path: Path) -> Recording:
+    try:
+        scores = list(read_scores(path))
+    except (OSError, ValueError) as err:
+        raise ConfigError(ErrorCode.CONFIG_INVALID, f"{path}: {err}") from err
+    first_at = scores[0].at if scores else SystemClock().now_at()
+    moments = [
+        Moment(
+            at_s=(score.at - first_at).total_seconds(),
+            frame=Frame(
+                frame_id=f"{path.stem}-{number}",
+                camera=score.camera,
+                picture=_NO_PICTURE,
+                captured_at=score.at,
+            ),
+            classification=score.classification,
+            ask=None,
+        )
+        for number, score in enumerate(scores)
+    ]
+    length_s = moments[-1].at_s if moments else 0.0
+    return Recording(
+        name=str(path),
+        moments=moments,
+        length_s=length_s,
+        is_labelled=False,
+        first_fire_s=None,
+        is_log=True,
+    )
+
+
+def read_labels(path: Path | None) -> dict[str, float | None]:
+    """Read which file shows a fire from which second on; an empty second means never."""
+    if path is None:
+        return {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return {r["file"]: float(s) if (s := r["first_fire_second"]) else None for r in rows}
+    except (OSError, KeyError, ValueError) as err:
+        detail = f"--labels {path}: {err}; expected the columns file and first_fire_second"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail) from err

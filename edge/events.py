@@ -20,6 +20,7 @@ from shared.clock import Clock
 from shared.types import Box, Frame, Label, Source
 
 _ENOUGH = 4.4  # evidence that makes a second place an event of its own: twice what alarms a camera, for smoke drifts
+_HERE = 2.0  # of an alarm's evidence at least so much must be from one place: two flashes in two corners are no fire
 _FORGET_S = 10.0  # a candidate that was not seen for so long begins anew
 _BLIND_S = (
     600.0  # a camera that sends nothing shows no quiet; after this its event is closed all the same
@@ -163,10 +164,10 @@ class Events:
         candidates = [
             place for place in watched.places if place.event is None and self._lasts(place, frame)
         ]
-        strong = [place for place in candidates if place.fade(now_s) >= _ENOUGH]
-        if strong or not candidates or any(place.is_open for place in watched.places):
-            return strong
-        return [max(candidates, key=lambda place: place.fade(now_s))]
+        if any(place.is_open for place in watched.places):
+            return [place for place in candidates if place.fade(now_s) >= _ENOUGH]
+        first = max(candidates, key=lambda place: place.fade(now_s), default=None)
+        return [first] if first is not None and first.fade(now_s) >= _HERE else []
 
     def _lasts(self, place: Place, frame: Frame) -> bool:
         zone = self._zone(place, frame)

@@ -98,6 +98,15 @@ def test_two_fires_in_one_picture_are_two_events(line):
     assert len(line.events.open_events()) == 2
 
 
+def test_flashes_in_different_corners_add_up_to_no_fire(line):
+    top = Box(x1=280.0, y1=0.0, x2=330.0, y2=40.0)
+    for _ in range(10):
+        for corner in (LEFT, RIGHT, top):
+            burning(line, corner, frames=2)
+        line.wait(12)
+    assert line.steps() == []
+
+
 def test_the_first_of_two_fires_may_go_out_alone(line):
     burning(line, LEFT, RIGHT, frames=16)
     for _ in range(int(2 * QUIET_S) + 4):
@@ -203,7 +212,7 @@ def test_a_frame_without_a_camera_has_no_event(line):
 
 def test_a_test_picture_opens_an_event_of_its_own(line):
     burning(line, LEFT)
-    for _ in range(3):
+    for _ in range(5):
         line.clock.advance(0.5)
         of = replace(line.frame(), is_test=True)
         line.judge(of, verdict(of, seen(LEFT), fire=0.95))

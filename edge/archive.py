@@ -167,8 +167,15 @@ class Archive:
 
     def last_kept_at(self) -> datetime | None:
         """Tell where the clock by which evidence ages stood when something was last written."""
+        return self._time_fact("kept_at")
+
+    def set_aside_at(self) -> datetime | None:
+        """Tell when, by that clock, the journal before this one was set aside; None when its pictures are gone."""
+        return self._time_fact("set_aside_at")
+
+    def _time_fact(self, name: str) -> datetime | None:
         with self.snapshot() as db:
-            row = db.execute("SELECT value FROM fact WHERE name='kept_at'").fetchone()
+            row = db.execute("SELECT value FROM fact WHERE name=?", (name,)).fetchone()
         return None if row is None else datetime.fromisoformat(row[0])
 
     def expired(self, before: datetime) -> list[str]:

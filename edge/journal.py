@@ -216,6 +216,11 @@ class Journal:
         """Tell whether any frame needs a picture's file."""
         return is_needed(self.db, sha256)
 
+    def note_set_aside(self) -> None:
+        """Keep when the journal before this one was set aside, so that its pictures go when their time has come."""
+        at = sortable(self._kept_at)
+        self.db.execute("INSERT OR REPLACE INTO fact VALUES('set_aside_at', ?)", (at,))
+
     def mark_time(self) -> None:
         """Keep how far the clock of this store has come, so that it never goes back."""
         self.db.execute(

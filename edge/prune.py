@@ -49,6 +49,10 @@ class Prunable(Protocol):
         """Delete the files whose rows are gone."""
         ...
 
+    def sweep(self, before: datetime) -> int:
+        """Delete what a journal that was set aside before a time has left."""
+        ...
+
 
 class Pruner:
     """Applies the rules to a store; not for use by several threads at once."""
@@ -68,10 +72,12 @@ class Pruner:
             StoreError: what was taken away until then stays so.
         """
         now_at = self._store.keep_clock.now_at()
-        events, freed = self._remove_expired(now_at)
+        before = now_at - timedelta(days=self._rules.keep_days)
+        events, freed = self._remove_expired(before)
+        self._store.sweep(before)
         frames, freed_for_room = self._make_room()
         with self._store.writing() as (journal, _):
-            journal.cut((now_at - timedelta(days=self._rules.keep_days)).date())
+            journal.cut(before.date())
         left = self.room().left_bytes
         return Pruned(
             events=events,
@@ -101,8 +107,7 @@ class Pruner:
             oldest_at=archive.oldest_kept_at(),
         )
 
-    def _remove_expired(self, now_at: datetime) -> tuple[int, int]:
-        before = now_at - timedelta(days=self._rules.keep_days)
+    def _remove_expired(self, before: datetime) -> tuple[int, int]:
         why = f"kept for {self._rules.keep_days} days"
         expired, freed = self._store.archive.expired(before), 0
         for event_id in expired:

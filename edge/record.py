@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -235,6 +235,20 @@ class Records:
         """Give the clock by which evidence ages."""
         return self._open().keep_clock
 
+    def sweep(self, before: datetime) -> int:
+        """Delete the pictures of a journal that was set aside before a time, and it; gives how many files."""
+        opened = self._open()
+        set_aside_at = opened.archive.set_aside_at()
+        if set_aside_at is None or set_aside_at >= before:
+            return 0
+        old = [path for path in self._folder.iterdir() if ".damaged-" in path.name]
+        with opened.store.transaction() as db:
+            old += [path for path in opened.pictures.settled() if not is_needed(db, path.name)]
+            for path in old:
+                path.unlink(missing_ok=True)
+            db.execute("DELETE FROM fact WHERE name='set_aside_at'")
+        return len(old)
+
     def bury(self) -> None:
         """Delete the files whose rows are gone."""
         _bury(self._open())
@@ -292,6 +306,8 @@ class Records:
         with opened.store.transaction() as db:
             journal = self._journal(db, opened)
             journal.append(EntryKind.STARTED, None, body)
+            if aside:
+                journal.note_set_aside()
             staged = opened.pictures.staged()
             needed = [name for name in staged if journal.is_needed(name)]
         opened.pictures.discard(set(staged) - set(needed))

@@ -214,3 +214,20 @@ def test_a_crash_between_rows_and_files_leaves_no_file_without_a_row(tmp_path):
     with open_records(tmp_path, clock, rules=_MONTH):
         pass
     assert _files(tmp_path) == 0
+
+
+def test_pictures_of_a_journal_that_was_set_aside_go_when_their_time_has_come(tmp_path):
+    clock = FakeClock(AT)
+    with open_records(tmp_path, clock, rules=_MONTH) as records:
+        fill(records, "old")
+    (tmp_path / "records.sqlite3").write_bytes(b"\0" * 8192)
+    with open_records(tmp_path, clock, rules=_MONTH) as records:
+        clock.advance(20 * _DAY_S)
+        fill(records, "new")
+        records.prune()
+        assert _files(tmp_path) == 6
+        clock.advance(10.5 * _DAY_S)
+        records.prune()
+        assert _files(tmp_path) == 3
+        assert records.picture("new", "new-1") == kept_frame("new-1").frame.picture.encoded
+    assert [path.name for path in tmp_path.iterdir() if ".damaged-" in path.name] == []

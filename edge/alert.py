@@ -1,7 +1,7 @@
-"""The alert desk: puts messages about events into the outbox, and hands them to the sinks. Ring: adapter (a thread).
+"""The alert desk: puts into the outbox what each sink must hear of each event. Ring: adapter (a thread).
 
-What each sink must hear is `edge.alert_rules`. A message is on disk before `announce` returns; the outbox delivers it,
-again and again if need be, a sink at a time.
+What that is stands in `edge.alert_rules`. A message is on disk before `announce` returns; the outbox delivers it, again
+and again if need be, see `edge.deliveries`.
 """
 
 from __future__ import annotations
@@ -10,17 +10,13 @@ import functools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import assert_never
-
-from pydantic import TypeAdapter, ValidationError
 
 from edge.alert_message import Alert, AlertStep, place_of
 from edge.alert_rules import (
     Case,
     ReceiverRules,
-    Recent,
     case_of,
     next_step,
     severity_rank,
@@ -28,39 +24,20 @@ from edge.alert_rules import (
     why,
 )
 from edge.alert_store import AlertStore
-from edge.fire_event import EventChange, Severity
+from edge.deliveries import ALERT, KIND_PREFIX, Deliveries, Receiver, SinkStatus
+from edge.fire_event import EventChange
 from edge.outbox import Outbox
-from edge.outbox_item import Delivered, ItemClass, OutboxItem, Outcome, Poison, Retry
-from edge.sinks import Sink
+from edge.outbox_item import ItemClass, OutboxItem
 from shared.clock import Clock
 from shared.errors import StoreError
 from shared.logs import get_logger
-from shared.trouble import Trouble, TroubleKind
 from shared.types import Picture
 
 ALERT_THREAD = "alerts"
-KIND_PREFIX = "alert."
 _TICK_S = 1.0
-_FAILING_AFTER = (
-    2  # tries in a row: one hiccup is no trouble, the second try follows within two seconds
-)
 _REMEMBER = timedelta(days=1)  # how long a closed event can still be acknowledged towards the sinks
 _MAX_CASES = 2000
-_MAX_PICTURES = (
-    32  # of events that some sink may still have to hear of; above, later messages go without
-)
-
-_ALERT = TypeAdapter(Alert)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receiver:
-    """A sink with its name, the word for its kind, and what it wants to hear."""
-
-    name: str
-    kind: str
-    sink: Sink
-    rules: ReceiverRules
+_MAX_PICTURES = 32  # of events that some sink may still hear of; above, later messages have none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,33 +47,6 @@ class DeskRules:
     cooldown_s: float
     box_name: str
     event_url: Callable[[str], str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SinkStatus:
-    """How one sink is: `trouble` says why it does not work, None when it does."""
-
-    name: str
-    kind: str
-    waiting: int
-    trouble: str | None
-    last_delivered_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trail:
-    """How far the alert of a test's event has come; times are monotonic readings, by sink where it arrived."""
-
-    event_id: str
-    opened_mono_s: float
-    delivered_mono_s: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Delivery:
-    event_id: str
-    severity: Severity
-    mono_s: float
 
 
 class AlertDesk:
@@ -109,6 +59,7 @@ class AlertDesk:
         receivers: Mapping[str, Receiver],
         rules: DeskRules,
         *,
+        deliveries: Deliveries,
         clock: Clock,
         count: Callable[[str, str], None] = lambda sink, result: None,
         beat: Callable[[str], None] = lambda thread: None,
@@ -117,11 +68,12 @@ class AlertDesk:
 
         Args:
             path: the desk's database.
-            outbox: carries the messages; the desk registers a kind of item for each sink.
+            outbox: carries the messages.
             receivers: by name.
             rules: for all of them.
+            deliveries: what the sinks really got.
             clock: wall and monotonic time.
-            count: told (sink, `delivered`, `retried`, `refused` or `held`).
+            count: told (sink, `held`) of each event that a cool-down holds back.
             beat: told the thread's name, `ALERT_THREAD`, each time it turns.
 
         Raises:
@@ -131,24 +83,18 @@ class AlertDesk:
         self._outbox = outbox
         self._receivers = dict(receivers)
         self._rules = rules
+        self._deliveries = deliveries
         self._clock = clock
         self._count = count
         self._beat = beat
-        self._turn = (
-            threading.Lock()
-        )  # one at a time: what was told and what lies in the outbox agree
+        # One at a time, so that what was told and what lies in the outbox agree.
+        self._turn = threading.Lock()
         self._cases = {case.event.event_id: case.after_restart() for case in self._store.load()}
         self._known_mono_s = {event_id: self._known_since(c) for event_id, c in self._cases.items()}
         self._pictures: dict[str, bytes] = {}
         self._held: set[tuple[str, str]] = set()
-        self._recent: dict[tuple[str, str], _Delivery] = {}
-        self._failures: dict[str, tuple[int, str]] = {}
-        self._refused: dict[str, str] = {}
-        self._trails: dict[str, Trail] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=ALERT_THREAD, daemon=True)
-        for receiver in self._receivers.values():
-            self._register(receiver)
 
     def start(self) -> None:
         """Begin to look after what is due later: escalation, and what waits for the end of a cool-down."""
@@ -176,11 +122,7 @@ class AlertDesk:
             if snapshot:
                 self._keep_picture(event.event_id, snapshot.encoded)
             if event.is_test and known is None:
-                self._trails[event.camera] = Trail(
-                    event_id=event.event_id,
-                    opened_mono_s=self._clock.mono_s(),
-                    delivered_mono_s={},
-                )
+                self._deliveries.begin_trail(event)
             self._settle(case, is_changed=True)
 
     def acknowledge(self, event_id: str, *, by: str) -> None:
@@ -190,15 +132,6 @@ class AlertDesk:
             if case is not None and case.acknowledged_by is None:
                 get_logger().info("alert_acknowledged", event_id=event_id, by=by)
                 self._settle(replace(case, acknowledged_by=by), is_changed=True)
-
-    def expect_test(self) -> tuple[str, ...]:
-        """Forget the last test's trail; names the sinks that are told at once."""
-        self._trails.clear()
-        return tuple(r.name for r in self._receivers.values() if r.rules.escalate_after_s == 0)
-
-    def trail(self, camera: str) -> Trail | None:
-        """Tell how far the alert of a camera's test event has come; None before it was announced."""
-        return self._trails.get(camera)
 
     def look(self) -> None:
         """Send what has become due, and forget what is over; the thread does it each second."""
@@ -211,37 +144,7 @@ class AlertDesk:
 
     def status(self) -> tuple[SinkStatus, ...]:
         """Tell how the sinks are; from memory, at once."""
-        lanes = {lane.kind: lane for lane in self._outbox.status().lanes}
-        found = []
-        for receiver in self._receivers.values():
-            lane = lanes[KIND_PREFIX + receiver.name]
-            found.append(
-                SinkStatus(
-                    name=receiver.name,
-                    kind=receiver.kind,
-                    waiting=lane.waiting,
-                    trouble=self._trouble(receiver),
-                    last_delivered_at=lane.last_delivered_at,
-                )
-            )
-        return tuple(found)
-
-    def troubles(self) -> list[Trouble]:
-        """Name the sinks that do not work now."""
-        now_at = self._clock.now_at()
-        return [
-            Trouble(
-                kind=TroubleKind.SINK,
-                subject=receiver.name,
-                code="refused" if receiver.name in self._refused else "failing",
-                cause=f"Alerts do not reach {receiver.name} ({receiver.kind}): {reason}.",
-                remedy="They wait on disk and are tried again. Check address, secret and network; "
-                f"`emberlink-edge alerts test {receiver.name}` shows what it answers.",
-                since=now_at,
-            )
-            for receiver in self._receivers.values()
-            if (reason := self._trouble(receiver)) is not None
-        ]
+        return self._deliveries.status()
 
     def _burning(self, rules: ReceiverRules) -> frozenset[str]:
         """Name the cameras with an open real event that a receiver wants to hear of."""
@@ -253,15 +156,6 @@ class AlertDesk:
             and not event.is_test
             and severity_rank(event.severity) >= severity_rank(rules.least)
         )
-
-    def _register(self, receiver: Receiver) -> None:
-        def deliver(item: OutboxItem) -> Outcome:
-            return self._deliver(receiver, item)
-
-        def note(outcome: Outcome) -> None:
-            self._note(receiver.name, outcome)
-
-        self._outbox.handle(KIND_PREFIX + receiver.name, deliver, note)
 
     def _settle(self, case: Case, *, is_changed: bool) -> None:
         """Put into the outbox what each sink must hear of a case now, then keep what was told."""
@@ -287,23 +181,18 @@ class AlertDesk:
                 get_logger().error("alert_case_not_kept", event_id=event_id, detail=err.detail)
 
     def _next_step(self, case: Case, receiver: Receiver) -> AlertStep | None:
-        now_mono_s = self._clock.mono_s()
-        event_id, last = case.event.event_id, self._recent.get((receiver.name, case.event.camera))
+        event = case.event
         step = functools.partial(
             next_step,
             case,
             receiver.name,
             receiver.rules,
-            open_for_s=now_mono_s - self._known_mono_s[event_id],
+            open_for_s=self._clock.mono_s() - self._known_mono_s[event.event_id],
         )
-        if last is None:
-            return step(recent=None, cooldown_s=0.0)
-        recent = Recent(
-            event_id=last.event_id, severity=last.severity, age_s=now_mono_s - last.mono_s
-        )
+        recent = self._deliveries.recent(receiver.name, event.camera)
         now = step(recent=recent, cooldown_s=self._rules.cooldown_s)
         if now is None and step(recent=None, cooldown_s=0.0) is not None:
-            self._note_held(event_id, receiver.name)
+            self._note_held(event.event_id, receiver.name)
         return now
 
     def _note_held(self, event_id: str, receiver: str) -> None:
@@ -341,51 +230,9 @@ class AlertDesk:
             kind=KIND_PREFIX + receiver.name,
             key=event.event_id,
             item_class=ItemClass.ALARM,
-            payload=_ALERT.dump_python(alert, mode="json"),
+            payload=ALERT.dump_python(alert, mode="json"),
             picture=self._pictures.get(event.event_id),
         )
-
-    def _deliver(self, receiver: Receiver, item: OutboxItem) -> Outcome:
-        try:
-            alert = _ALERT.validate_python(item.payload)
-        except ValidationError as err:  # written by another version
-            return Poison(reason=f"cannot be read any more: {str(err)[:100]}")
-        outcome = receiver.sink.deliver(alert, item.picture)
-        if isinstance(outcome, Delivered) and alert.is_test:
-            self._note_test(alert, receiver.name)
-        elif isinstance(outcome, Delivered):
-            self._recent[receiver.name, alert.camera] = _Delivery(
-                event_id=alert.event_id, severity=alert.severity, mono_s=self._clock.mono_s()
-            )
-        return outcome
-
-    def _note_test(self, alert: Alert, sink: str) -> None:
-        trail = self._trails.get(alert.camera)
-        if trail is not None and trail.event_id == alert.event_id:
-            trail.delivered_mono_s.setdefault(sink, self._clock.mono_s())
-
-    def _note(self, sink: str, outcome: Outcome) -> None:
-        """Count a try, and remember how the sink is."""
-        match outcome:
-            case Delivered():
-                self._count(sink, "delivered")
-                self._failures.pop(sink, None)
-                self._refused.pop(sink, None)
-            case Retry(reason=reason):
-                self._count(sink, "retried")
-                self._failures[sink] = (self._failures.get(sink, (0, ""))[0] + 1, reason)
-            case Poison(reason=reason):
-                self._count(sink, "refused")
-                self._failures.pop(sink, None)
-                self._refused[sink] = reason
-            case _:
-                assert_never(outcome)
-
-    def _trouble(self, receiver: Receiver) -> str | None:
-        failures, reason = self._failures.get(receiver.name, (0, ""))
-        if failures >= _FAILING_AFTER:
-            return reason
-        return self._refused.get(receiver.name) or receiver.sink.trouble
 
     def _keep_picture(self, event_id: str, encoded: bytes) -> None:
         self._pictures.pop(event_id, None)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from edge.alert import ALERT_THREAD, AlertDesk, DeskRules
 from edge.config import EdgeSettings
 from edge.config_alerts import AlertsSection, OutboxSection
+from edge.deliveries import Deliveries
 from edge.metrics import AlertMetrics
 from edge.outbox import Outbox, OutboxRules
 from edge.outbox_item import ItemClass
@@ -70,6 +71,7 @@ class Alerting:
             ),
         )
         metrics = AlertMetrics(registry, receivers, self.outbox.status)
+        self.deliveries = Deliveries(self.outbox, receivers, clock=clock, count=metrics.count)
         self.desk = self._opened(
             settings.state / "alerts.sqlite3",
             lambda path: AlertDesk(
@@ -77,6 +79,7 @@ class Alerting:
                 self.outbox,
                 receivers,
                 _desk_rules(settings.alerts),
+                deliveries=self.deliveries,
                 clock=clock,
                 count=metrics.count,
                 beat=supervisor.beat,
@@ -98,7 +101,7 @@ class Alerting:
 
     def troubles(self) -> Iterator[Trouble]:
         """Name what is wrong with sinks and outbox now."""
-        yield from self.desk.troubles()
+        yield from self.deliveries.troubles()
         yield from outbox_troubles(self.outbox.status(), self._clock.now_at())
 
     def _opened(self, path: Path, build: Callable[[Path], _T]) -> _T:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from edge.alert import Trail
+from edge.deliveries import Trail
+from edge.drawn_flame import draw_test, spots
 from edge.selftest_rules import Schedule, TestResult, selftest_troubles
 from edge.selftest_store import SelfTestStore
-from edge.test_flame import draw_test, spots
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import FireError, StoreError
@@ -33,8 +33,8 @@ _CALM_S = 5.0  # beyond the quiet that ends an event
 THREAD = "selftest"
 
 
-class Desk(Protocol):
-    """The alert desk, as a test sees it."""
+class Follows(Protocol):
+    """What is known of deliveries, as a test sees it."""
 
     def expect_test(self) -> tuple[str, ...]:
         """Forget the last test's trail; names the sinks that must get the next one's alert."""
@@ -70,7 +70,7 @@ class SelfTest:
         cameras: Sequence[str],
         schedule: Schedule,
         *,
-        desk: Desk,
+        alerts: Follows,
         watch: Callable[[Frame, bool], None],
         is_masked: Callable[[str, Box, Picture], bool],
         quiet_s: float,
@@ -83,7 +83,7 @@ class SelfTest:
             store: keeps results.
             cameras: names of those that can be tested.
             schedule: of the tests that begin by themselves.
-            desk: tells how far the alert has come.
+            alerts: tells how far the alert has come.
             watch: takes a test's frame down the line; the flag asks the cloud about it, for money.
             is_masked: tells whether a camera's zones would take a box out.
             quiet_s: after so long without flame an event ends.
@@ -93,7 +93,7 @@ class SelfTest:
         self._store = store
         self._cameras = tuple(cameras)
         self._schedule = schedule
-        self._desk = desk
+        self._alerts = alerts
         self._watch = watch
         self._is_masked = is_masked
         self._quiet_s = quiet_s
@@ -138,7 +138,7 @@ class SelfTest:
                 began_at=now_at,
                 began_mono_s=self._clock.mono_s(),
                 seed=int(now_at.timestamp()),
-                sinks=self._desk.expect_test(),
+                sinks=self._alerts.expect_test(),
                 is_cloud_asked=is_cloud_asked,
             )
         get_logger().info("selftest_began", camera=chosen, cloud=is_cloud_asked)
@@ -217,7 +217,7 @@ class SelfTest:
     def _result(self, running: _Running) -> TestResult | None:
         """Judge a test; None while it is not decided."""
         lasts_s = self._clock.mono_s() - running.began_mono_s
-        trail = self._desk.trail(running.camera)
+        trail = self._alerts.trail(running.camera)
         missing = [s for s in running.sinks if trail is None or s not in trail.delivered_mono_s]
         why = running.failure
         if not why and running.first_frame_mono_s is None and lasts_s > _FRAME_WITHIN_S:

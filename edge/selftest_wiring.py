@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge.alert import AlertDesk
 from edge.config import EdgeSettings
+from edge.deliveries import Deliveries
 from edge.evidence import Evidence
 from edge.forward import Forwarder
 from edge.pipeline import Pipeline
@@ -30,7 +30,7 @@ def build_selftest(
     plane: DecisionPlane,
     link: Forwarder | None,
     masks: Masks,
-    desk: AlertDesk,
+    alerts: Deliveries,
     supervisor: Supervisor,
     clock: Clock,
 ) -> SelfTest:
@@ -42,7 +42,7 @@ def build_selftest(
         plane: makes deciders and evidence.
         link: the way to the cloud, for a test that asks it.
         masks: the cameras' zones.
-        desk: that must send the alert.
+        alerts: what the sinks really got.
         supervisor: watches the thread and is told what failed.
         clock: of the service.
     """
@@ -67,7 +67,7 @@ def build_selftest(
             at=settings.selftest.at,
             zone=settings.policy.zone,
         ),
-        desk=desk,
+        alerts=alerts,
         watch=watch,
         is_masked=is_masked,
         quiet_s=settings.events.quiet_s,

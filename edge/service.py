@@ -180,7 +180,7 @@ class EdgeService:
             plane=self._plane,
             link=self._forwarder,
             masks=self._events.masks,
-            desk=self.alerting.desk,
+            alerts=self.alerting.deliveries,
             supervisor=self._supervisor,
             clock=self._clock,
         )

@@ -9,7 +9,6 @@ from typing import assert_never
 
 from pydantic import SecretStr
 
-from edge.alert import Receiver
 from edge.alert_message import Language, as_dict, sample
 from edge.alert_rules import ReceiverRules
 from edge.command_sink import CommandSink
@@ -22,6 +21,7 @@ from edge.config_alerts import (
     check_webhook_secret,
     check_webhook_url,
 )
+from edge.deliveries import Receiver
 from edge.log_sink import LogSink
 from edge.mqtt_topics import Topics
 from edge.sinks import Sink

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from edge.alert import SinkStatus
+from edge.deliveries import SinkStatus
 from edge.live import CloudHeard
 from edge.outbox_item import ItemClass, OutboxStatus
 from edge.retention import Forecast

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edge.alert import SinkStatus
+from edge.deliveries import SinkStatus
 from edge.event_routes import Acknowledges, Events
 from edge.live import LiveView
 from edge.locate import HeatMap

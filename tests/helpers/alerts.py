@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from edge.alert import AlertDesk, DeskRules, Receiver
+from edge.alert import AlertDesk, DeskRules
 from edge.alert_message import Alert
 from edge.alert_rules import ReceiverRules
+from edge.deliveries import Deliveries, Receiver
 from edge.evidence import Grade
 from edge.fire_event import EventChange, EventStep, FireEvent, Origin, Severity
 from edge.outbox import Outbox, OutboxRules
@@ -121,6 +122,7 @@ class Office:
     clock: FakeClock
     outbox: Outbox
     desk: AlertDesk
+    deliveries: Deliveries
     sinks: dict[str, Recorder]
 
     def run(self, seconds: float = 0.0) -> None:
@@ -153,14 +155,16 @@ def office_in(
             )
             for name, sink in sinks.items()
         }
+        deliveries = Deliveries(outbox, receivers, clock=clock)
         desk = AlertDesk(
             folder / "alerts.sqlite3",
             outbox,
             receivers,
             DeskRules(cooldown_s=cooldown_s, box_name="box-1", event_url=lambda e: f"http://b/{e}"),
+            deliveries=deliveries,
             clock=clock,
         )
-        yield Office(clock=clock, outbox=outbox, desk=desk, sinks=sinks)
+        yield Office(clock=clock, outbox=outbox, desk=desk, deliveries=deliveries, sinks=sinks)
         desk.stop(1.0)
 
 

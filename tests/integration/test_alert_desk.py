@@ -279,16 +279,16 @@ def test_a_failing_sink_is_a_trouble_until_it_works_and_touches_no_other(
     with office_in(tmp_path, clock, sinks={"phone": phone, "dead": dead}) as office:
         office.desk.announce(opened(fire_event(clock)), None)
         office.run()
-        assert office.desk.troubles() == []  # one hiccup is none
+        assert office.deliveries.troubles() == []  # one hiccup is none
         office.run(3.0)
-        (trouble,) = office.desk.troubles()
+        (trouble,) = office.deliveries.troubles()
         assert (trouble.kind.value, trouble.subject, trouble.code) == ("sink", "dead", "failing")
         assert "no answer in time" in trouble.cause
         assert "alerts test dead" in trouble.remedy
         assert phone.steps == ["opened"]
         office.run(30.0)
         assert dead.steps == ["opened"]
-        assert office.desk.troubles() == []
+        assert office.deliveries.troubles() == []
 
 
 def test_a_sink_that_refuses_a_message_is_a_trouble_until_it_takes_another(
@@ -298,11 +298,11 @@ def test_a_sink_that_refuses_a_message_is_a_trouble_until_it_takes_another(
     with office_in(tmp_path, clock, sinks={"phone": phone}) as office:
         office.desk.announce(opened(fire_event(clock, "bad")), None)
         office.run(30.0)
-        assert [t.code for t in office.desk.troubles()] == ["refused"]
+        assert [t.code for t in office.deliveries.troubles()] == ["refused"]
         assert office.outbox.status().quarantined == 1
         office.desk.announce(opened(fire_event(clock, "good", camera="hall")), None)
         office.run(1.0)
-        assert office.desk.troubles() == []
+        assert office.deliveries.troubles() == []
     assert [a.event_id for a in phone.alerts] == ["good"]
 
 

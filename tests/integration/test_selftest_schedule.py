@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from edge.alert import Trail
+from edge.deliveries import Trail
 from edge.selftest import SelfTest
 from edge.selftest_rules import Schedule, Weekday
 from edge.selftest_store import SelfTestStore
@@ -48,7 +48,7 @@ def selftest(folder: Path, desk: Desk) -> SelfTest:
         SelfTestStore(folder / "selftest.sqlite3"),
         ("hall", "yard"),
         _MONDAYS,
-        desk=desk,
+        alerts=desk,
         watch=desk.watch,
         is_masked=lambda camera, box, shown: False,
         quiet_s=60.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,9 @@ class EventPlane:
             beat=functools.partial(watchman.beat, _RECORDER),
         )
 
-    def start(self) -> None:
-        """Begin to record and to trace."""
+    def start(self, left: Sequence[FireEvent] = ()) -> None:
+        """Close what was `left` open, and begin to record and to trace."""
+        self.incidents.close_left(left)
         self._watchman.watch(_RECORDER, allowed_s=_SILENT_S)
         self.incidents.start()
         if self._tracer:

@@ -128,6 +128,13 @@ class Incidents:
         """Begin to write."""
         self._thread.start()
 
+    def close_left(self, left: Sequence[FireEvent]) -> None:
+        """Close what a box that died left open: nobody can say how it went on, and new fire is a new event."""
+        for event in left:
+            closed = replace(event, closed_at=max(event.last_seen_at, self._clock.now_at()))
+            change = EventChange(step=EventStep.CLOSED, event=closed, why="restart")
+            self._put(_Work(change=change, event_ids=(), kept=None))
+
     def stop(self, timeout_s: float) -> None:
         """Close what is open, write what waits, and end."""
         with self._lock:

@@ -13,10 +13,15 @@ from pydantic import SecretStr
 from edge.chain import canonical
 from edge.config import CameraSection, EdgeSettings
 from edge.config_events import zones_of
+from edge.fire_event import FireEvent
 from edge.record import Records, Troubles
+from edge.record_types import EventQuery
 from edge.supervision import free_bytes
 from shared.clock import Clock
-from shared.logs import redact
+from shared.errors import FireError
+from shared.logs import get_logger, redact
+
+_MOST_PAGES = 10
 
 
 def evidence_folder(settings: EdgeSettings) -> Path:
@@ -48,6 +53,23 @@ def build_records(
         zone=settings.policy.zone,
         is_visitor=is_visitor,
     )
+
+
+def left_open(records: Records) -> tuple[FireEvent, ...]:
+    """Give the events that a box which died left open, as far back as 2000 events; none when they cannot be read."""
+    found: list[FireEvent] = []
+    cursor: str | None = None
+    for _ in range(_MOST_PAGES):
+        try:
+            page = records.events(EventQuery(limit=200, cursor=cursor, with_tests=True))
+        except FireError as err:
+            get_logger().error("left_open_not_read", detail=err.detail)
+            break
+        found += [record.event for record in page.events if record.event.closed_at is None]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    return tuple(found)
 
 
 def camera_facts(section: CameraSection) -> dict[str, Any]:

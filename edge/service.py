@@ -24,7 +24,7 @@ from edge.event_routes import add_event_routes
 from edge.fast_lane import FastLane
 from edge.forward import Forwarder
 from edge.fuse import Verdict
-from edge.keeping import build_records
+from edge.keeping import build_records, left_open
 from edge.latency import Latency
 from edge.ledger import Ledger
 from edge.link import Link, build_signer
@@ -217,7 +217,7 @@ class EdgeService:
 
     def start(self) -> None:
         """Begin to answer and to watch."""
-        self._events.start()
+        self._events.start(left_open(self._records))
         self._server.start()
         self._supervisor.watch(_WEB_LOOP, allowed_s=_WEB_LOOP_SILENT_S, is_vital=True)
         self._classifier.be_watched(self._supervisor)

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 
 from edge.event_plane import EventPlane
-from edge.fire_event import EventStep
+from edge.evidence import Grade
+from edge.fire_event import EventStep, FireEvent, KeptFrame, Severity
+from edge.keeping import build_records
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
@@ -251,6 +254,33 @@ def test_posted_frames_with_a_camera_open_one_event_that_is_recorded_and_told(mo
         assert event["origin"]["captured_at"] < event["opened_at"]
         kept = edge.get(f"/events/{event['event_id']}/frames").json()["result"]["frames"]
         assert len(kept) >= 8
+
+
+def test_an_event_that_a_dead_box_left_open_is_closed_at_the_next_start(models, tmp_path):
+    settings = edge_settings(tmp_path / "state", models)
+    of = Line().frame()
+    event = FireEvent(
+        event_id="01LEFT",
+        camera="gate",
+        zone=None,
+        severity=Severity.FIRE,
+        grade=Grade.EDGE_ONLY,
+        opened_at=of.captured_at,
+        last_seen_at=of.captured_at,
+        closed_at=None,
+        frame_id=of.frame_id,
+        box=LEFT,
+        peak=0.9,
+        frames=1,
+    )
+    shown = replace(of, picture=read_picture(fire_jpeg(), ImageLimits()))
+    supervisor = Supervisor(SystemClock(), tmp_path / "supervised")
+    records = build_records(settings, SystemClock(), supervisor)
+    records.open_event(event, [KeptFrame(frame=shown, verdict=verdict(shown))])
+    records.close()
+    with running_edge(tmp_path / "state", models) as edge:
+        until(lambda: events(edge)[0]["closed_at"] is not None)
+        assert [told["event_id"] for told in events(edge)] == ["01LEFT"]
 
 
 def test_the_newest_frame_of_a_camera_can_be_fetched(models, tmp_path):

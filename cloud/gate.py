@@ -27,6 +27,7 @@ RULES = Rules(
             "/infer/async",
             "/infer/result/<job_id>",
             "/fire_detector",
+            "/edges/heartbeat",
             "/models/edge/latest",
             "/models/edge/files/<sha256>",
         }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from cloud.fleet import Fleet
 from cloud.jobs import JobState
 from cloud.local_engine import BatchReport
 from shared.error_code import ErrorCode
@@ -82,6 +83,12 @@ class CloudMetrics:
             ["outcome"],
             registry=self.registry,
         )
+
+    def add_fleet(self, fleet: Fleet) -> None:
+        """Publish how many edges report, and how many fell silent."""
+        gauge = Gauge("fire_cloud_edges", "Edges by state.", ["state"], registry=self.registry)
+        gauge.labels("reporting").set_function(lambda: fleet.count(is_silent=False))
+        gauge.labels("silent").set_function(lambda: fleet.count(is_silent=True))
 
     def refused(self, error: FireError) -> None:
         """Count a picture that was refused or given up, by reason; its own faults do not count."""

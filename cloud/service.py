@@ -15,6 +15,8 @@ from cloud.callbacks import Callbacks, callback_body
 from cloud.config import AuthMode, CloudSettings, EngineKind
 from cloud.edge_model import EdgeModelShelf
 from cloud.engine import House, Inspected
+from cloud.fleet import Fleet
+from cloud.fleet_routes import add_fleet_routes
 from cloud.gate import CloudGate
 from cloud.gpu import GpuMemoryCollector
 from cloud.idempotency import Claim
@@ -71,7 +73,9 @@ class CloudService:
         self._is_stopped = False
         self._registration: Registration | None = None
         self._rate = RateLimit(self._clock, per_s=settings.rate.per_s, burst=settings.rate.burst)
+        self._fleet = Fleet(self._clock)
         self._metrics = CloudMetrics(lambda: self.house.waiting())
+        self._metrics.add_fleet(self._fleet)
         set_build_info(self._metrics.registry, "fire_cloud", version(), commit())
         if settings.model.device == "cuda":
             self._metrics.registry.register(GpuMemoryCollector(self._clock))
@@ -200,6 +204,7 @@ class CloudService:
         add_docs_routes(app, "Emberlink cloud", self._gate.rules, is_signed=True)
         add_routes(app, self, house.answers, settings)
         add_model_routes(app, house, EdgeModelShelf(settings.models or shipped_models()))
+        add_fleet_routes(app, self._fleet)
         add_job_routes(app, self, house.jobs, house.answers, settings)
         app.after_request(self._count)
         return app

@@ -133,6 +133,25 @@ class BalancedClient:
         detail = "no cloud is known" if not self._clouds else "every cloud is being left alone"
         raise LinkError(ErrorCode.CLOUD_UNREACHABLE, detail, certainly_not_run=True)
 
+    def report(self, body: bytes, deadline: Deadline) -> None:
+        """Tell every cloud: each has a page of its fleet, and any of them may be asked next.
+
+        Raises:
+            LinkError: none of them heard it.
+        """
+        with self._lock:
+            clients = [cloud.client for cloud in self._clouds.values()]
+        failure = LinkError(ErrorCode.CLOUD_UNREACHABLE, "no cloud is known")
+        heard = 0
+        for client in clients:
+            try:
+                client.report(body, deadline)
+                heard += 1
+            except LinkError as err:
+                failure = err
+        if not heard:
+            raise failure
+
     def close(self) -> None:
         """Close all clients."""
         self.update(())

@@ -49,6 +49,14 @@ class CloudClient(Protocol):
         """
         ...
 
+    def report(self, body: bytes, deadline: Deadline) -> None:
+        """Tell how this box is, once: JSON of `shared.fleet.EdgeReport`.
+
+        Raises:
+            LinkError: nobody heard it.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of sockets."""
         ...
@@ -112,6 +120,9 @@ class MockCloudClient:
             model={"name": "mock", "version": "0.0.0", "sha256_12": "0" * 12},
             cost_micros=self._cost_micros,
         )
+
+    def report(self, body: bytes, deadline: Deadline) -> None:
+        """Nobody to tell."""
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -26,6 +26,7 @@ from shared.auth import Signer
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import LinkError
+from shared.fleet import PATH
 from shared.ids import continue_trace
 from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
 from shared.types import Box, Detection, Label, Picture
@@ -101,8 +102,7 @@ class HttpCloudClient:
     ) -> None:
         """Prepare a pooled session; nothing is sent yet. With a `signer` every try is signed."""
         self._skew = skew
-        self._url = f"{url}/infer"
-        self._path = urlsplit(self._url).path
+        self._base = url
         self._signer = signer
         self._retry = retry
         self._on_try = on_try
@@ -138,6 +138,13 @@ class HttpCloudClient:
                     raise
         raise AssertionError("tenacity either returns or raises")
 
+    def report(self, body: bytes, deadline: Deadline) -> None:
+        """Tell how this box is, see `CloudClient.report`."""
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        response, answer = self._post(PATH, body, headers, deadline.remaining_s())
+        if response.status_code != 200:
+            raise _refusal(response, answer)
+
     def close(self) -> None:
         """Close pooled sockets."""
         self._session.close()
@@ -169,25 +176,32 @@ class HttpCloudClient:
             "X-Request-Deadline-Ms": str(max(1, int(seconds * 1000))),
             "traceparent": continue_trace(traceparent),
         }
-        if self._signer:
-            headers |= self._signer.headers("POST", self._path, "", picture.encoded)
         sent_at = self._skew.now_at() if self._skew else None
+        response, body = self._post("/infer", picture.encoded, headers, seconds)
+        if self._skew and sent_at and (told_at := _date(response)):
+            self._skew.note(sent_at, told_at)
+        return _parse(response, body)
+
+    def _post(
+        self, path: str, body: bytes, headers: dict[str, str], seconds: float
+    ) -> tuple[requests.Response, bytes]:
+        """Send a body, signed where a signer is, and read the whole answer within `seconds`."""
+        url = f"{self._base}{path}"
+        if self._signer:
+            headers |= self._signer.headers("POST", urlsplit(url).path, "", body)
         with self._deadlines.call(seconds) as call:
             try:
                 with self._session.post(
-                    self._url,
-                    data=picture.encoded,
+                    url,
+                    data=body,
                     headers=headers,
                     timeout=(seconds, seconds),
                     stream=True,
                     allow_redirects=False,
                 ) as response:
-                    body = _read_bounded(response)
+                    return response, _read_bounded(response)
             except (requests.RequestException, HTTPError, OSError) as err:
                 raise _as_link_error(err, is_late=call.is_over) from err
-        if self._skew and sent_at and (told_at := _date(response)):
-            self._skew.note(sent_at, told_at)
-        return _parse(response, body)
 
 
 class _StopWhenLate(stop_base):

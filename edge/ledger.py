@@ -97,6 +97,14 @@ class Ledger:
             ).fetchone()
         return int(total)
 
+    def calls(self, day: str) -> int:
+        """Count the calls of a day that were paid, and not refunded."""
+        with self._store.transaction() as db:
+            (number,) = db.execute(
+                "SELECT count(*) FROM charge WHERE day=? AND is_open=1", (day,)
+            ).fetchone()
+            return int(number)
+
     def spent_micros_of_month(self, month: str) -> int:
         """Sum the open charges of a month, `YYYY-MM`."""
         with self._store.transaction() as db:

@@ -38,5 +38,8 @@ class LocalClient:
             model=self._detector.identity.as_dict(),
         )
 
+    def report(self, body: bytes, deadline: Deadline) -> None:
+        """Nobody to tell."""
+
     def close(self) -> None:
         """Nothing to let go of."""

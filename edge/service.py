@@ -22,8 +22,10 @@ from edge.event_metrics import EventMetrics
 from edge.event_plane import EventPlane
 from edge.event_routes import add_event_routes
 from edge.fast_lane import FastLane
+from edge.fleet_report import Sources, box_report
 from edge.forward import Forwarder
 from edge.fuse import Verdict
+from edge.heartbeat import FleetHeartbeat
 from edge.keeping import build_records, left_open
 from edge.latency import Latency
 from edge.ledger import Ledger
@@ -195,6 +197,7 @@ class EdgeService:
         self._metrics.registry.register(
             CameraCollector(self._cameras.states, self._plane.ask_at, self._metrics.frames)
         )
+        self._heartbeat = self._build_heartbeat()
         self._gate = build_gate(settings, self._clock)
         self.app = self._build_app()
         lane = FastLane(
@@ -226,6 +229,8 @@ class EdgeService:
         self._selftest.start()
         if self._link:
             self._link.start()
+        if self._heartbeat:
+            self._heartbeat.start()
         self._cameras.start()
         self._supervisor.start()
         settings = self._settings
@@ -246,6 +251,8 @@ class EdgeService:
         self._supervisor.stopping()
         self._cameras.stop(timeout_s=2.0)
         self._server.stop(self._settings.server.stop_timeout_s)
+        if self._heartbeat:
+            self._heartbeat.stop()
         if self._link:
             self._link.stop()
         if self._forwarder:
@@ -411,6 +418,20 @@ class EdgeService:
             ms={stage: round(1000 * seconds, 1) for stage, seconds in verdict.stages_s.items()},
             **({"detail": verdict.detail} if verdict.detail else {}),
         )
+
+    def _build_heartbeat(self) -> FleetHeartbeat | None:
+        if self._link is None:
+            return None
+        ask = Sources(
+            model=lambda: self.model,
+            cameras=self._cameras.states,
+            policy=self._plane.status,
+            calls=self._ledger.calls,
+            open_events=self._events.incidents.open_count,
+            troubles=self._supervisor.active,
+        )
+        report = functools.partial(box_report, self._settings, ask)
+        return FleetHeartbeat(report, self._link.client.report, self._supervisor, self._clock)
 
     def _build_link(self) -> Link | None:
         settings = self._settings

@@ -79,7 +79,9 @@ def stand_in_cloud(answer: Answer, *, port: int = 0) -> Iterator[StandIn]:
     def serve(sock: socket.socket) -> None:
         with sock, contextlib.suppress(OSError):
             exchange = _read_call(sock, len(running.calls), stopping)
-            if exchange is not None:
+            if exchange is not None and b" /edges/heartbeat " in exchange.head:
+                exchange.reply(404)  # an old cloud knows no fleet; it is no call about a picture
+            elif exchange is not None:
                 running.calls.append(exchange)
                 answer(exchange)
         open_sockets.discard(sock)

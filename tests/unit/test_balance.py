@@ -23,7 +23,7 @@ class Cloud:
         self.clock, self.name = clock, name
         self.seconds = 0.1
         self.failure: LinkError | None = None
-        self.calls = 0
+        self.calls = self.reports = 0
         self.is_closed = False
 
     def infer(self, picture, *, call_id, deadline, traceparent) -> CloudAnswer:
@@ -33,6 +33,11 @@ class Cloud:
             raise self.failure
         model = {"name": self.name, "version": "1", "sha256_12": ""}
         return CloudAnswer(label=Label.NONE, confidence=0.9, detections=(), model=model)
+
+    def report(self, body, deadline) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.reports += 1
 
     def close(self) -> None:
         self.is_closed = True
@@ -150,3 +155,17 @@ def test_a_cloud_that_is_no_longer_named_is_closed_and_one_that_stays_keeps_what
     known = {s.url: s.median_s for s in site.client.states()}
     assert known["stays"] is not None
     assert known["new"] is None
+
+
+def test_every_cloud_is_told_and_one_that_is_away_keeps_nobody_from_it():
+    site = Site("near", "far")
+    site.clouds["near"].failure = LinkError(ErrorCode.CLOUD_UNREACHABLE, "away")
+    site.client.report(b"{}", Deadline.after(5.0, site.clock))
+    assert [site.clouds[name].reports for name in ("near", "far")] == [0, 1]
+
+
+def test_a_report_that_no_cloud_heard_says_so():
+    site = Site("near")
+    site.clouds["near"].failure = LinkError(ErrorCode.CLOUD_UNREACHABLE, "away")
+    with pytest.raises(LinkError):
+        site.client.report(b"{}", Deadline.after(5.0, site.clock))

@@ -1,0 +1,119 @@
+"""Edges report to their cloud: real services, real sockets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from cloud.keys import add_key
+from edge.heartbeat import FleetHeartbeat
+from shared.access import Role
+from shared.clock import SystemClock
+from shared.error_code import ErrorCode
+from shared.errors import LinkError
+from shared.fleet import EdgeReport
+from shared.supervise import Supervisor
+from shared.users import add_user
+from tests.helpers.pictures import fire_jpeg
+from tests.helpers.services import Running, running_cloud, running_edge
+from tests.helpers.signing import SignedBy
+from tests.helpers.stand_in_clouds import dead_url
+from tests.unit.test_fleet import report
+
+
+def until(is_true: Callable[[], object]) -> None:
+    for _ in range(200):
+        if is_true():
+            return
+        time.sleep(0.1)
+    raise AssertionError("waited for 20 s")
+
+
+def edges(cloud: Running) -> list[dict]:
+    return list(cloud.get("/edges").json()["result"]["edges"])
+
+
+def test_an_edge_is_known_to_its_cloud_a_second_after_its_start(tmp_path, models):
+    sections = {"cameras": {"yard": {"source": "sim:"}}, "policy": {"name": "always"}}
+    with (
+        running_cloud(tmp_path / "cloud", models) as cloud,
+        running_edge(tmp_path / "edge", models, cloud.url, **sections) as edge,
+    ):
+        edge.show("/joint_predict", fire_jpeg())
+        until(lambda: edges(cloud))
+        (known,) = edges(cloud)
+        assert known["state"] == "reporting"
+        assert known["report"]["model"] == edge.get("/version").json()["model"]
+        assert (known["report"]["cameras"], known["name"]) == (1, "box")
+        assert sum(known["forwarded"].values()) >= 1
+        assert 'fire_cloud_edges{state="reporting"} 1.0' in cloud.get("/metrics").text
+
+
+def test_a_signed_report_bears_the_name_of_the_key(tmp_path, models):
+    key = add_key(tmp_path / "cloud" / "keys.json", "gate")
+    add_user(tmp_path / "cloud" / "users.json", "anna", Role.ADMIN, "correct horse")
+    with running_cloud(tmp_path / "cloud", models) as cloud:
+        section = {"url": cloud.url, "edge_id": "gate", "key": key}
+        with running_edge(tmp_path / "edge", models, cloud=section):
+            form = {"name": "anna", "password": "correct horse"}
+            cloud.post("/login", data=form)
+            until(lambda: edges(cloud))
+        (known,) = edges(cloud)
+        assert (known["name"], known["is_signed"]) == ("gate", True)
+        other = cloud.post(
+            "/edges/heartbeat",
+            json=report("yard").model_dump(mode="json"),
+            auth=SignedBy("gate", key),
+        )
+        assert other.json()["result"]["name"] == "gate"
+
+
+def test_an_unsigned_report_is_refused_where_edges_sign(tmp_path, models):
+    add_key(tmp_path / "keys.json", "gate")
+    with running_cloud(tmp_path, models) as cloud:
+        told = report().model_dump(mode="json")
+        assert cloud.post("/edges/heartbeat", json=told).status_code == 401
+        assert cloud.get("/edges").status_code == 401
+
+
+def test_a_broken_or_huge_report_is_refused(tmp_path, models):
+    with running_cloud(tmp_path, models) as cloud:
+        headers = {"Content-Type": "application/json"}
+        for body, number in (
+            (b"{", 1001),
+            (b"{}", 1004),
+            (b'{"name": "' + b"x" * 40_000 + b'"}', 413),
+        ):
+            answer = cloud.post("/edges/heartbeat", data=body, headers=headers)
+            assert answer.json()["err_no"] == number
+        assert edges(cloud) == []
+
+
+def test_a_cloud_that_is_away_disturbs_nobody(tmp_path, models):
+    with dead_url() as url, running_edge(tmp_path, models, url, cloud={"tries": 1}) as edge:
+        time.sleep(1.5)  # the first report has failed
+        assert edge.show("/joint_predict", fire_jpeg()).status_code == 200
+        troubles = edge.get("/troubles").json()["result"]["troubles"]
+        assert not [t for t in troubles if t["kind"] == "thread"]
+
+
+def test_a_report_that_cannot_be_made_or_sent_is_followed_by_the_next():
+    sent: list[bytes] = []
+    failures: list[Exception] = [
+        LinkError(ErrorCode.CLOUD_UNREACHABLE, "away"),
+        RuntimeError("broken"),
+    ]
+
+    def tell() -> EdgeReport:
+        if failures:
+            raise failures.pop()
+        return report()
+
+    clock = SystemClock()
+    beat = FleetHeartbeat(
+        tell, lambda body, _deadline: sent.append(body), Supervisor(clock), clock, every_s=0.05
+    )
+    beat.start()
+    until(lambda: len(sent) >= 2)
+    beat.stop()
+    assert EdgeReport.model_validate_json(sent[0]) == report()

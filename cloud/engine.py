@@ -128,6 +128,10 @@ class House(Protocol):
         """Take the newest version of the model."""
         ...
 
+    def go_back(self) -> Reloaded:
+        """Take the version before the one that runs; it stays until the next `reload`."""
+        ...
+
     def waiting(self) -> Mapping[str, int]:
         """Tell how many pictures wait for the session (`queue`) and how many jobs wait (`jobs`)."""
         ...

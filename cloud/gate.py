@@ -32,6 +32,7 @@ RULES = Rules(
             "/models/edge/files/<sha256>",
         }
     ),
+    looks=frozenset({"/ui/try"}),  # it keeps nothing
 )
 
 

@@ -19,7 +19,7 @@ from cloud.idempotency import Claim, MemoryAnswers
 from cloud.job_runner import JobRunner, Order, RunnerSettings
 from cloud.jobs import MemoryJobs
 from cloud.local_engine import BatchReport, LocalEngine, Promise
-from cloud.model_slot import SlotSettings, detector_slot
+from cloud.model_slot import SlotSettings, detector_slot, earlier
 from cloud.wire import result_of
 from shared.auth import MemoryNonces
 from shared.clock import Clock
@@ -84,6 +84,8 @@ class LocalHouse:
         self._session: LocalEngine | None = None
         self._runner: JobRunner | None = None
         self.admission = Admission(settings.places, clock)
+        self._slot = slot
+        self._is_held_back = False
         self.slot = detector_slot(slot, self._model_changed)
         self.jobs = MemoryJobs(clock, ttl_s=settings.ttl_s, max_kept=settings.max_kept)
         self.answers = MemoryAnswers(clock, ttl_s=settings.ttl_s, max_kept=settings.max_kept)
@@ -106,7 +108,7 @@ class LocalHouse:
         self._runner = JobRunner(self.jobs, self._infer_job, self._reports.job, settings.runners)
         self._reports.model(detector)
         if settings.watch_s:
-            self.slot.watch(settings.watch_s)
+            self.slot.watch(settings.watch_s, self._look_for_newer)
         self._trouble = None
 
     def stop(self, timeout: Deadline) -> None:
@@ -186,7 +188,20 @@ class LocalHouse:
 
     def reload(self) -> Reloaded:
         """Take the newest version of the model."""
+        self._is_held_back = False
         return self.slot.reload()
+
+    def go_back(self) -> Reloaded:
+        """Take the version before the one that runs; what looks for newer ones stops until `reload`.
+
+        Raises:
+            ModelError(HTTP_NOT_FOUND): there is none before it.
+            ModelError(MODEL_REFUSED): it is not fit; the one that runs goes on.
+        """
+        running, _ = self._ready()
+        done = self.slot.offer(earlier(self._slot, running.identity.version), lambda: None)
+        self._is_held_back = True
+        return done
 
     def waiting(self) -> Mapping[str, int]:
         """Tell how many pictures and jobs wait."""
@@ -270,6 +285,10 @@ class LocalHouse:
         if detector is None or session is None:
             raise ModelError(ErrorCode.MODEL_NOT_READY, "the model is loading")
         return self._end(self._begin(detector, session, picture, deadline), deadline).result
+
+    def _look_for_newer(self) -> None:
+        if not self._is_held_back:
+            self.slot.reload()
 
     def _model_changed(self, detector: Detector) -> None:
         if self._session:

@@ -28,6 +28,10 @@ class Models(Protocol):
         """Take the newest version."""
         ...
 
+    def go_back(self) -> Reloaded:
+        """Take the version before the one that runs."""
+        ...
+
 
 def add_model_routes(app: Flask, service: Models, shelf: EdgeModelShelf) -> None:
     """Add `/models`, `/models/reload` and `/models/edge/…`."""
@@ -41,6 +45,11 @@ def add_model_routes(app: Flask, service: Models, shelf: EdgeModelShelf) -> None
     @describes("Take the newest version of the detector.", tag=_TAG, result=ReloadAnswer)
     def reload() -> Response:
         return web.success(service.reload().as_dict())
+
+    @app.post("/models/rollback")
+    @describes("Take the version before the one that runs.", tag=_TAG, result=ReloadAnswer)
+    def rollback() -> Response:
+        return web.success(service.go_back().as_dict())
 
     @app.get("/models/edge/latest")
     @describes(

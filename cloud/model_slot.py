@@ -10,7 +10,7 @@ from shared.clock import Clock
 from shared.detector import Detector, Running
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
-from shared.manifest import Artifact, load_artifact
+from shared.manifest import Artifact, load_version, newest_version, version_before
 from shared.reload import ModelSlot, Recipe
 from shared.types import Label, Picture
 
@@ -35,18 +35,32 @@ def detector_slot(
     """Prepare an empty slot; `on_change` is told every detector that takes over from the first one."""
 
     def find() -> Artifact:
-        return load_artifact(
-            settings.models,
-            settings.name,
-            kind="detector",
-            variant=settings.variant,
-            prefer=_HALF if settings.running.device == "cuda" else None,
-        )
+        return _load(newest_version([settings.models], settings.name), settings)
 
     def build(artifact: Artifact) -> Detector:
         return Detector(artifact, settings.running, settings.clock)
 
     return ModelSlot(Recipe(find=find, build=build, label=_label), on_change)
+
+
+def earlier(settings: SlotSettings, version: str) -> Artifact:
+    """Give the artifact of the version before a given one, verified.
+
+    Raises:
+        ModelError(HTTP_NOT_FOUND): there is none.
+        ModelError(MODEL_REFUSED)
+    """
+    return _load(version_before([settings.models], settings.name, version), settings)
+
+
+def _load(folder: Path, settings: SlotSettings) -> Artifact:
+    return load_version(
+        folder,
+        settings.name,
+        kind="detector",
+        variant=settings.variant,
+        prefer=_HALF if settings.running.device == "cuda" else None,
+    )
 
 
 def _label(detector: Detector, picture: Picture) -> Label:

@@ -173,6 +173,15 @@ class RedisHouse:
             told = self._board.told(number)
         return _together(told)
 
+    def go_back(self) -> Reloaded:
+        """Refuse: each worker has a models folder of its own.
+
+        Raises:
+            ModelError(HTTP_NOT_FOUND)
+        """
+        detail = "take the newer version out of the workers' models folders, then reload"
+        raise ModelError(ErrorCode.HTTP_NOT_FOUND, detail)
+
     def waiting(self) -> Mapping[str, int]:
         """Tell how many wait over all front ends; nothing while Redis is away."""
         link = self._link

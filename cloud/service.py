@@ -30,6 +30,8 @@ from cloud.model_routes import add_model_routes
 from cloud.model_slot import SlotSettings, detector_slot
 from cloud.registration import Registered, Registration
 from cloud.routes import REFERENCE_ROUTE, add_routes
+from cloud.ui.kit import ConsoleParts
+from cloud.ui.views import add_console
 from shared import web
 from shared.auth import Verifier
 from shared.clock import Clock, SystemClock
@@ -205,6 +207,14 @@ class CloudService:
         add_routes(app, self, house.answers, settings)
         add_model_routes(app, house, EdgeModelShelf(settings.models or shipped_models()))
         add_fleet_routes(app, self._fleet)
+        parts = ConsoleParts(
+            house=house,
+            fleet=self._fleet,
+            metrics=self._metrics,
+            settings=settings,
+            clock=self._clock,
+        )
+        add_console(app, self, parts)
         add_job_routes(app, self, house.jobs, house.answers, settings)
         app.after_request(self._count)
         return app

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 import gzip
-from importlib import resources
 
-from flask import Flask, Response, render_template_string, request
+from flask import Flask, Response, render_template, request
 
 from shared import web
 from shared.access import Rules
 from shared.answers import OpenApiDocument
 from shared.openapi import EMPTY, Reply, describes, document
+from shared.ui.assets import SHARED
 from shared.version import version
 
-_FOLDER = resources.files("shared") / "ui"
+_VENDOR = SHARED / "vendor"
 _VIEWER = "rapidoc-min.js"
 _TAG = "Health"
 
@@ -46,8 +46,7 @@ def add_docs_routes(app: Flask, title: str, rules: Rules, *, is_signed: bool) ->
         says={200: Reply(text="The page.", media_types=("text/html",))},
     )
     def docs() -> Response:
-        template = (_FOLDER / "docs.html").read_text("utf-8")
-        response = Response(render_template_string(template, title=title))
+        response = Response(render_template("docs.html", title=title))
         # The viewer writes styles into its page. What runs and what is loaded stays as strict as elsewhere.
         policy = web.CONTENT_POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
         response.headers["Content-Security-Policy"] = policy
@@ -60,7 +59,7 @@ def add_docs_routes(app: Flask, title: str, rules: Rules, *, is_signed: bool) ->
         says={200: Reply(text="The program.", media_types=("text/javascript",)), 304: EMPTY},
     )
     def viewer() -> Response:
-        packed = (_FOLDER / "vendor" / f"{_VIEWER}.gz").read_bytes()
+        packed = (_VENDOR / f"{_VIEWER}.gz").read_bytes()
         takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
         body = packed if takes_gzip else gzip.decompress(packed)
         response = Response(body, content_type="text/javascript; charset=utf-8")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from importlib import resources
 
-from flask import Flask, Response, g, render_template_string, request
+from flask import Flask, Response, g, render_template, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared import arguments, web
@@ -18,6 +17,7 @@ from shared.errors import FireError, RequestError
 from shared.gate import Gate
 from shared.openapi import EMPTY, Reply, describes
 from shared.rate_limit import RateLimit
+from shared.ui.assets import SHARED
 
 _TRIES = 10
 _TRIES_PER_S = 1 / 12  # five a minute from one address, and for one name, once ten were spent
@@ -25,7 +25,6 @@ _WAIT_S = 5.0
 _MAX_FORM_BYTES = 4_096
 _TAG = "Who asks"
 _PAGE = {200: Reply(text="The page.", media_types=("text/html",))}
-_FOLDER = resources.files("shared") / "ui"
 
 
 class AuditQuestion(BaseModel):
@@ -104,7 +103,7 @@ def add_login_routes(app: Flask, gate: Gate, clock: Clock) -> None:
         "Give its style.", tag=_TAG, says={200: Reply(text="The style.", media_types=("text/css",))}
     )
     def login_style() -> Response:
-        return Response((_FOLDER / "login.css").read_text("utf-8"), content_type="text/css")
+        return Response((SHARED / "login.css").read_text("utf-8"), content_type="text/css")
 
     @app.post("/login")
     @describes(
@@ -175,10 +174,9 @@ def _wants_page() -> bool:
 
 
 def _page(target: str, error: FireError | None) -> Response:
-    template = (_FOLDER / "login.html").read_text("utf-8")
     row = error.code.row if error else None
-    text = render_template_string(
-        template, target=target, error=row, is_chinese=web.is_chinese(), realm=request.host
+    text = render_template(
+        "login.html", target=target, error=row, is_chinese=web.is_chinese(), realm=request.host
     )
     response = Response(text, status=row.http_status if row else 200)
     if error is not None and error.retry_after_s is not None:

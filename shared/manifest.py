@@ -251,6 +251,20 @@ def newest_version(models_dirs: Sequence[Path], name: str) -> Path:
     return max(versions, key=lambda p: version_order(p.name))
 
 
+def version_before(models_dirs: Sequence[Path], name: str, version: str) -> Path:
+    """Find the folder with the highest version of an artifact below a given one.
+
+    Raises:
+        ModelError(HTTP_NOT_FOUND): there is none.
+    """
+    found = [p.parent for d in models_dirs for p in (d / name).glob(f"*/{MANIFEST_NAME}")]
+    earlier = [p for p in found if version_order(p.name) < version_order(version)]
+    if not earlier:
+        detail = f"no version of {name} before {version} is in the models folder"
+        raise ModelError(ErrorCode.HTTP_NOT_FOUND, detail)
+    return max(earlier, key=lambda p: version_order(p.name))
+
+
 def version_order(version: str) -> tuple[int, ...]:
     """Order versions by their numbers: 0.10.0 is after 0.9.0."""
     return tuple(int(n) if n.isdigit() else -1 for n in version.split("."))

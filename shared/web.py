@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Request, Response, g, request
@@ -45,6 +46,10 @@ SECURITY_HEADERS = (
     ("Cache-Control", "no-store"),
 )
 """What every answer says to browsers, unless its route says something else; the one place for it."""
+
+TEMPLATES = Path(__file__).parent / "ui" / "templates"
+"""Pages and parts of pages that both services show."""
+
 _TAG = "Health"
 _MAX_FORM_FIELDS = 64
 _EXPOSED = ("X-Request-ID", "Retry-After", "Server-Timing", "Location", "Idempotency-Replayed")
@@ -97,7 +102,7 @@ def create_app(
         reference_route: the one path that answers request and model errors (1000–2999) with HTTP 200 and `err_no`,
             because its existing callers rely on that.
     """
-    app = Flask(name, static_folder=None)
+    app = Flask(name, static_folder=None, template_folder=str(TEMPLATES))
     _set_limits(app, server)
     _add_hooks(app, clock)
     _add_error_handlers(app, reference_route)

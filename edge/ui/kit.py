@@ -29,16 +29,6 @@ from shared.gate import who_says
 
 _T = TypeVar("_T")
 _YEAR_S = 365 * 86_400
-SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 
 
 class Kit:
@@ -133,9 +123,7 @@ def is_fragment() -> bool:
 
 
 def secured(response: Response) -> Response:
-    """Add what keeps a page to itself."""
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
+    """Keep pages out of every cache; what else browsers are told is told for all answers in `shared.web`."""
     if response.content_type.startswith("text/html"):
         response.headers["Cache-Control"] = "no-store"
         response.headers["Vary"] = "Cookie, Accept-Language, HX-Request"

@@ -1,89 +1,31 @@
-"""The frame around every page: language, theme, navigation with its counts, clock. Ring: rim."""
+"""The frame around the edge's pages: navigation with its counts. Ring: rim."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
 from edge.ui.speech import Speech
-from edge.ui.words import LANGUAGES
-
-LANGUAGE_COOKIE = "emberlink_language"
-THEME_COOKIE = "emberlink_theme"
-THEMES = ("dark", "light")
-_PAGES = (
-    ("now", "/", "eye", "n"),
-    ("events", "/ui/events", "list", "e"),
-    ("health", "/ui/health", "pulse", "h"),
-    ("try", "/ui/try", "pic", "t"),
+from shared.ui.page import (
+    LANGUAGE_COOKIE,
+    THEME_COOKIE,
+    THEMES,
+    Asked,
+    Page,
+    PageEntry,
+    pick_language,
 )
-_RARE = frozenset({"settings", "statistics"})  # not on the phone's bar
+from shared.ui.page import frame_page as frame_any_page
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NavLink:
-    """One entry of the navigation; `key` opens it after G, `count` is shown when it is not 0."""
-
-    name: str
-    href: str
-    icon: str
-    key: str
-    text: Markup
-    is_current: bool
-    is_rare: bool
-    count: int
-    count_text: Markup | str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """What the frame shows; `signed_in` names who signed in, if anybody did; `may_change`: not only look."""
-
-    title: Markup | str
-    language: str
-    theme: str | None
-    site: str
-    links: tuple[NavLink, ...]
-    clock: Markup
-    now_s: float
-    other_language_url: str
-    other_theme_url: str
-    signed_in: str
-    may_change: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a request says about how its page should look: path, query, cookies, preferred languages.
-
-    `path` is None where the request was a form's: its page has another address.
-    """
-
-    path: str | None
-    query: Mapping[str, str]
-    cookies: Mapping[str, str]
-    accepted: str
-
-
-def pick_language(asked: Asked) -> str:
-    """Choose by the query, the cookie, and what the browser prefers."""
-    for given in (asked.query.get("lang"), asked.cookies.get(LANGUAGE_COOKIE)):
-        if given in LANGUAGES:
-            return given
-    return "zh" if asked.accepted.lower().startswith("zh") else "en"
-
-
-def pick_theme(asked: Asked) -> str | None:
-    """Choose by the query and the cookie; None follows the system."""
-    for given in (asked.query.get("theme"), asked.cookies.get(THEME_COOKIE)):
-        if given in THEMES:
-            return given
-    return None
+__all__ = ["LANGUAGE_COOKIE", "THEMES", "THEME_COOKIE", "Asked", "frame_page", "speech_for"]
+_PAGES = (
+    PageEntry(name="now", href="/", icon="eye", key="n"),
+    PageEntry(name="events", href="/ui/events", icon="list", key="e"),
+    PageEntry(name="health", href="/ui/health", icon="pulse", key="h"),
+    PageEntry(name="try", href="/ui/try", icon="pic", key="t"),
+)
 
 
 def speech_for(asked: Asked, zone: ZoneInfo, now: datetime) -> Speech:
@@ -104,46 +46,17 @@ def frame_page(
     may_change: bool,
 ) -> Page:
     """Put the frame of a page together; `current` names it in the navigation."""
-    theme = pick_theme(asked)
-    counts = {
-        "events": (fires, speech.t("page.fires_open", n=fires)),
-        "health": (troubles, speech.t("page.troubles", n=troubles)),
-    }
-    links = tuple(
-        NavLink(
-            name=name,
-            href=href,
-            icon=icon,
-            key=key,
-            text=speech.t(f"page.{name}"),
-            is_current=name == current,
-            is_rare=name in _RARE,
-            count=counts.get(name, (0, ""))[0],
-            count_text=counts.get(name, (0, ""))[1],
-        )
-        for name, href, icon, key in _PAGES
-    )
-    own = next((link.href for link in links if link.is_current), "/")
-    return Page(
+    return frame_any_page(
+        asked,
+        speech,
         title=title,
-        language=speech.language,
-        theme=theme,
+        current=current,
         site=site,
-        links=links,
-        clock=_clock(speech),
-        now_s=speech.now.timestamp(),
-        other_language_url=_with(asked, own, lang="en" if speech.is_chinese else "zh"),
-        other_theme_url=_with(asked, own, theme="dark" if theme == "light" else "light"),
+        pages=_PAGES,
+        counts={
+            "events": (fires, speech.t("page.fires_open", n=fires)),
+            "health": (troubles, speech.t("page.troubles", n=troubles)),
+        },
         signed_in=signed_in,
         may_change=may_change,
     )
-
-
-def _clock(speech: Speech) -> Markup:
-    return speech.clock(speech.now).replace("<time ", Markup('<time class="clock" '), 1)
-
-
-def _with(asked: Asked, own: str, **changed: str) -> str:
-    """Give the page's own address with another language or theme."""
-    kept = {k: v for k, v in asked.query.items() if k not in ("lang", "theme")}
-    return f"{asked.path or own}?{urlencode({**kept, **changed})}"

@@ -12,9 +12,9 @@ from cv2.typing import MatLike
 
 from edge.ui.drawing import around
 from shared.imaging import decode, encode_jpeg
+from shared.shrink import QUALITY, shrink
 from shared.types import Box, Picture
 
-_QUALITY = 72  # a flame of a few pixels still shows; 80 is a third larger
 _RED_BGR, _AMBER_BGR, _BLACK_BGR = (61, 74, 255), (92, 180, 255), (0, 0, 0)
 _DASH_PX = 9
 _MOST_KEPT = 128  # 8 cameras, and the frames of an event that is being looked at; 3 MB
@@ -53,19 +53,6 @@ class Thumbnails:
         return made
 
 
-def shrink(picture: Picture, width_px: int) -> bytes:
-    """Scale a picture to at most this width, as JPEG.
-
-    Raises:
-        ImageError(IMAGE_DAMAGED)
-    """
-    wide = min(width_px, picture.width_px)
-    size = (wide, max(1, round(picture.height_px * wide / picture.width_px)))
-    pixels = decode(picture, at_least_px=size).bgr_hwc_u8
-    resized = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return encode_jpeg(np.asarray(resized, dtype=np.uint8), _QUALITY)
-
-
 def crop_around(
     picture: Picture, box: Box | None, *, size_px: tuple[int, int], is_smoke: bool
 ) -> bytes:
@@ -87,7 +74,7 @@ def crop_around(
             round((v - o) * scale) for v, o in zip(_corners(box), (x1, y1, x1, y1), strict=True)
         ]
         _draw_box(cut, corners, is_dashed=is_smoke)
-    return encode_jpeg(np.asarray(cut, dtype=np.uint8), _QUALITY)
+    return encode_jpeg(np.asarray(cut, dtype=np.uint8), QUALITY)
 
 
 def _corners(box: Box) -> tuple[float, float, float, float]:

@@ -12,11 +12,11 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from edge.ui.failure import explain
 from edge.ui.kit import Kit, is_fragment, or_none
 from edge.ui.speech import Speech
-from edge.ui.thumbs import shrink
 from edge.ui.try_model import Tried, show_tried
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
 from shared.imaging import read_picture
+from shared.shrink import shrink
 from shared.types import Picture
 
 _SHOWN_WIDTH_PX = 880  # two pictures side by side on a desk; about 100 kB

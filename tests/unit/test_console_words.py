@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 from datetime import UTC, datetime
@@ -10,11 +11,13 @@ import pytest
 
 import edge.ui
 from edge.reasons import Reason
-from edge.ui.assets import FOLDER, vendored
 from edge.ui.speech import Speech
 from edge.ui.words import catalogue, has_words, say
+from shared import web
+from shared.ui.assets import SHARED, vendored
 
 _UI = Path(edge.ui.__file__).parent
+_PAGES = [*_UI.glob("templates/*.html"), *web.TEMPLATES.glob("*.html")]
 _VALUE = re.compile(r"{(\w+)}")
 
 
@@ -41,9 +44,7 @@ def test_every_reason_has_a_sentence_for_people() -> None:
 def test_every_text_that_a_page_names_is_in_the_catalogue() -> None:
     named = re.compile(r"""\bt\(\s*'([a-z_]+\.[A-Za-z_]+)'""")
     spoken = re.compile(r"""\.t\(\s*"([a-z_]+\.[A-Za-z_]+)"[,)]""")
-    asked = {
-        key for path in _UI.glob("templates/*.html") for key in named.findall(path.read_text())
-    }
+    asked = {key for path in _PAGES for key in named.findall(path.read_text())}
     asked |= {key for path in _UI.glob("*.py") for key in spoken.findall(path.read_text())}
     assert len(asked) > 100
     stems = {key for key in asked if key.endswith("_")}
@@ -53,7 +54,7 @@ def test_every_text_that_a_page_names_is_in_the_catalogue() -> None:
 
 def test_no_page_is_written_in_one_language_only() -> None:
     """Words between tags that come from no catalogue, but for marks that are the same in both."""
-    for path in _UI.glob("templates/*.html"):
+    for path in _PAGES:
         bare = re.sub(
             r"{#.*?#}|{%.*?%}|{{.*?}}|<code[^>]*>.*?</code>|<kbd>.*?</kbd>",
             " ",
@@ -103,15 +104,20 @@ def test_days_are_named_as_people_do() -> None:
 
 
 def test_vendored_files_are_what_their_manifest_says_and_carry_their_licence() -> None:
-    listed = {entry["file"]: entry for entry in vendored()}
-    folder = FOLDER / "vendor"
-    assert {p.name for p in folder.iterdir() if p.suffix in (".js", ".css")} == set(listed)
-    for name, entry in listed.items():
-        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == entry["sha256"]
-        assert (folder / entry["licence_file"]).read_text().strip()
+    for files in (SHARED, _UI / "static"):
+        listed = {entry["file"]: entry for entry in vendored(files)}
+        folder = files / "vendor"
+        assert {p.name for p in folder.iterdir() if p.suffix in (".js", ".css", ".gz")} == set(
+            listed
+        )
+        for name, entry in listed.items():
+            content = (folder / name).read_bytes()
+            plain = gzip.decompress(content) if name.endswith(".gz") else content
+            assert hashlib.sha256(plain).hexdigest() == entry["sha256"]
+            assert (folder / entry["licence_file"]).read_text().strip()
 
 
 def test_no_file_of_the_console_names_another_machine() -> None:
-    for path in [*FOLDER.glob("*.*"), *_UI.glob("templates/*.html")]:
+    for path in [*SHARED.glob("*.*"), *_PAGES]:
         addresses = re.findall(r"https?://[^\s\"'<>)]+", path.read_text())
         assert [a for a in addresses if not a.startswith("http://www.w3.org/")] == [], path

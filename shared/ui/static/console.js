@@ -204,7 +204,7 @@
     var input = one('#try-file input[type=file]');
     if (!input || !files.length) return;
     var taken = new DataTransfer();
-    taken.items.add(files[0]);
+    Array.prototype.slice.call(files, 0, input.multiple ? files.length : 1).forEach(function (file) { taken.items.add(file); });
     input.files = taken.files;
     input.form.requestSubmit();
   }

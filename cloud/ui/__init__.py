@@ -1,0 +1,1 @@
+"""The cloud's console: pages for people."""

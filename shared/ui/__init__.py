@@ -1,0 +1,1 @@
+"""What the consoles of both services share: words, voice, assets, templates."""

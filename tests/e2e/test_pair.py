@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -62,7 +63,10 @@ def process(*command: str, **environment: str) -> Iterator[subprocess.Popen[str]
         yield started
     finally:
         if started.poll() is None:
-            os.killpg(started.pid, signal.SIGKILL)
+            # Not the group: `make run` gives its services groups of their own.
+            for child in psutil.Process(started.pid).children(recursive=True):
+                child.kill()
+            started.kill()
         started.wait()
         reader.join()
         started.stdout.close()

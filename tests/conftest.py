@@ -2,11 +2,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from shared.startup import prepare_libraries
 from tests.helpers.tiny_models import write_classifier, write_detector
 
+# A deadline per example measures the machine that the tests share, not the code.
+hypothesis.settings.register_profile(
+    "shared-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared-machine")
 prepare_libraries()  # OpenCV reads its limits once, when it is loaded
 
 

@@ -187,5 +187,5 @@ class _BreakerMachine(RuleBasedStateMachine):
             assert self.breaker.state is BreakerState.HALF_OPEN
 
 
-_BreakerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+_BreakerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestBreakerUnderAnyOrderOfCalls = _BreakerMachine.TestCase

@@ -249,7 +249,7 @@ class _BudgetMachine(RuleBasedStateMachine):
         assert self.budget.remaining_micros() == self.limit - self.store.spent_micros(day)
 
 
-_BudgetMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+_BudgetMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestBudgetUnderAnyOrderOfEvents = _BudgetMachine.TestCase
 
 

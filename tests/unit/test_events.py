@@ -252,7 +252,7 @@ def stories(draw: st.DrawFn) -> list[tuple[float, list[Box], str]]:
     return draw(st.lists(moment, max_size=80))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(stories())
 def test_whatever_happens_every_event_is_opened_once_and_closed_in_turn(story):
     line = Line()

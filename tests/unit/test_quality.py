@@ -237,7 +237,7 @@ def test_light_and_weather_over_real_scenes_are_no_trouble(name, cycle):
     assert cycle(_real_view(name)) == []
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 5),
     exponent=st.floats(0.5, 2.0),

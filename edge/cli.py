@@ -31,7 +31,7 @@ from edge.state_command import state_command
 from shared.annotate import annotate
 from shared.clock import SystemClock
 from shared.completion import completion_command
-from shared.config import load_settings
+from shared.config import load_settings, load_traced
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, FireError
 from shared.gate import refuse_without_users
@@ -105,12 +105,14 @@ def run(
             "state": state,
             "models": models,
         }
-        settings = load_settings(EdgeSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags)
+        settings, origins = load_traced(
+            EdgeSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags
+        )
         stream = _log_file(settings.log)
         configure_logs(level=settings.log.level, stream=stream, lines={"verdict": _verdict_line})
         for warning in settings.warnings():
             get_logger().warning("setting_looks_wrong", detail=warning)
-        service = EdgeService(settings)
+        service = EdgeService(settings, origins=origins)
         service.start()
     wait_for_stop()
     service.stop()

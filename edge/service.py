@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -42,7 +43,9 @@ from edge.score_log import ScoreLog
 from edge.selftest_routes import add_selftest_routes
 from edge.selftest_wiring import build_selftest
 from edge.supervision import box_rule, free_bytes, is_clock_synchronised, readiness
-from edge.troubles import BoxState
+from edge.tally import Tally
+from edge.tally_store import SqliteTallyStore
+from edge.troubles import BoxState, blind_cameras
 from edge.ui.parts import ConsoleParts
 from edge.ui.views import add_console
 from edge.ui.vitals_model import LinkNow
@@ -53,7 +56,7 @@ from shared.breaker import Breaker, BreakerState
 from shared.clock import Clock, SystemClock
 from shared.deadline import Deadline
 from shared.docs_routes import add_docs_routes
-from shared.errors import FireError
+from shared.errors import FireError, StoreError
 from shared.ids import new_id
 from shared.inference import refuse_two_runtimes
 from shared.login import add_login_routes
@@ -87,6 +90,7 @@ class EdgeService:
         settings: EdgeSettings,
         clock: Clock | None = None,
         on_camera_end: Callable[[str], None] = lambda name: None,
+        origins: Mapping[tuple[str, ...], str] = MappingProxyType({}),
     ) -> None:
         """Build everything: state, model, link, cameras, port.
 
@@ -97,6 +101,7 @@ class EdgeService:
         keep_freed_memory()
         cv2.setNumThreads(1)  # parallelism comes from frames, not from inside one
         self._settings = settings
+        self._origins = origins
         self._clock = clock or SystemClock()
         with contextlib.ExitStack() as undo:
             self._state_lock = undo.enter_context(hold_folder(settings.state))
@@ -106,8 +111,15 @@ class EdgeService:
             self._records = build_records(settings, self._clock, self._supervisor)
             undo.callback(self._records.close)
             keep_days = settings.evidence.keep_days
+            self._counts = SqliteTallyStore(settings.state / "tally.sqlite3")
+            undo.callback(self._counts.close)
+            self._tally = Tally(self._counts, settings.policy.zone, self._clock)
             self._upkeep = Upkeep(
-                self._records, self._ledger, self._supervisor, keep_days=keep_days
+                self._records,
+                self._ledger,
+                self._supervisor,
+                keep_days=keep_days,
+                also=self._keep_counts,
             )
             self._build(settings, on_camera_end)
             undo.pop_all()  # a service that was built keeps them until `stop`
@@ -264,6 +276,9 @@ class EdgeService:
         if self._scores:
             self._scores.close()
         self._upkeep.stop()
+        with contextlib.suppress(StoreError):  # a minute of counts, told as a trouble already
+            self._tally.save()
+        self._counts.close()
         self._records.close()
         self._gate.audit.close()
         self._ledger.close()
@@ -397,6 +412,7 @@ class EdgeService:
         if verdict.is_pending:
             return
         self._plane.note_audit(verdict)
+        self._tally.note(verdict)
         self._metrics.observe(verdict)
         is_worth_a_line = (
             is_request or verdict.source is not Source.EDGE or self._settings.log.decisions
@@ -478,6 +494,7 @@ class EdgeService:
             clock=self._clock,
             live=self._live,
             supervisor=self._supervisor,
+            tally=self._tally,
             records=self._records,
             acknowledge=self._acknowledge,
             heat=self._classifier.heat,
@@ -486,9 +503,18 @@ class EdgeService:
             outbox=self.alerting.outbox.status,
             sinks=self.alerting.desk.status,
             checks=self._checks,
+            selftest=self._selftest,
+            origins=self._origins,
         )
         add_console(app, self, parts, self._settings)
         return app
+
+    def _keep_counts(self, every_s: float, before_day: str) -> None:
+        """Count the time that cameras were blind, and keep what was counted."""
+        for camera in blind_cameras(self._supervisor.active()):
+            self._tally.note_blind(camera, round(every_s))
+        self._tally.save()
+        self._counts.prune(before_day)
 
     def _link_now(self) -> LinkNow:
         return LinkNow(

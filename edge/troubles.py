@@ -6,7 +6,7 @@ this moment; since when it has been so is known to `shared.supervise`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -152,6 +152,11 @@ def camera_troubles(camera: CameraState, now_at: datetime) -> Iterator[Trouble]:
         )
     for finding in camera.view:
         yield found(TroubleKind.VIEW, finding.value, *_VIEWS[finding])
+
+
+def blind_cameras(troubles: Iterable[Trouble]) -> set[str]:
+    """Name the cameras that do not watch what they should."""
+    return {t.subject for t in troubles if t.kind in (TroubleKind.CAMERA, TroubleKind.VIEW)}
 
 
 def outbox_troubles(outbox: OutboxStatus, now_at: datetime) -> Iterator[Trouble]:

@@ -27,13 +27,28 @@ class Upkeep:
     """The thread that does it; one round a minute."""
 
     def __init__(
-        self, records: Records, ledger: Ledger, supervisor: Supervisor, *, keep_days: int
+        self,
+        records: Records,
+        ledger: Ledger,
+        supervisor: Supervisor,
+        *,
+        keep_days: int,
+        also: Callable[[float, str], None] = lambda every_s, before_day: None,
     ) -> None:
-        """Keep what to look after; rows of the ledger go after `keep_days`, but not within the month they count for."""
+        """Keep what to look after.
+
+        Args:
+            records: the evidence.
+            ledger: its rows go after `keep_days`, but not within the month they count for.
+            supervisor: watches the thread.
+            keep_days: of evidence and ledger.
+            also: done in each round, told the seconds between rounds and the first day that is kept.
+        """
         self._records = records
         self._ledger = ledger
         self._supervisor = supervisor
         self._keep_days = keep_days
+        self._also = also
         self._noted: date | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=_THREAD, daemon=True)
@@ -55,8 +70,9 @@ class Upkeep:
         Raises:
             StoreError: something could not be written; the evidence store has told so as a trouble.
         """
-        self._records.prune()
         today = self._records.keep_clock.now_at().date()
+        self._also(_EVERY_S, (today - timedelta(days=self._keep_days)).isoformat())
+        self._records.prune()
         if today != self._noted:
             self._note_day(today)
             self._noted = today

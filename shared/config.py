@@ -163,6 +163,20 @@ def load_settings(
     Raises:
         ConfigError(CONFIG_INVALID): with every problem, one a line.
     """
+    return load_traced(
+        settings_class, prefix=prefix, toml_path=toml_path, environ=environ, flags=flags
+    )[0]
+
+
+def load_traced(
+    settings_class: type[S],
+    *,
+    prefix: str,
+    toml_path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> tuple[S, dict[tuple[str, ...], str]]:
+    """Do as `load_settings`, and tell where each value that is no default came from, by its path."""
     environment = os.environ if environ is None else environ
     layers = [
         (str(toml_path or "defaults"), _read_toml(toml_path)),
@@ -175,7 +189,7 @@ def load_settings(
     for origin, layer in layers:
         _merge(merged, layer, origin, origins)
     try:
-        return settings_class.model_validate(merged)
+        return settings_class.model_validate(merged), origins
     except ValidationError as err:
         problems = [_explain(problem, origins) for problem in err.errors(include_url=False)]
         raise ConfigError(ErrorCode.CONFIG_INVALID, "\n".join(problems)) from err

@@ -97,8 +97,6 @@ def _event_page(kit: Kit, event_id: str) -> Response:
         models=_models(frames),
         newer=newer,
         older=older,
-        told=None,
-        chain=None,
         **_stage(kit, record, frames, speech),
     )
 

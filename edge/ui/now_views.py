@@ -121,8 +121,14 @@ def _calm_note(kit: Kit, speech: Speech, calling_now: Sequence[EventRecord] | No
         return speech.t("page.away_records")
     page = or_none(lambda: kit.parts.records.events(EventQuery(limit=1)))
     if page is None or not page.events:
-        return speech.t("now.never")
-    return speech.t("now.quiet_since", at=speech.moment(page.events[0].event.last_seen_at))
+        quiet = speech.t("now.never")
+    else:
+        quiet = speech.t("now.quiet_since", at=speech.moment(page.events[0].event.last_seen_at))
+    tests = sorted(kit.parts.selftest.results(), key=lambda result: result.began_at)
+    if not tests:
+        return quiet
+    key = "now.test_passed" if tests[-1].is_passed else "now.test_failed"
+    return speech.sentences([quiet, speech.t(key, at=speech.moment(tests[-1].began_at))])
 
 
 def _title(wall: Wall, speech: Speech) -> Markup:

@@ -23,7 +23,10 @@ __all__ = ["LANGUAGE_COOKIE", "THEMES", "THEME_COOKIE", "Asked", "frame_page", "
 _PAGES = (
     PageEntry(name="now", href="/", icon="eye", key="n"),
     PageEntry(name="events", href="/ui/events", icon="list", key="e"),
+    PageEntry(name="budget", href="/ui/budget", icon="coin", key="b"),
+    PageEntry(name="statistics", href="/ui/statistics", icon="chart", key="a", is_rare=True),
     PageEntry(name="health", href="/ui/health", icon="pulse", key="h"),
+    PageEntry(name="settings", href="/ui/settings", icon="gear", key="s", is_rare=True),
     PageEntry(name="try", href="/ui/try", icon="pic", key="t"),
 )
 

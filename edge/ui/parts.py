@@ -11,6 +11,8 @@ from edge.live import LiveView
 from edge.locate import HeatMap
 from edge.outbox_item import OutboxStatus
 from edge.retention import Forecast
+from edge.selftest import SelfTest
+from edge.tally import Tally
 from edge.ui.vitals_model import LinkNow
 from shared.clock import Clock
 from shared.supervise import Supervisor
@@ -25,6 +27,7 @@ class ConsoleParts:
     clock: Clock
     live: LiveView
     supervisor: Supervisor
+    tally: Tally
     records: Events
     acknowledge: Acknowledges
     heat: Callable[[Picture], HeatMap | None]
@@ -33,3 +36,5 @@ class ConsoleParts:
     outbox: Callable[[], OutboxStatus]
     sinks: Callable[[], tuple[SinkStatus, ...]]
     checks: Callable[[], Mapping[str, Check]]
+    selftest: SelfTest
+    origins: Mapping[tuple[str, ...], str]

@@ -10,12 +10,15 @@ from jinja2 import StrictUndefined
 from edge.config import EdgeSettings
 from edge.routes import Edge
 from edge.ui.action_views import add_actions
+from edge.ui.budget_views import add_budget
 from edge.ui.event_views import add_events
 from edge.ui.failure import show_failure
 from edge.ui.health_views import add_health
 from edge.ui.kit import Kit, secured
 from edge.ui.now_views import add_now
 from edge.ui.parts import ConsoleParts
+from edge.ui.settings_views import add_settings
+from edge.ui.statistics_views import add_statistics
 from edge.ui.try_views import add_try
 from shared.errors import FireError
 from shared.ui.assets import SHARED, add_assets
@@ -36,5 +39,8 @@ def add_console(app: Flask, edge: Edge, parts: ConsoleParts, settings: EdgeSetti
     add_actions(console, kit)
     add_events(console, kit)
     add_try(console, kit)
+    add_budget(console, kit)
+    add_statistics(console, kit)
+    add_settings(console, kit)
     add_health(console, kit)
     app.register_blueprint(console)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from edge.config_events import ZoneSection
 from edge.record import Records
 from edge.record_types import Mark
 from shared.error_code import ErrorCode
@@ -39,7 +41,10 @@ _PAGES = {
     "now": "/",
     "events": "/ui/events",
     "event": "/ui/events/{event}",
+    "budget": "/ui/budget",
+    "statistics": "/ui/statistics",
     "health": "/ui/health",
+    "settings": "/ui/settings",
     "try": "/ui/try",
 }
 
@@ -190,6 +195,45 @@ def test_a_page_says_when_the_evidence_cannot_be_read(
         assert "Evidence disk" in sheet.text()
         sheet.open("/ui/events/nothing")
         assert "What to do" in sheet.text()
+
+
+def test_charts_are_drawn_and_the_counts_are_given_as_a_file(
+    browser: Browser, edge: Running, burning: str
+) -> None:
+    with browser.sheet(edge.url) as sheet:
+        sheet.open("/ui/budget")
+        sheet.page.wait_for_selector(".chart canvas", timeout=15_000)
+        assert sheet.complaints == []
+        sheet.open("/ui/statistics")
+        with sheet.page.expect_download() as download:
+            sheet.page.keyboard.press("e")
+        lines = Path(download.value.path()).read_text().splitlines()
+        assert lines[0].startswith("day,camera,events")
+        assert any(",yard," in line for line in lines[1:])
+
+
+def test_a_zone_is_drawn_on_a_still_and_written_for_the_configuration(
+    browser: Browser, edge: Running
+) -> None:
+    with browser.sheet(edge.url) as sheet:
+        sheet.open("/ui/settings?camera=yard")
+        for x, y in ((20, 20), (200, 20), (200, 120)):
+            sheet.page.click("[data-zones] img", position={"x": x, "y": y}, force=True)
+        written = tomllib.loads(sheet.page.inner_text("[data-zone-out]"))
+        zone = ZoneSection.model_validate(written["cameras"]["yard"]["zones"]["ignore1"])
+        assert len(zone.points) == 3
+        assert sheet.complaints == []
+
+
+def test_a_test_alarm_begins_from_the_settings(browser: Browser, edge: Running) -> None:
+    with browser.sheet(edge.url) as sheet:
+        sheet.open("/ui/settings")
+        sheet.page.select_option("#test select", "yard")
+        sheet.page.click("#test button")
+        sheet.page.wait_for_load_state()
+        sheet.page.wait_for_timeout(500)
+        said = sheet.page.inner_text("#test")
+        assert "Loading yard" in said
 
 
 def test_the_wall_lives_and_a_lost_camera_is_never_calm(browser: Browser, edge: Running) -> None:

@@ -1,0 +1,52 @@
+"""The page *Settings*: what holds, zones on a still, the test alarm. Ring: rim."""
+
+from __future__ import annotations
+
+import json
+
+from flask import Blueprint, Response, request
+
+from edge.ui.action_views import done
+from edge.ui.kit import Kit
+from edge.ui.settings_model import show_settings, show_tests
+
+
+def add_settings(console: Blueprint, kit: Kit) -> None:
+    """Add the page, and the button that begins a test alarm."""
+
+    @console.get("/ui/settings")
+    def show_settings_page() -> Response:
+        speech, settings = kit.speech(), kit.settings
+        titles = {name: kit.title_of(name) for name in settings.cameras}
+        asked = request.args.get("camera", "")
+        chosen = asked if asked in titles else next(iter(titles), "")
+        look = kit.parts.live.look(chosen) if chosen else None
+        zones = settings.cameras[chosen].zones if chosen else {}
+        return kit.render(
+            "settings.html",
+            speech,
+            title=speech.t("page.settings"),
+            current="settings",
+            groups=show_settings(settings, kit.parts.origins, speech),
+            cameras=titles,
+            chosen=chosen,
+            look=look,
+            zones=[
+                {"name": name, "kind": zone.kind.value, "points": zone.points}
+                for name, zone in zones.items()
+            ],
+            zones_json=json.dumps(
+                {
+                    "camera": chosen,
+                    "names": sorted(zones),
+                    "prompt": speech.t("settings.zone_first"),
+                }
+            ),
+            running=kit.parts.selftest.running(),
+            tests=show_tests(kit.parts.selftest.results(), titles, speech),
+        )
+
+    @console.post("/ui/selftest")
+    def begin_test() -> Response:
+        kit.parts.selftest.begin(request.form.get("camera") or None)
+        return done(kit, kit.speech().t("settings.test_began"), back="/ui/settings#test")

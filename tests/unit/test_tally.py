@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from edge.reasons import Reason
+from edge.record_types import EventRecord, Mark
+from edge.tally import Key, Tally, total
+from edge.tally_store import SqliteTallyStore
+from edge.ui.statistics_model import as_csv, day_rows
+from shared.error_code import ErrorCode
+from shared.errors import StoreError
+from shared.types import Classification, Label, Source
+from tests.helpers.clock import FakeClock
+from tests.helpers.evidence import fire_event, verdict
+from tests.helpers.frames import decision, frame
+
+_ZONE = ZoneInfo("Asia/Shanghai")
+
+
+class _FullDisk:
+    def add(self, counts: object) -> None:
+        raise StoreError(ErrorCode.STORE_UNAVAILABLE, "disk full")
+
+    def between(self, first_hour: str, last_hour: str) -> dict[Key, int]:
+        return {}
+
+
+def _judge(tally: Tally, *, cloud: Label | None = None, presence: float = 0.1) -> None:
+    taken = frame("f", "yard")
+    said = verdict(
+        taken,
+        edge=Classification(fire=presence, smoke=0.0),
+        source=Source.EDGE if cloud is None else Source.CLOUD,
+        label=cloud or Label.NONE,
+        decision=decision(
+            forward=cloud is not None,
+            reason=Reason.CLOUD_ROUTINE if cloud else Reason.EDGE_BELOW_PRICE,
+            charged_micros=20_000 if cloud else 0,
+        ),
+    )
+    tally.note(said)
+
+
+def test_counts_survive_a_restart_by_local_hour(tmp_path: Path) -> None:
+    clock = FakeClock()
+    store = SqliteTallyStore(tmp_path / "tally.sqlite3")
+    tally = Tally(store, _ZONE, clock)
+    _judge(tally)
+    tally.save()
+    _judge(tally, cloud=Label.NONE)
+    tally.save()
+    clock.advance(3600)
+    _judge(tally, cloud=Label.FIRE)
+    first, last = "2026-03-10T20", "2026-03-10T21"
+    store.close()
+    again = SqliteTallyStore(tmp_path / "tally.sqlite3")
+    kept = Tally(again, _ZONE, clock).between(first, last)
+    again.close()
+    assert total(kept, "frames") == 2
+    assert total(kept, "asked", lambda key: key.hour == first) == 1
+    assert (total(kept, "agreed"), total(kept, "charged")) == (1, 20_000)
+
+
+def test_nothing_is_lost_while_the_disk_is_full() -> None:
+    tally = Tally(_FullDisk(), _ZONE, FakeClock())
+    _judge(tally)
+    with pytest.raises(StoreError):
+        tally.save()
+    assert total(tally.between("2026-03-10T00", "2026-03-10T23"), "frames") == 1
+
+
+def test_edge_and_cloud_agree_when_both_or_neither_saw_something() -> None:
+    tally = Tally(_FullDisk(), _ZONE, FakeClock())
+    for presence, said in ((0.1, Label.NONE), (0.9, Label.SMOKE), (0.1, Label.FIRE)):
+        _judge(tally, cloud=said, presence=presence)
+    counts = tally.between("2026-03-10T00", "2026-03-10T23")
+    assert (total(counts, "answered"), total(counts, "agreed")) == (3, 2)
+
+
+def _record(event_id: str, mark: Mark | None, **changes: object) -> EventRecord:
+    return EventRecord(
+        event=fire_event(event_id, **changes),
+        origin=None,
+        acknowledged=None,
+        mark=mark,
+        marked=None,
+        held=None,
+        camera_facts={},
+        frames_kept=0,
+        frames_gone=0,
+        bytes_kept=0,
+    )
+
+
+def test_statistics_count_by_camera_and_local_day_without_tests() -> None:
+    late = fire_event().opened_at + timedelta(hours=5)  # the next day in Shanghai
+    events = [
+        _record("a", Mark.FALSE),
+        _record("b", Mark.TRUE, opened_at=late),
+        _record("c", None, is_test=True),
+    ]
+    counts = {
+        Key(hour="2026-03-10T20", camera="yard", name="frames"): 100,
+        Key(hour="2026-03-10T20", camera="yard", name="asked"): 4,
+        Key(hour="2026-03-10T21", camera="yard", name="blind_s"): 300,
+        Key(hour="2026-03-10T21", camera="", name="frames"): 7,
+    }
+    rows = day_rows(counts, events, _ZONE)
+    assert [(r.day, r.events, r.false_alarms, r.true_fires) for r in rows] == [
+        ("2026-03-11", 1, 0, 1),
+        ("2026-03-10", 1, 1, 0),
+    ]
+    assert (rows[1].frames, rows[1].forwarded, rows[1].minutes_blind) == (100, 4, 5)
+
+
+def test_a_camera_s_name_is_no_formula_in_a_spreadsheet() -> None:
+    row = replace(day_rows({}, [_record("a", None)], _ZONE)[0], camera="=HYPERLINK(1)")
+    cells = list(csv.reader(io.StringIO(as_csv([row]))))
+    assert cells[0][1] == "camera"
+    assert cells[1][1] == "'=HYPERLINK(1)"

@@ -44,6 +44,11 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
             ),
             ("Services that answer", "short", (("{{job}} {{instance}}", "up"),)),
             (
+                "Edges that report",
+                "short",
+                (("{{state}} at {{instance}}", "fire_cloud_edges"),),
+            ),
+            (
                 "Messages that wait",
                 "short",
                 (("{{class}}", f"sum by (class) (fire_edge_outbox_items{{{_EDGE}}})"),),

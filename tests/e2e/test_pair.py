@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -62,11 +62,11 @@ def process(*command: str, **environment: str) -> Iterator[subprocess.Popen[str]
     try:
         yield started
     finally:
-        if started.poll() is None:
-            # Not the group: `make run` gives its services groups of their own.
-            for child in psutil.Process(started.pid).children(recursive=True):
-                child.kill()
-            started.kill()
+        # Not the group: `make run` gives its services groups of their own, and may end before them.
+        for left in psutil.process_iter():
+            with suppress(psutil.Error, ProcessLookupError):
+                if os.getsid(left.pid) == started.pid:
+                    left.kill()
         started.wait()
         reader.join()
         started.stdout.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -123,7 +124,7 @@ def test_a_fire_is_red_until_somebody_acknowledges_it(browser: Browser, edge: Ru
     assert edge.service._records.event(event.event_id).acknowledged is not None
 
 
-def test_an_event_is_looked_through_labelled_held_and_undone(
+def test_an_event_is_looked_through_labelled_held_exported_and_undone(
     browser: Browser, edge: Running
 ) -> None:
     records = edge.service._records
@@ -149,6 +150,10 @@ def test_an_event_is_looked_through_labelled_held_and_undone(
         sheet.page.keyboard.press("h")
         sheet.page.wait_for_selector("button[data-key=h][aria-pressed=true]")
         assert records.event(event.event_id).is_held
+        with sheet.page.expect_download() as download:
+            sheet.page.keyboard.press("e")
+        with zipfile.ZipFile(download.value.path()) as bundle:
+            assert any(name.endswith(".jpg") for name in bundle.namelist())
         sheet.open("/ui/events")
         assert "True fire: <b>chip pan</b>" in sheet.page.inner_text("main")
         card = f".card[data-event='{event.event_id}']"

@@ -127,8 +127,8 @@ calibrate: train-setup
 
 ## evaluate: every number of the models, written with their cards and manifests into models/artifacts
 evaluate: train-setup
-	$(STAGE).evaluate classifier --data $(DATA) $(ARGS)
 	$(STAGE).evaluate detector --data $(DATA) $(ARGS)
+	$(STAGE).evaluate classifier --data $(DATA) $(ARGS)
 	$(STAGE).publish classifier --weights $(WEIGHTS)
 	$(STAGE).publish detector --weights $(WEIGHTS)
 	$(STAGE).half

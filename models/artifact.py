@@ -26,7 +26,7 @@ class ArtifactPlan:
     name: str
     files: dict[str, str]
     outputs: tuple[str, ...]
-    version: str = "0.1.0"
+    version: str = "0.2.0"
 
     @property
     def stage(self) -> Path:

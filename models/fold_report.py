@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.calibrate import fit_platt
 from models.data import LABELS, Picture
-from models.folds import FOLDS, Fold, FoldScores, read_scores
+from models.folds import FOLDS, Fold, FoldScores, has_run, read_scores
 from models.metrics import auc
 from shared.recalibrate import Calibration, TooFewLabelsError, expected_calibration_error, refit
 from shared.recalibrate import LabelledLogit as Labelled
@@ -34,7 +34,8 @@ _FIRE = 0
 class HeldOut:
     """The left-out pictures of a fold with the logits (N, 2) and calibrated probabilities (N, 2) of one file.
 
-    `truth` (N, 2) is NaN where not known; `threshold` is the probability of fire that finds RECALL of the known fires.
+    `truth` (N, 2) is NaN where not known; `threshold` is the probability of fire that finds RECALL of the known fires;
+    `known_negatives` (M, 2) are the logits of the negatives of val that the fold's sources leave.
     """
 
     fold: Fold
@@ -44,6 +45,7 @@ class HeldOut:
     probabilities: Floats
     calibrations: tuple[Calibration, ...]
     threshold: float
+    known_negatives: NDArray[np.float32]
 
     def of(self, sources: Sequence[str]) -> NDArray[np.bool_]:
         """Mark the pictures of some sources."""
@@ -78,26 +80,35 @@ def held_out(
         ),
         calibrations=calibrations,
         threshold=float(np.quantile(found, 1 - RECALL)),
+        known_negatives=tuning[(known == 0.0).all(1)],
     )
 
 
-def report(by_file: Mapping[str, Picture], variants: Sequence[str]) -> Measures:
-    """Measure all folds with every variant's file; the first variant is the one that is served.
+def held_out_folds(by_file: Mapping[str, Picture], variant: str) -> list[HeldOut]:
+    """Give the left-out pictures of each fold that has run, as one variant's file scores them.
 
     Raises:
-        FileNotFoundError: a fold has not run.
+        FileNotFoundError: no fold has run.
     """
-    all_scores = {fold.name: read_scores(fold) for fold in FOLDS}
-    per_variant = {
-        v: [held_out(fold, all_scores[fold.name], by_file, v) for fold in FOLDS] for v in variants
-    }
+    # With none, reading the first says what is to be run.
+    done = [fold for fold in FOLDS if has_run(fold)] or FOLDS[:1]
+    return [held_out(fold, read_scores(fold), by_file, variant) for fold in done]
+
+
+def report(by_file: Mapping[str, Picture], variants: Sequence[str]) -> Measures:
+    """Measure the folds that have run with every variant's file; the first variant is the one that is served.
+
+    Raises:
+        FileNotFoundError: no fold has run.
+    """
+    per_variant = {v: held_out_folds(by_file, v) for v in variants}
     served = per_variant[variants[0]]
     sources = {s: row for held in served for s, row in source_rows(held).items()}
     measures: Measures = {
+        "not_run": [fold.name for fold in FOLDS if not has_run(fold)],
         "sources": sources,
+        "mean": _means(sources),
         "mean_auc": {v: _mean_auc(helds) for v, helds in per_variant.items()},
-        "mean_ece": _mean_rows(sources, "ece"),
-        "mean_ece_after_labels": _mean_rows(sources, "ece_after_labels"),
         "lookalikes": _lookalikes(served),
     }
     return measures
@@ -116,6 +127,8 @@ def source_rows(held: HeldOut) -> dict[str, Measures]:
             labels = held.truth[known, label]
             if 0 < labels.sum() < len(labels):
                 row[name] = _class_row(held, known, label)
+                own = held.of((source,)) & ~np.isnan(held.truth[:, label])
+                row[name]["auc_known_negatives"] = _auc_known(held, own, label)
         rows[source] = row
     return rows
 
@@ -131,6 +144,13 @@ def _class_row(held: HeldOut, known: NDArray[np.bool_], label: int) -> Measures:
         "found": round(float((p[labels == 1.0] >= 0.5).mean()), 4),
         "false": round(float((p[labels == 0.0] >= 0.5).mean()), 4),
     }
+
+
+def _auc_known(held: HeldOut, own: NDArray[np.bool_], label: int) -> float:
+    """Rank the source's pictures against the val negatives of the sources trained on: new fires, known look-alikes."""
+    scores = np.concatenate([held.logits[own, label], held.known_negatives[:, label]])
+    labels = np.concatenate([held.truth[own, label], np.zeros(len(held.known_negatives))])
+    return round(auc(scores, labels), 4)
 
 
 def _ece_after_labels(
@@ -173,9 +193,13 @@ def _source_aucs(held: HeldOut) -> list[dict[str, float]]:
     return rows
 
 
-def _mean_rows(sources: Mapping[str, Measures], key: str) -> dict[str, float]:
+def _means(sources: Mapping[str, Measures]) -> Measures:
+    keys = ("auc", "auc_known_negatives", "ece", "ece_after_labels")
     return {
-        name: round(float(np.mean([row[name][key] for row in sources.values() if name in row])), 4)
+        name: {
+            key: round(float(np.mean([r[name][key] for r in sources.values() if name in r])), 4)
+            for key in keys
+        }
         for name in LABELS
     }
 

@@ -38,11 +38,12 @@ _SCORES = "scores.npz"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
-    """The sources that one training does not see: those with fire and those without."""
+    """The sources that one training does not see, and whether it sees rendered fires."""
 
     name: str
     fire_sources: tuple[str, ...]
     negative_sources: tuple[str, ...] = ()
+    with_rendered: bool = True
 
     @property
     def left_out(self) -> frozenset[str]:
@@ -59,6 +60,8 @@ FOLDS = (
     Fold(name="cctvfire", fire_sources=("cctvfire",), negative_sources=("nightcam",)),
     Fold(name="kagglefire", fire_sources=("kagglefire", "indoorfire", "limjongun")),
 )
+# The third fold again without rendered fires: what those do to real pictures of a source nobody saw.
+UNRENDERED = replace(FOLDS[2], name="fireaonru-unrendered", with_rendered=False)
 SCHEDULE = ClassifierConfig(epochs=3, pictures_per_epoch=3520, warm_up_steps=60, average_decay=0.99)
 
 
@@ -105,15 +108,23 @@ def plan_of(fold: Fold) -> ArtifactPlan:
     return replace(PLANS["classifier"], name=f"folds/{fold.name}")
 
 
+def schedule_of(fold: Fold) -> ClassifierConfig:
+    """Give how a fold is trained."""
+    if fold.with_rendered:
+        return SCHEDULE
+    return replace(SCHEDULE, mix=replace(SCHEDULE.mix, rendered=0.0))
+
+
 def run_fold(fold: Fold, parts: FoldSplit, *, weights: Path, data_sha256: str) -> None:
     """Train without the fold's sources, export, quantise, and keep the scores of both files."""
     plan = plan_of(fold)
     folder = RUNS_DIR / plan.name
-    if (folder / _SCORES).is_file():
+    if has_run(fold):
         return
-    seed_everything(SCHEDULE.seed, 1)
-    learner = build_learner(SCHEDULE, weights=weights)
-    fit(learner, parts.seen, SCHEDULE, folder, data_sha256=data_sha256, measure=lambda _: {})
+    schedule = schedule_of(fold)
+    seed_everything(schedule.seed, 1)
+    learner = build_learner(schedule, weights=weights)
+    fit(learner, parts.seen, schedule, folder, data_sha256=data_sha256, measure=lambda _: {})
     checkpoint = load_checkpoint(folder)
     if checkpoint is None:
         raise FileNotFoundError(f"no checkpoint below {folder}")
@@ -133,6 +144,11 @@ def _save(plan: ArtifactPlan, target: Path, parts: FoldSplit) -> None:
     partial = target.with_suffix(".partial.npz")
     np.savez(partial, **arrays)  # type: ignore[arg-type]  # its stub knows no mapping of arrays
     partial.replace(target)
+
+
+def has_run(fold: Fold) -> bool:
+    """Tell whether a fold has run to its end."""
+    return (RUNS_DIR / plan_of(fold).name / _SCORES).is_file()
 
 
 def read_scores(fold: Fold) -> FoldScores:
@@ -161,11 +177,13 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=Path, default=default_weights_dir(), help="pretrained weights"
     )
-    parser.add_argument("--only", choices=[f.name for f in FOLDS], help="run one fold")
+    parser.add_argument(
+        "--only", choices=[f.name for f in (*FOLDS, UNRENDERED)], help="run one fold"
+    )
     given = parser.parse_args()
     train, val = load_pack(given.data, "train"), load_pack(given.data, "val")
     corrections = read_corrections()
-    for fold in FOLDS:
+    for fold in (*FOLDS, UNRENDERED):
         if given.only in (None, fold.name):
             click.echo(f"without {', '.join(sorted(fold.left_out))}")
             parts = split(fold, train.pictures, val.pictures, corrections)

@@ -23,6 +23,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel as GraphEditor
 
 from models.artifact import PLANS, file_section
+from models.card import write_card
 from models.onnx_model import OnnxModel
 from shared.imaging import ImageLimits, decode, read_picture
 from shared.letterbox import InputContract
@@ -82,6 +83,9 @@ def add_half(folder: Path) -> dict[str, float]:
     beside = path.with_name(f"{MANIFEST_NAME}.partial")
     beside.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     beside.replace(path)
+    card = folder / "CARD.md"
+    if card.is_file():
+        card.write_text(write_card(manifest), encoding="utf-8")
     return differences
 
 

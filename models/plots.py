@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data import LABELS
+from models.joint import JointPoint
 from models.metrics import PictureBoxes, match
 
 _COLOURS = ("tab:red", "tab:gray")
@@ -37,7 +38,7 @@ def draw_reliability(
             color=colour,
             label=name,
         )
-    axis.set_xlabel("probability given (source left out)", fontsize=8)
+    axis.set_xlabel("probability given (sources left out)", fontsize=8)
     axis.set_ylabel("share that was there", fontsize=8)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
@@ -64,6 +65,28 @@ def draw_precision_recall(classes: Sequence[Sequence[PictureBoxes]], target: Pat
     axis.set_ylabel("precision", fontsize=8)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(target)
+    plt.close(figure)
+
+
+def draw_joint(risk: Sequence[JointPoint], joint: Sequence[JointPoint], target: Path) -> None:
+    """Draw the error among the frames that are kept, and the pair's accuracy, over the share that is forwarded."""
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2), dpi=90)
+    kept = [p for p in risk if not np.isnan(p.kept_error)]
+    left.plot([p.forwarded for p in kept], [p.kept_error for p in kept], marker="o", markersize=3)
+    left.set_ylabel("error among what the edge keeps", fontsize=8)
+    right.plot([p.forwarded for p in joint], [p.accuracy for p in joint], marker="o", markersize=3)
+    for point, name in ((joint[0], "edge alone"), (joint[-1], "cloud alone")):
+        right.axhline(point.accuracy, color="black", linewidth=0.8, linestyle=":")
+        right.annotate(name, (0.55, point.accuracy), fontsize=7)
+    right.set_ylabel("accuracy of the pair", fontsize=8)
+    for axis in (left, right):
+        axis.set_xlabel("share forwarded, most doubtful first", fontsize=8)
+        axis.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(target)
     plt.close(figure)

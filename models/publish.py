@@ -1,6 +1,7 @@
 """Assemble the artifact from what the stages left: `python -m models.publish classifier|detector`.
 
-Writes `models/artifacts/<name>/<version>/`: the ONNX files, `manifest.json`, `CARD.md` and two small plots.
+Writes `models/artifacts/<name>/<version>/`: the ONNX files, `manifest.json`, `CARD.md`, its plots and the pictures of
+the self-test.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from models.artifact import (
     PLANS,
@@ -20,15 +23,26 @@ from models.artifact import (
     labels,
     place,
     read_stage,
+    self_test_section,
     sha256_of,
 )
 from models.card import write_card
 from models.data import default_weights_dir
 from models.detections import NMS_IOU
 from models.networks import DETECTOR_WEIGHTS_FILE, TRUNK_FILE
+from models.onnx_model import OnnxModel
+from models.self_test import FOLDER, Names, check_self_tests, label_of_file, write_self_tests
 from models.train_classifier import CONTRACT as CLASSIFIER_CONTRACT
 from models.train_detector import CONTRACT as DETECTOR_CONTRACT
 from models.training_run import RUNS_DIR
+from shared.preprocess import preprocess
+from shared.recalibrate import Calibration
+from shared.types import Label
+
+_PICTURES = {
+    "classifier": ("reliability.png", "joint.png"),
+    "detector": ("precision_recall.png",),
+}
 
 
 def build_manifest(plan: ArtifactPlan, weights: Path) -> dict[str, Any]:
@@ -56,6 +70,10 @@ def build_manifest(plan: ArtifactPlan, weights: Path) -> dict[str, Any]:
         "thresholds": thresholds,
         "nms_iou": None if is_classifier else NMS_IOU,
         "value": read_stage(plan, "value.json") if is_classifier else None,
+        "selftest": [
+            self_test_section(path, label_of_file(path).value)
+            for path in write_self_tests(plan.stage / FOLDER)
+        ],
         "training": {
             **training,
             "weights_file": weights_file.name,
@@ -70,12 +88,37 @@ def publish(kind: str, weights: Path) -> Path:
 
     Raises:
         FileNotFoundError: a stage has not run, or the pretrained weights are not there to be named.
+        SelfTestError: a file does not know the pictures that every service will show it.
     """
     plan = PLANS[kind]
     manifest = build_manifest(plan, weights)
+    tests = [plan.stage / entry["file"] for entry in manifest["selftest"]]
+    for variant in manifest["files"]:
+        check_self_tests(tests, _names(plan, variant, manifest), f"{plan.name} {variant}")
     curves = RUNS_DIR / plan.name / "curves.png"
-    second = plan.stage / ("reliability.png" if kind == "classifier" else "precision_recall.png")
-    return place(plan, manifest, write_card(manifest), [curves, second])
+    pictures = [plan.stage / name for name in _PICTURES[plan.kind]]
+    return place(plan, manifest, write_card(manifest), [curves, *pictures])
+
+
+def _names(plan: ArtifactPlan, variant: str, manifest: dict[str, Any]) -> Names:
+    """Give how a service names a picture: the classes over their threshold, fire before smoke."""
+    model, limits = OnnxModel(plan.variant(variant)), manifest["thresholds"]
+    contract = CLASSIFIER_CONTRACT if plan.kind == "classifier" else DETECTOR_CONTRACT
+    calibration = manifest["calibration"].get(variant)
+
+    def names(bgr: NDArray[np.uint8]) -> Label:
+        answer = model.run(preprocess(bgr, contract).tensor)[0][0]
+        scores = answer.max(0) if plan.kind == "detector" else answer
+        for index, label in enumerate((Label.FIRE, Label.SMOKE)):
+            score = float(scores[index])
+            if calibration:
+                own = Calibration(**calibration[label.value])
+                score = float(own.probabilities(np.array(score)))
+            if score >= limits[label.value]:
+                return label
+        return Label.NONE
+
+    return names
 
 
 def main() -> None:

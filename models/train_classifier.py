@@ -55,7 +55,7 @@ from shared.preprocess import preprocess
 
 CONTRACT = InputContract(
     name="frame",
-    sizes_px=((256, 160), (192, 192), (160, 256)),
+    sizes_px=((288, 192), (224, 224), (192, 288)),
     colour="RGB",
     mean=(127.5, 127.5, 127.5),
     std=(127.5, 127.5, 127.5),

@@ -33,14 +33,15 @@ _Outputs = dict[str, NDArray[np.float32]]
 class LoadedClassifier:
     """One model: its session, input contract and calibration. Safe for use by many threads."""
 
-    def __init__(self, artifact: Artifact) -> None:
-        """Build and warm up the session.
+    def __init__(self, artifact: Artifact, site: Mapping[str, Platt] | None = None) -> None:
+        """Build and warm up the session; `site` replaces the calibration of the classes that it names.
 
         Raises:
             ModelError(MODEL_REFUSED)
         """
         self._session = Session(artifact)
-        self._calibration: Mapping[str, Platt] = artifact.manifest.calibration[artifact.variant]
+        shipped = artifact.manifest.calibration[artifact.variant]
+        self._calibration: Mapping[str, Platt] = {**shipped, **(site or {})}
         self.contract: InputContract = artifact.manifest.input.contract()
         self.value: ValueSection | None = artifact.manifest.value
         self.identity: ModelIdentity = artifact.identity
@@ -81,6 +82,16 @@ class LoadedClassifier:
         """
         letterbox = letterbox_for(self.contract, picture.width_px, picture.height_px)
         return self.read(self.run(picture, letterbox, {}), letterbox)
+
+    def logits(self, picture: Picture) -> dict[str, float]:
+        """Give what the model says of one picture before any calibration.
+
+        Raises:
+            ImageError(IMAGE_DAMAGED), ModelError(MODEL_FAILED)
+        """
+        letterbox = letterbox_for(self.contract, picture.width_px, picture.height_px)
+        fire, smoke = (float(v) for v in self.run(picture, letterbox, {})["logits"][0])
+        return {"fire": fire, "smoke": smoke}
 
 
 _WAIT_S = 1.0

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from edge.alert_command import alerts_command, outbox_command
+from edge.calibrate_command import calibrate_command
 from edge.camera_wiring import camera_address
 from edge.capture import open_source
 from edge.capture_sim import sim_settings
@@ -186,6 +187,7 @@ def classify(
 
 main.add_command(init_command)
 main.add_command(doctor_command)
+main.add_command(calibrate_command)
 main.add_command(diagnostics_command)
 main.add_command(completion_command)
 main.add_command(replay_command)

@@ -26,6 +26,7 @@ class ClassifierSlot:
         *,
         at_once: int,
         pull: ModelPull | None,
+        build: Callable[[Artifact], LoadedClassifier],
         on_change: Callable[[LoadedClassifier], None],
     ) -> None:
         """Load the newest model.
@@ -36,6 +37,7 @@ class ClassifierSlot:
             wanted: name and variant.
             at_once: frames classified at once.
             pull: None never asks a cloud.
+            build: makes a classifier of an artifact.
             on_change: told every model that takes over from the first one.
 
         Raises:
@@ -44,9 +46,7 @@ class ClassifierSlot:
         self._folders = [models, pulled]
         self._wanted = wanted
         self._pull = pull
-        self._slot = ModelSlot(
-            Recipe(find=self._newest, build=LoadedClassifier, label=_label), self._taken
-        )
+        self._slot = ModelSlot(Recipe(find=self._newest, build=build, label=_label), self._taken)
         self._on_change = on_change
         loaded = self._slot.load(self._at_start())
         self.value = loaded.value

@@ -8,9 +8,10 @@ from edge.classify import LoadedClassifier
 from edge.config import EdgeSettings
 from edge.model_pull import ModelPull, Wanted
 from edge.model_slot import ClassifierSlot
+from edge.site_calibration import read_site_calibration
 from shared.auth import Signer
 from shared.inference import best_cpu_variant
-from shared.manifest import shipped_models
+from shared.manifest import Artifact, shipped_models
 
 
 def build_models(
@@ -24,11 +25,17 @@ def build_models(
     wanted = Wanted(name=settings.model.name, variant=settings.model.variant or best_cpu_variant())
     pulled = settings.state / "models"
     may_pull = settings.may_pull
+
+    def build(artifact: Artifact) -> LoadedClassifier:
+        site = read_site_calibration(settings.state, artifact.identity.sha256_12)
+        return LoadedClassifier(artifact, site)
+
     return ClassifierSlot(
         settings.models or shipped_models(),
         pulled,
         wanted,
         at_once=settings.model.sessions,
         pull=ModelPull(settings.cloud.url, wanted, pulled, signer) if may_pull else None,
+        build=build,
         on_change=on_change,
     )

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
+from shared.logs import configure_logs
 from shared.startup import prepare_libraries
 from tests.helpers.tiny_models import write_classifier, write_detector
 
@@ -23,3 +27,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_classifier(folder)
     write_detector(folder)
     return folder
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Catch the lines of the log, whatever a test before this one did with it."""
+    stream = io.StringIO()
+    configure_logs(level="debug", pretty=False, stream=stream)
+    yield stream
+    structlog.reset_defaults()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import time
 from datetime import datetime
@@ -92,13 +93,13 @@ def test_a_sink_that_comes_back_gets_everything_and_the_trouble_ends(
 
 
 def test_without_any_setting_alerts_are_lines_of_the_log(
-    tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, models: Path, log: io.StringIO
 ) -> None:
     with running_edge(tmp_path, models) as edge:
         edge.service.alerting.desk.announce(opened(fire_event(_CLOCK)), None)
         waiting = edge.service.alerting.outbox.status
         wait_until(lambda: not any(waiting().items.values()))
-    assert "Supplements listed fire alarms" in capsys.readouterr().out
+    assert "Supplements listed fire alarms" in log.getvalue()
 
 
 def test_wrong_settings_are_refused_with_all_problems_and_without_secrets(tmp_path: Path) -> None:

@@ -11,22 +11,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import structlog
 
 from shared.errors import FireError, StoreError
-from shared.logs import configure_logs
 from shared.service_manager import ServiceManager
 from shared.supervise import Supervisor
 from shared.trouble import Trouble, TroubleKind
 from tests.helpers.clock import FakeClock
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
-    configure_logs(level="debug", pretty=False, stream=stream)
-    yield stream
-    structlog.reset_defaults()
 
 
 def _events(log: io.StringIO) -> list[str]:

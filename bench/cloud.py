@@ -220,6 +220,28 @@ def measure_redis(setting: Setting) -> list[Number]:
     ]
 
 
+def measure_workers(setting: Setting) -> list[Number]:
+    """Measure pictures a second with 1, 2 and 4 workers on this machine's cores, one front end before them."""
+    if shutil.which("redis-server") is None:
+        print("redis-server is not installed: part workers left out", file=sys.stderr)
+        return []
+    count = 24 if setting.is_quick else 160
+    numbers = []
+    for workers in (1, 2, 4):
+        with contextlib.ExitStack() as stack:
+            _, url = stack.enter_context(_redis())
+            shared = {"engine__kind": "redis", "redis__url": url}
+            for _ in range(workers):
+                stack.enter_context(cloud_process(setting, "worker", **shared))
+            front = stack.enter_context(cloud_process(setting, **shared))
+            _post(setting, front.port, count=8 * workers, callers=8)  # warm up
+            started_s = time.perf_counter()
+            _post(setting, front.port, count=count, callers=8)
+            per_s = count / (time.perf_counter() - started_s)
+        numbers.append(Number(name=f"cloud.workers_{workers}_per_s", value=per_s, unit="1/s"))
+    return numbers
+
+
 def measure_gpu(setting: Setting) -> list[Number]:
     """Measure pictures a second and latency at 1, 8 and 32 callers, and the bare loop at batches of 1 and 8."""
     count = 200 if setting.is_quick else 2000
@@ -252,6 +274,7 @@ _PARTS: Mapping[str, Callable[[Setting], list[Number]]] = {
     "overload": measure_overload,
     "slow": measure_slow,
     "redis": measure_redis,
+    "workers": measure_workers,
 }
 
 

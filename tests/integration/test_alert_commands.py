@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,9 @@ def test_a_sample_over_mqtt_disturbs_no_running_box(tmp_path: Path) -> None:
         path = config(tmp_path, f'kind = "mqtt"\nhost = "127.0.0.1"\nport = {broker.port}')
         result = call("alerts", "test", "phone", "--config", path)
         assert result.exit_code == 0, result.output
+        ends_s = time.monotonic() + 10
+        while len(heard.messages) < 2 and time.monotonic() < ends_s:
+            time.sleep(0.02)
         topics = {topic for topic, _, _ in heard.messages}
     assert topics == {"emberlink/hut/event", "emberlink/hut/sample/snapshot"}
 

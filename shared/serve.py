@@ -6,6 +6,7 @@ thread is taken only for a whole request.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -21,6 +22,7 @@ from waitress.parser import HTTPRequestParser
 from waitress.receiver import FixedStreamReceiver
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.trigger import trigger
 
 from shared.arguments import problem
 from shared.clock import SystemClock
@@ -181,6 +183,27 @@ class _Seat:
         return task
 
 
+class _Trigger(trigger):  # type: ignore[misc]  # waitress has no types
+    """What wakes the loop: a pull after its end does nothing.
+
+    A thread that still answers when the server has closed would else write to a closed pipe, or to a file that has been
+    given its number since.
+    """
+
+    def __init__(self, map: dict[int, Any]) -> None:
+        self._open = threading.Lock()
+        super().__init__(map)
+
+    def close(self) -> None:
+        with self._open:
+            super().close()
+
+    def _physical_pull(self) -> None:
+        with self._open:
+            if not self._closed:
+                super()._physical_pull()
+
+
 class WebServer:
     """Serves one WSGI application from its own loop thread until stopped."""
 
@@ -203,6 +226,7 @@ class WebServer:
             hint = "; another program has the port: `ss -ltnp` names it" if err.errno == 98 else ""
             raise ConfigError(ErrorCode.CONFIG_INVALID, detail + hint) from err
         self._beat = beat
+        self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="web-loop", daemon=True)
 
     @property
@@ -217,14 +241,15 @@ class WebServer:
 
     def stop(self, timeout_s: float) -> None:
         """Take no new connection, let running requests end, close what is left after `timeout_s`."""
-        # Two orders at once would race: the loop may carry out both and close the trigger that is still being pulled.
         is_closed_to_new = threading.Event()
         self._server.trigger.pull_trigger(self._stop_accepting)
         self._server.trigger.pull_trigger(is_closed_to_new.set)
         is_closed_to_new.wait(timeout_s)
         self._server.task_dispatcher.shutdown(cancel_pending=False, timeout=timeout_s)
-        self._server.trigger.pull_trigger(self._close_all)
+        self._is_ending.set()
+        self._server.trigger.pull_trigger()
         self._thread.join(timeout=2.0)
+        self._server.trigger.close()
 
     @staticmethod
     def _create(app: Any, settings: ServerSection, address: tuple[str, int]) -> TcpWSGIServer:
@@ -247,22 +272,26 @@ class WebServer:
             clear_untrusted_proxy_headers=True,
         )
         server.channel_class = _Channel
+        server.trigger.close()
+        server.trigger = _Trigger(server._map)
         return server
 
     def _loop(self) -> None:
-        while self._server._map:
+        while not self._is_ending.is_set():
             wasyncore.loop(timeout=1.0, map=self._server._map, use_poll=True, count=1)
             self._beat()
+        self._close_channels()
 
     def _stop_accepting(self) -> None:
         self._server.accepting = False
         self._server.socket.close()
         self._server.del_channel()
 
-    def _close_all(self) -> None:
+    def _close_channels(self) -> None:
         for channel in list(self._server.active_channels.values()):
-            channel._flush_some()
-        wasyncore.close_all(self._server._map, ignore_all=True)
+            with contextlib.suppress(OSError):
+                channel._flush_some()
+            channel.handle_close()
 
 
 def _first_address(host: str, port: int) -> tuple[str, int]:

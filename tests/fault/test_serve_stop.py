@@ -1,0 +1,94 @@
+"""A server that is told to stop closes once, whatever its connections do at that moment."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from shared.config import ServerSection
+from shared.serve import WebServer
+
+pytestmark = pytest.mark.fault
+
+
+def _answers_after(seconds: float):
+    def app(environ, start_response):
+        time.sleep(seconds)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    return app
+
+
+def _server(app, threads: int = 2) -> WebServer:
+    server = WebServer(app, ServerSection(host="127.0.0.1", port=0, threads=threads))
+    server.start()
+    return server
+
+
+def _ask(port: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: edge\r\n\r\n")
+    return connection
+
+
+def test_a_stop_holds_while_a_request_that_will_not_end_wakes_the_loop():
+    for _ in range(40):
+        server = _server(_answers_after(0))
+        is_over = threading.Event()
+        failures: list[OSError] = []
+        server._server.task_dispatcher.add_task(_Endless(is_over))
+        waker = threading.Thread(target=_wake, args=(server, is_over, failures))
+        waker.start()
+        server.stop(0.05)
+        is_over.set()
+        waker.join()
+        assert failures == []
+
+
+def _wake(server: WebServer, is_over: threading.Event, failures: list[OSError]) -> None:
+    """Do what a thread does that is still sending an answer."""
+    try:
+        while not is_over.wait(0.0001):
+            server._server.pull_trigger()
+    except OSError as err:
+        failures.append(err)
+
+
+class _Endless:
+    """A task that runs until it is told to end."""
+
+    def __init__(self, is_over: threading.Event) -> None:
+        self._is_over = is_over
+
+    def service(self) -> None:
+        self._is_over.wait(10)
+
+
+def test_a_request_that_runs_longer_than_the_stop_gets_no_strangers_file(tmp_path: Path):
+    server = _server(_answers_after(1.0))
+    connection = _ask(server.port)
+    time.sleep(0.2)
+    server.stop(0.1)
+    # Files opened now take the lowest free numbers; a thread that still writes to a closed wake-up pipe would hit them.
+    files = [(tmp_path / str(index)).open("w+b", buffering=0) for index in range(32)]
+    time.sleep(1.2)
+    for file in files:
+        file.seek(0)
+        assert file.read() == b""
+        file.close()
+    connection.close()
+
+
+def test_a_running_request_is_answered_before_the_server_closes():
+    server = _server(_answers_after(0.5))
+    connection = _ask(server.port)
+    time.sleep(0.2)
+    server.stop(5.0)
+    connection.settimeout(2)
+    assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
+    connection.close()

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from bench.numbers import Number, median, print_table, write_results
 from edge.classify import Classifier, LoadedClassifier
 from edge.local_client import LocalClient
-from edge.origin import WalkSettings
 from edge.policies import PolicyName
 from edge.recording import Recording, read_moment, read_recordings
 from edge.replay import ReplayedEvent
@@ -78,7 +77,7 @@ class Stage:
             artifact=artifact,
             begins_at=_BEGINS_AT,
             daily_limit=_CALLS_A_DAY,
-            trace=functools.partial(find_origin, look=look, settings=WalkSettings()),
+            trace=functools.partial(find_origin, look=look),
         )
 
     def close(self) -> None:

@@ -19,9 +19,8 @@ from shared.errors import FireError
 from shared.types import Classification, Frame
 
 _PATIENCE_S = 10.0  # nobody waits for it
-_UNKNOWN = Classification(
-    fire=0.5, smoke=0.5
-)  # the frame was judged long ago; this rule does not look
+# The frame was judged long ago; this rule does not look.
+UNKNOWN = Classification(fire=0.5, smoke=0.5)
 
 
 class AlwaysAsk:
@@ -71,7 +70,7 @@ class OriginCheck:
         deadline = Deadline.after(_PATIENCE_S, self._clock)
         # A charge and a call of its own: the frame may have been sent once before, under its own name.
         question = replace(frame, frame_id=f"{frame.frame_id}-origin")
-        decision = self._decider.decide(question, _UNKNOWN, deadline)
+        decision = self._decider.decide(question, UNKNOWN, deadline)
         if not decision.forward:
             return None
         try:

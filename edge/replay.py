@@ -7,7 +7,7 @@ score log holds none, so it gives forwards, cost and exhaustion only.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,17 +16,16 @@ from edge.cloud_client import CloudAnswer
 from edge.decide import Decider
 from edge.events import Events
 from edge.evidence import Evidence
-from edge.fire_event import EventChange, EventStep, FireEvent, KeptFrame, Origin
+from edge.fire_event import EventChange, EventStep, FireEvent, Origin
 from edge.fuse import fuse
 from edge.outcome import Outcome
 from edge.preroll import Preroll
 from edge.reasons import Reason
+from edge.replay_origin import ReplayOrigins
 from shared.deadline import Deadline
 from shared.types import MICROS, Classification, Frame, Label, ModelIdentity
 
 _PATIENCE_S = 2.5
-
-Trace = Callable[[FireEvent, Sequence[KeptFrame]], Origin]
 
 
 class ReplayClock:
@@ -159,7 +158,7 @@ def replay(
     evidence: Evidence,
     events: Events,
     preroll: Preroll,
-    trace: Trace | None,
+    origins: ReplayOrigins | None,
     model: ModelIdentity,
     truth: Callable[[Moment], bool | None] = lambda moment: None,
 ) -> Replayed:
@@ -174,14 +173,14 @@ def replay(
         evidence: gathers alarms.
         events: opens and closes events, as on the box.
         preroll: keeps the frames before an event.
-        trace: finds an event's origin in them; None looks for none.
+        origins: finds an event's origin in them; None looks for none.
         model: of the edge.
         truth: whether a moment shows fire or smoke; None when not known.
 
     Returns:
         counts and events; `right` of `judged` moments had the right verdict.
     """
-    tally = _Tally(preroll, trace)
+    tally = _Tally(preroll, origins)
     for moment in moments:
         clock.move_to(moment.at_s)
         deadline = Deadline.after(_PATIENCE_S, clock)
@@ -197,7 +196,7 @@ def replay(
         alarm = evidence.note(verdict)
         tally.count(decision.reason, decision.charged_micros, clock.now_at())
         preroll.put(moment.frame, verdict)
-        tally.seconds[moment.frame.frame_id] = moment.at_s
+        tally.moments[moment.frame.frame_id] = moment
         for change in events.take(moment.frame, verdict, alarm).changes:
             tally.change(change)
         is_fire = truth(moment)
@@ -209,10 +208,10 @@ def replay(
 class _Tally:
     """What is counted along the way."""
 
-    def __init__(self, preroll: Preroll, trace: Trace | None) -> None:
+    def __init__(self, preroll: Preroll, origins: ReplayOrigins | None) -> None:
         self._preroll = preroll
-        self._trace = trace
-        self.seconds: dict[str, float] = {}
+        self._finder = origins
+        self.moments: dict[str, Moment] = {}
         self._events: dict[str, FireEvent] = {}
         self._origins: dict[str, Origin] = {}
         self._frames = self._forwarded = self._cost_micros = 0
@@ -231,14 +230,19 @@ class _Tally:
     def change(self, change: EventChange) -> None:
         event = change.event
         self._events[event.event_id] = event
-        if change.step is EventStep.OPENED and self._trace is not None:
-            self._origins[event.event_id] = self._trace(event, self._preroll.frames(event.camera))
+        if change.step is EventStep.OPENED and self._finder is not None:
+            before = self._preroll.frames(event.camera)
+            self._origins[event.event_id] = self._finder.find(event, before, self._ask)
+
+    def _ask(self, frame: Frame) -> CloudAnswer | None:
+        ask = self.moments[frame.frame_id].ask
+        return ask() if ask else None
 
     def _replayed(self, event: FireEvent) -> ReplayedEvent:
         return ReplayedEvent(
             label=event.severity.value,
             grade=event.grade.value,
-            first_seen_s=round(self.seconds[event.frame_id], 2),
+            first_seen_s=round(self.moments[event.frame_id].at_s, 2),
             origin=self._origin(self._origins.get(event.event_id)),
         )
 
@@ -246,7 +250,7 @@ class _Tally:
         if origin is None:
             return None
         return ReplayedOrigin(
-            at_s=round(self.seconds[origin.frame_id], 2),
+            at_s=round(self.moments[origin.frame_id].at_s, 2),
             box_xyxy=origin.box.as_list() if origin.box else None,
             method=origin.method.value,
             confidence=round(origin.confidence, 4),
@@ -258,12 +262,15 @@ class _Tally:
         self._right += is_right
 
     def result(self, source: str, policy: str) -> Replayed:
+        questions = self._finder.charged_micros if self._finder else []
+        if questions:
+            self._reasons[Reason.CLOUD_ORIGIN] += len(questions)
         return Replayed(
             source=source,
             policy=policy,
             frames=self._frames,
-            forwarded=self._forwarded,
-            cost=self._cost_micros / MICROS,
+            forwarded=self._forwarded + len(questions),
+            cost=(self._cost_micros + sum(questions)) / MICROS,
             exhausted_at=self._exhausted_at.isoformat() if self._exhausted_at else None,
             reasons={reason.value: count for reason, count in self._reasons.most_common()},
             events=tuple(self._replayed(event) for event in self._events.values()),

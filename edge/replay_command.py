@@ -18,7 +18,6 @@ from edge.cloud_client import CloudClient
 from edge.config import CloudSection, PolicySection
 from edge.link import build_client
 from edge.local_client import LocalClient
-from edge.origin import WalkSettings
 from edge.policies import PolicyName
 from edge.recording import Recording, read_labels, read_recordings
 from edge.replay import (
@@ -99,7 +98,7 @@ def replay_command(
             artifact=artifact,
             begins_at=begins_at,
             daily_limit=daily_limit,
-            trace=functools.partial(find_origin, look=load_look(folder), settings=WalkSettings()),
+            trace=functools.partial(find_origin, look=load_look(folder)),
         )
         recordings, results = [], []
         for recording in read_recordings(sources, classifier, client, begins_at, fps, truth):

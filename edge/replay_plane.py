@@ -13,6 +13,7 @@ from edge.decide import Decider
 from edge.events import Events
 from edge.evidence import Evidence
 from edge.memory import Memories
+from edge.origin_check import AlwaysAsk
 from edge.plane import value_model
 from edge.policies import Policy, PolicyName, build_simple_policy
 from edge.price import Circumstances, PriceSettings, Pricing, ValueModel
@@ -23,9 +24,9 @@ from edge.replay import (
     ReplayBudget,
     ReplayClock,
     Replayed,
-    Trace,
     replay,
 )
+from edge.replay_origin import ReplayOrigins, Trace
 from edge.zones import Masks
 from shared.ids import new_id
 from shared.manifest import Artifact
@@ -67,10 +68,20 @@ class ReplayPlane:
                 new_id=lambda: new_id(clock.now_at()),
             ),
             preroll=EventsSection().preroll(clock),
-            trace=None if recording.is_log else self.trace,
+            origins=self._origins(recording, name, budget, clock),
             model=self.artifact.identity,
             truth=recording.is_fire,
         )
+
+    def _origins(
+        self, recording: Recording, name: PolicyName, budget: ReplayBudget, clock: ReplayClock
+    ) -> ReplayOrigins | None:
+        if self.trace is None or recording.is_log:
+            return None
+        may_ask = name is not PolicyName.EDGE_ONLY
+        cost_micros = PolicySection().cost_micros
+        check = Decider(AlwaysAsk(name), budget=budget, link=OpenLink(), cost_micros=cost_micros)
+        return ReplayOrigins(self.trace, decider=check if may_ask else None, clock=clock)
 
 
 def _policy(

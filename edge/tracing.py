@@ -117,7 +117,7 @@ class Tracer:
             return None if self._is_stopping else self._jobs.popleft()
 
     def _trace(self, event: FireEvent, frames: Sequence[KeptFrame]) -> None:
-        origin = find_origin(event, frames, self._beating(self._detector()), self._settings)
+        origin = find_origin(event, frames, self._settings, self._beating(self._detector()))
         self._found(event, origin)
         get_logger().info(
             "origin_found",
@@ -174,15 +174,15 @@ class Tracer:
 
 
 def find_origin(
-    event: FireEvent, frames: Sequence[KeptFrame], look: Look | None, settings: WalkSettings
+    event: FireEvent, frames: Sequence[KeptFrame], settings: WalkSettings, look: Look | None
 ) -> Origin:
     """Find an event's origin with the detector, else with the edge's own boxes, else name the opening frame.
 
     Args:
         event: as it opened.
         frames: what was kept, in order of time, the opening frame last.
-        look: the detector, None without one.
         settings: of the walk.
+        look: the detector, None without one.
     """
     ways = ((look, OriginMethod.DETECTOR), (_edge_look(frames), OriginMethod.EDGE))
     for way, method in ways:

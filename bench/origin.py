@@ -30,11 +30,11 @@ from edge.replay import ReplayedEvent
 from edge.replay_plane import ReplayPlane
 from edge.tracing import find_origin, load_look
 from shared.boxes import iou_matrix
+from shared.composite import RenderedFrame
 from shared.growth import draw_growing_fire, sway
 from shared.imaging import ImageLimits, decode, jpeg_picture, read_picture
 from shared.inference import best_cpu_variant
 from shared.manifest import load_artifact, shipped_models
-from shared.scene import RenderedFrame
 from shared.types import Picture
 
 DATA = Path("../shared/data")

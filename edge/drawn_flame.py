@@ -5,8 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from shared.composite import composite_fire
+from shared.fire_look import FirePlace, draw_look
 from shared.imaging import decode, jpeg_picture
-from shared.scene import FirePlace, composite_fire, draw_look
 from shared.types import Box, Picture
 
 _MARK = "TEST - NO REAL FIRE"

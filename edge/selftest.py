@@ -19,9 +19,9 @@ from edge.selftest_store import SelfTestStore
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import FireError, StoreError
+from shared.fire_look import FirePlace
 from shared.ids import new_id
 from shared.logs import get_logger
-from shared.scene import FirePlace
 from shared.trouble import Trouble
 from shared.types import Box, Frame, Picture
 

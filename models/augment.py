@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data import Picture, Truth
+from shared.composite import RenderedFrame, add_fire
 from shared.letterbox import InputContract, letterbox_for
 from shared.preprocess import fit, normalise, resize
-from shared.scene import RenderedFrame, Scene, SceneSettings, add_fire
+from shared.scene import Scene, SceneSettings
 
 Rng = np.random.Generator
 

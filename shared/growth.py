@@ -1,6 +1,6 @@
 """A fire that grows from nothing in any picture, with its truth, for tests and measurements. Ring: domain.
 
-A function of its seed and of the time, like `shared.scene`: no clock, no file.
+A function of its seed and of the time, like the rendered scene: no clock, no file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.scene import FireLook, FirePlace, RenderedFrame, composite_fire, draw_look
+from shared.composite import RenderedFrame, composite_fire
+from shared.fire_look import FireLook, FirePlace, draw_look
 
 _SWAY_PERIODS_S = (
     3.7,

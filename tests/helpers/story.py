@@ -10,9 +10,10 @@ from edge.fire_event import FireEvent, GrowthPoint, KeptFrame, Origin, OriginMet
 from edge.policies import PolicyName
 from edge.reasons import Reason
 from edge.record import Records
+from shared.composite import RenderedFrame
 from shared.ids import new_id
 from shared.imaging import jpeg_picture
-from shared.scene import RenderedFrame, Scene, SceneSettings
+from shared.scene import Scene, SceneSettings
 from shared.types import Box, Classification, Detection, Frame, Label, Source
 from tests.helpers.evidence import verdict
 from tests.helpers.frames import decision

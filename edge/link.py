@@ -1,17 +1,20 @@
-"""The way to the cloud, wired: one client, or several found and balanced. Ring: rim."""
+"""The way to the cloud, wired: one client or several found and balanced, and the forwarder. Ring: rim."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge.balance import BalancedClient, Endpoint, EndpointState
+from edge.balance import BalancedClient, Endpoint
 from edge.clock_skew import ClockSkew
 from edge.cloud_client import CloudClient, MockCloudClient
-from edge.config import CloudSection, RetryProfile
+from edge.config import CloudSection, EdgeSettings, RetryProfile
 from edge.discover import Discovery
+from edge.forward import Books, Forwarder
 from edge.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, RetrySettings
+from edge.latency import Latency
+from edge.uplink import Uplink, UploadForm
 from shared.auth import MIN_KEY_CHARACTERS, Signer
-from shared.breaker import BreakerSettings
+from shared.breaker import Breaker, BreakerState
 from shared.clock import Clock, SystemClock
 from shared.config import read_secret
 from shared.error_code import ErrorCode
@@ -20,48 +23,45 @@ from shared.supervise import Supervisor
 
 
 class Link:
-    """Whatever stands between this box and its clouds."""
+    """Whatever stands between this box and its clouds; without a cloud there is no client and no forwarder."""
 
     def __init__(
         self,
-        cloud: CloudSection,
+        settings: EdgeSettings,
         *,
-        pool_size: int,
-        breaker: BreakerSettings,
-        skew: ClockSkew,
+        books: Books,
+        latency: Latency,
         supervisor: Supervisor,
         clock: Clock,
     ) -> None:
-        """Build the client; nothing is sent before `start`.
+        """Build it; nothing is sent before `start`.
+
+        Args:
+            settings: of the service.
+            books: what calls are paid from.
+            latency: notes how long they take.
+            supervisor: watches who looks for clouds.
+            clock: of the service.
 
         Raises:
             ConfigError: a key that is too short or cannot be read.
         """
+        self.latency = latency
+        self.skew = ClockSkew(clock)
+        self.uplink = _uplink(settings.cloud, clock)
         self._balanced: BalancedClient | None = None
         self._discovery: Discovery | None = None
-        self.client: CloudClient
-        if not cloud.endpoints:
-            self.client = build_client(cloud, pool_size=pool_size, skew=skew)
-            return
-        signer = build_signer(cloud)
-        retry = _retry(cloud, tries=1)  # the next try goes to the next cloud
-
-        def build(url: str) -> CloudClient:
-            return HttpCloudClient(url, retry, pool_size=pool_size, signer=signer, skew=skew)
-
-        self.client = self._balanced = BalancedClient(
-            _static(cloud.endpoints), build=build, breaker=breaker, clock=clock
-        )
-        if len(self._balanced.states()) == len(cloud.endpoints):
-            return
-        self._discovery = Discovery(
-            cloud.endpoints,
-            every_s=cloud.look_up_every_s,
-            token=read_secret(cloud.consul_token_file) if cloud.consul_token_file else None,
-            use=self._balanced.update,
-            supervisor=supervisor,
-            clock=clock,
-        )
+        self.client = self._build_client(settings, supervisor, clock)
+        self.forwarder: Forwarder | None = None
+        if self.client:
+            self.forwarder = Forwarder(
+                self.client,
+                breaker=Breaker(settings.breaker.breaker_settings(), clock),
+                books=books,
+                latency=latency,
+                max_in_flight=settings.policy.max_in_flight,
+                uplink=self.uplink,
+            )
 
     def start(self) -> None:
         """Begin to look for clouds, where they are not written down."""
@@ -69,13 +69,59 @@ class Link:
             self._discovery.start()
 
     def stop(self) -> None:
-        """Stop looking; the client is closed by whoever sends with it."""
+        """Stop looking, and end once the calls under way are over."""
         if self._discovery:
             self._discovery.stop()
+        if self.forwarder:
+            self.forwarder.stop()
 
-    def states(self) -> tuple[EndpointState, ...]:
-        """Tell how each of several clouds is; empty where there is but one."""
-        return self._balanced.states() if self._balanced else ()
+    def breaker_state(self) -> BreakerState | None:
+        """Tell whether the cloud is asked at all; None without a cloud."""
+        return self.forwarder.breaker.state if self.forwarder else None
+
+    def overdue_s(self) -> float:
+        """Tell for how long the most overdue call has outlived its deadline."""
+        return self.forwarder.overdue_s() if self.forwarder else 0.0
+
+    def describe(self) -> str:
+        """Say in a few words how the breaker is, and each of several clouds."""
+        state = self.breaker_state()
+        if state is None:
+            return "no cloud is configured"
+        clouds = self._balanced.states() if self._balanced else ()
+        several = "".join(f"; {cloud.url} {cloud.breaker.value}" for cloud in clouds)
+        return f"breaker is {state.value}{several}"
+
+    def _build_client(
+        self, settings: EdgeSettings, supervisor: Supervisor, clock: Clock
+    ) -> CloudClient | None:
+        cloud, pool_size = settings.cloud, settings.policy.max_in_flight
+        if not cloud.is_configured:
+            return None
+        if not cloud.endpoints:
+            return build_client(cloud, pool_size=pool_size, skew=self.skew)
+        signer = build_signer(cloud)
+        retry = _retry(cloud, tries=1)  # the next try goes to the next cloud
+
+        def build(url: str) -> CloudClient:
+            return HttpCloudClient(url, retry, pool_size=pool_size, signer=signer, skew=self.skew)
+
+        balanced = self._balanced = BalancedClient(
+            _static(cloud.endpoints),
+            build=build,
+            breaker=settings.breaker.breaker_settings(),
+            clock=clock,
+        )
+        if len(balanced.states()) < len(cloud.endpoints):
+            self._discovery = Discovery(
+                cloud.endpoints,
+                every_s=cloud.look_up_every_s,
+                token=read_secret(cloud.consul_token_file) if cloud.consul_token_file else None,
+                use=balanced.update,
+                supervisor=supervisor,
+                clock=clock,
+            )
+        return balanced
 
 
 def build_client(
@@ -86,6 +132,16 @@ def build_client(
         return MockCloudClient.from_url(cloud.url)
     return HttpCloudClient(
         cloud.url, _retry(cloud), pool_size=pool_size, signer=build_signer(cloud), skew=skew
+    )
+
+
+def _uplink(cloud: CloudSection, clock: Clock) -> Uplink:
+    """Build the token bucket of the link, which live frames and the outbox share."""
+    return Uplink(
+        best=UploadForm(long_side_px=cloud.upload_long_side_px, quality=cloud.upload_quality),
+        bytes_per_s=cloud.uplink_bytes_per_s,
+        burst_bytes=cloud.uplink_burst_bytes,
+        clock=clock,
     )
 
 

@@ -17,14 +17,12 @@ from edge.camera_metrics import CameraCollector
 from edge.camera_routes import add_camera_routes
 from edge.camera_wiring import Cameras, camera_row
 from edge.classify import LoadedClassifier
-from edge.clock_skew import ClockSkew
-from edge.config import CloudSection, EdgeSettings
+from edge.config import EdgeSettings
 from edge.event_metrics import EventMetrics
 from edge.event_plane import EventPlane
 from edge.event_routes import add_event_routes
 from edge.fast_lane import FastLane
 from edge.fleet_report import Sources, box_report
-from edge.forward import Forwarder
 from edge.fuse import Verdict
 from edge.heartbeat import FleetHeartbeat
 from edge.keeping import build_records, left_open
@@ -50,9 +48,7 @@ from edge.ui.parts import ConsoleParts
 from edge.ui.views import add_console
 from edge.ui.vitals_model import LinkNow
 from edge.upkeep import Upkeep
-from edge.uplink import Uplink, UploadForm
 from shared import web
-from shared.breaker import Breaker, BreakerState
 from shared.clock import Clock, SystemClock
 from shared.deadline import Deadline
 from shared.docs_routes import add_docs_routes
@@ -141,19 +137,22 @@ class EdgeService:
             clock=self._clock,
         )
         self._budget = self._plane.budget
-        self._skew = ClockSkew(self._clock)
-        self._uplink = build_uplink(settings.cloud, self._clock)
-        self._link = self._build_link()
-        self._forwarder = self._build_forwarder()
+        self._link = Link(
+            settings,
+            books=self._budget,
+            latency=self._latency,
+            supervisor=self._supervisor,
+            clock=self._clock,
+        )
         self._metrics = EdgeMetrics(
             settings.cameras,
             budget_micros=self._budget.remaining_micros,
-            breaker_state=self._breaker_state,
+            breaker_state=self._link.breaker_state,
             troubles=self._supervisor.active,
         )
         self.alerting = Alerting(
             settings,
-            uplink=self._uplink,
+            uplink=self._link.uplink,
             registry=self._metrics.registry,
             supervisor=self._supervisor,
             clock=self._clock,
@@ -164,7 +163,7 @@ class EdgeService:
             keeps=self._records,
             announces=self.alerting.desk,
             outbox=self.alerting.outbox,
-            link=self._forwarder,
+            link=self._link.forwarder,
             budget=self._budget,
             watchman=self._supervisor,
             clock=self._clock,
@@ -172,8 +171,8 @@ class EdgeService:
         self._pipeline = Pipeline(
             classifier=self._classifier,
             masks=self._events.masks,
-            decider=self._plane.decider(settings.policy.name, self._forwarder),
-            forwarder=self._forwarder,
+            decider=self._plane.decider(settings.policy.name, self._link.forwarder),
+            forwarder=self._link.forwarder,
             evidence=self._plane.evidence,
             incidents=self._events.incidents,
             clock=self._clock,
@@ -181,7 +180,7 @@ class EdgeService:
         self._adaptive = (
             self._pipeline.decider
             if settings.policy.name is PolicyName.SLIDING_WINDOW
-            else self._plane.decider(PolicyName.SLIDING_WINDOW, self._forwarder)
+            else self._plane.decider(PolicyName.SLIDING_WINDOW, self._link.forwarder)
         )
         self._upkeep.add_metrics(self._metrics.registry)
         self._metrics.registry.register(EventMetrics(self._events, settings.cameras))
@@ -192,7 +191,7 @@ class EdgeService:
             settings,
             line=self._pipeline,
             plane=self._plane,
-            link=self._forwarder,
+            link=self._link.forwarder,
             masks=self._events.masks,
             alerts=self.alerting.deliveries,
             supervisor=self._supervisor,
@@ -239,8 +238,7 @@ class EdgeService:
         self.alerting.start()
         self._upkeep.start()
         self._selftest.start()
-        if self._link:
-            self._link.start()
+        self._link.start()
         if self._heartbeat:
             self._heartbeat.start()
         self._cameras.start()
@@ -265,10 +263,7 @@ class EdgeService:
         self._server.stop(self._settings.server.stop_timeout_s)
         if self._heartbeat:
             self._heartbeat.stop()
-        if self._link:
-            self._link.stop()
-        if self._forwarder:
-            self._forwarder.stop()
+        self._link.stop()
         self._selftest.stop(2.0)
         self._events.stop(self._settings.server.stop_timeout_s)
         self._models.stop()
@@ -344,7 +339,7 @@ class EdgeService:
 
     def policy_status(self) -> dict[str, Any]:
         """Tell what the decision plane knows of the day and the cameras."""
-        state = self._breaker_state()
+        state = self._link.breaker_state()
         return {**self._plane.status(), "breaker": state.value if state else None}
 
     def audit_report(self) -> AuditReport:
@@ -436,7 +431,7 @@ class EdgeService:
         )
 
     def _build_heartbeat(self) -> FleetHeartbeat | None:
-        if self._link is None:
+        if self._link.client is None:
             return None
         ask = Sources(
             model=lambda: self.model,
@@ -448,32 +443,6 @@ class EdgeService:
         )
         report = functools.partial(box_report, self._settings, ask)
         return FleetHeartbeat(report, self._link.client.report, self._supervisor, self._clock)
-
-    def _build_link(self) -> Link | None:
-        settings = self._settings
-        if not settings.cloud.is_configured:
-            return None
-        return Link(
-            settings.cloud,
-            pool_size=settings.policy.max_in_flight,
-            breaker=settings.breaker.breaker_settings(),
-            skew=self._skew,
-            supervisor=self._supervisor,
-            clock=self._clock,
-        )
-
-    def _build_forwarder(self) -> Forwarder | None:
-        settings = self._settings
-        if self._link is None:
-            return None
-        return Forwarder(
-            self._link.client,
-            breaker=Breaker(settings.breaker.breaker_settings(), self._clock),
-            books=self._budget,
-            latency=self._latency,
-            max_in_flight=settings.policy.max_in_flight,
-            uplink=self._uplink,
-        )
 
     def _build_app(self) -> Flask:
         operations = web.Operations(
@@ -518,7 +487,7 @@ class EdgeService:
 
     def _link_now(self) -> LinkNow:
         return LinkNow(
-            state=self._breaker_state(),
+            state=self._link.breaker_state(),
             median_s=self._latency.known_percentile_s(0.5),
             p90_s=self._latency.known_percentile_s(0.9),
         )
@@ -528,21 +497,11 @@ class EdgeService:
         self._records.acknowledge(event_id, by=by)
         self.alerting.desk.acknowledge(event_id, by=by)
 
-    def _link_text(self) -> str:
-        state = self._breaker_state()
-        if state is None or self._link is None:
-            return "no cloud is configured"
-        several = "".join(f"; {s.url} {s.breaker.value}" for s in self._link.states())
-        return f"breaker is {state.value}{several}"
-
-    def _breaker_state(self) -> BreakerState | None:
-        return self._forwarder.breaker.state if self._forwarder else None
-
     def _checks(self) -> Mapping[str, web.Check]:
         well = {
             "model": f"{self.model.name} {self.model.version}",
             "cameras": f"{len(self._settings.cameras)} watching",
-            "cloud_link": self._link_text(),
+            "cloud_link": self._link.describe(),
             "disk": "state is written",
             "clock": "in step with the books",
             "budget": f"{self._budget.remaining_micros() / MICROS:.2f} left today",
@@ -551,12 +510,12 @@ class EdgeService:
 
     def _box_state(self) -> BoxState:
         return BoxState(
-            breaker=self._breaker_state(),
+            breaker=self._link.breaker_state(),
             budget_left_micros=self._budget.remaining_micros(),
             cost_micros=self._settings.policy.cost_micros,
             frozen_day=self._budget.frozen_until(),
-            overdue_call_s=self._forwarder.overdue_s() if self._forwarder else 0.0,
-            clock_skew_s=self._skew.seconds(),
+            overdue_call_s=self._link.overdue_s(),
+            clock_skew_s=self._link.skew.seconds(),
             is_clock_synchronised=is_clock_synchronised(),
             ledger_trouble=self._ledger.trouble,
             free_bytes=free_bytes(self._settings.state),
@@ -575,13 +534,3 @@ class EdgeService:
                 "formats": ["image/jpeg", "image/png"],
             },
         }
-
-
-def build_uplink(cloud: CloudSection, clock: Clock) -> Uplink:
-    """Build the token bucket of the link, which live frames and the outbox share."""
-    return Uplink(
-        best=UploadForm(long_side_px=cloud.upload_long_side_px, quality=cloud.upload_quality),
-        bytes_per_s=cloud.uplink_bytes_per_s,
-        burst_bytes=cloud.uplink_burst_bytes,
-        clock=clock,
-    )

@@ -54,7 +54,7 @@ def test_a_cloud_that_is_away_is_a_trouble_and_its_return_ends_it(tmp_path, mode
         assert trouble["remedy"]
         assert trouble["since"]
         assert _gauge(running, "link") == 1
-        running.service._forwarder.breaker.succeeded()
+        running.service._link.forwarder.breaker.succeeded()
         assert _troubles(running) == {}
 
 
@@ -89,7 +89,7 @@ def test_a_clock_that_differs_from_the_cloud_s_is_a_trouble(tmp_path, models, of
         running_cloud(tmp_path / "cloud", models) as cloud,
         running_edge(tmp_path / "edge", models, cloud.url, policy={"name": "always"}) as running,
     ):
-        running.service._skew._clock = clock
+        running.service._link.skew._clock = clock
         from shared.clock import SystemClock
 
         clock.set_wall(SystemClock().now_at() + timedelta(seconds=off_s))
@@ -173,7 +173,7 @@ def test_every_thread_of_the_line_is_heard(tmp_path, models):
 def test_a_call_that_outlives_its_deadline_is_a_trouble(tmp_path, models):
     clock = FakeClock()
     with running_edge(tmp_path, models, "mock:?latency_s=0", clock=clock) as running:
-        forwarder = running.service._forwarder
+        forwarder = running.service._link.forwarder
         forwarder._running["call"] = running.service.deadline_in(2500)
         clock.advance(17)
         assert "thread//call_hangs" not in _troubles(running)

@@ -55,9 +55,12 @@ def check_callback(url: str, allowed: Sequence[str]) -> str:
     Raises:
         RequestError(CALLBACK_FORBIDDEN): not on the list, or written so that it could mean another place.
     """
-    parts = urlsplit(url)
+    try:
+        path = urlsplit(url).path
+    except ValueError:  # brackets that hold no address
+        path = ".."
     is_plain = url.isascii() and url.isprintable() and len(url) <= _MAX_URL_CHARACTERS
-    is_tricky = set("\\@#% ") & set(url) or ".." in parts.path or "//" in parts.path
+    is_tricky = set("\\@#% ") & set(url) or ".." in path or "//" in path
     fits = any(url == entry or (entry.endswith("/") and url.startswith(entry)) for entry in allowed)
     if not is_plain or is_tricky or not fits:
         raise RequestError(ErrorCode.CALLBACK_FORBIDDEN, f"{url[:100]!r} is not on the list")

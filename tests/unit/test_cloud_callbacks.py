@@ -44,6 +44,8 @@ def test_an_address_on_the_list_is_allowed(url):
         "https://console.example/hooks/" + "a" * 500,
         "http://127.0.0.1/",
         "file:///etc/passwd",
+        "http://[::1",
+        "https://[x]/hooks/",
     ],
 )
 def test_every_other_address_is_refused(url):

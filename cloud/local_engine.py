@@ -6,11 +6,12 @@ nothing, and a waiting picture only grows older.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 
 import numpy as np
@@ -189,5 +190,6 @@ class LocalEngine:
 
 
 def _fail(job: _Job, error: FireError) -> None:
-    if not job.future.done():
+    # Asking first would not help: its caller may take the picture back at this very moment.
+    with contextlib.suppress(InvalidStateError):
         job.future.set_exception(error)

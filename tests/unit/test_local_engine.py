@@ -117,6 +117,23 @@ def test_a_picture_that_was_taken_back_never_reaches_the_model():
     assert sum(model.batches) == 2
 
 
+def test_a_picture_taken_back_the_moment_it_is_given_up_costs_the_others_nothing():
+    model, clock = _Model(), FakeClock()
+    with _engine(model) as engine:
+        with _held(model, engine):
+            late = engine.submit(_tensor(), _later(1.0, clock))
+            good = engine.submit(_tensor(3), _later())
+            clock.advance(2.0)
+
+            def taken_back_just_now(error: FireError) -> None:
+                late.cancel()
+                type(late).set_exception(late, error)
+
+            late.set_exception = taken_back_just_now
+        assert good.result(5).scores[0, 0] == 3
+        assert late.cancelled()
+
+
 def test_one_poison_picture_costs_one_error():
     model = _Model()
     with _engine(model) as engine:

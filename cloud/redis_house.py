@@ -60,7 +60,7 @@ class RedisHouse:
         self._fallback = fallback
         self._trouble: str | None = "the service is starting"
         self.admission = Admission(settings.places, clock)
-        self.jobs = RedisJobs(link)
+        self.jobs = RedisJobs(link, fallback.jobs if fallback else None)
         self.answers = RedisAnswers(
             link,
             clock,
@@ -111,9 +111,7 @@ class RedisHouse:
         try:
             (outcome,) = self._ask([picture], deadline, caller, claim)
         except FireError as err:
-            if self._fallback is None or err.code is not ErrorCode.ENGINE_UNAVAILABLE:
-                raise
-            return self._fallback.inspect(picture, deadline, caller=caller, claim=claim)
+            return self._instead(err).inspect(picture, deadline, caller=caller, claim=claim)
         if isinstance(outcome, FireError):
             raise outcome
         return outcome
@@ -125,9 +123,7 @@ class RedisHouse:
         try:
             return self._ask(pictures, deadline, caller, None)
         except FireError as err:
-            if self._fallback is None or err.code is not ErrorCode.ENGINE_UNAVAILABLE:
-                raise
-            return self._fallback.inspect_many(pictures, deadline, caller=caller)
+            return self._instead(err).inspect_many(pictures, deadline, caller=caller)
 
     def submit(
         self, picture: Picture, deadline: Deadline, *, owner: str, callback_url: str | None
@@ -138,7 +134,11 @@ class RedisHouse:
         life_s = self._life_s(deadline)
         fields = [job_id, owner, picture.encoded, _ms(deadline), callback_url or "", ""]
         jobs = self._settings.jobs
-        before = self._link.submit(self._link.later, jobs, life_s, [fields])
+        try:
+            before = self._link.submit(self._link.later, jobs, life_s, [fields])
+        except FireError as err:
+            instead = self._instead(err)
+            return instead.submit(picture, deadline, owner=owner, callback_url=callback_url)
         if before < 0:
             what = f"jobs wait, in at most {jobs.bytes} bytes,"
             raise self._full(-before - 1, jobs.pictures, what)
@@ -193,6 +193,12 @@ class RedisHouse:
         except FireError:
             return {"queue": 0, "jobs": 0}
         return {"queue": int(queue), "jobs": int(jobs)}
+
+    def _instead(self, err: FireError) -> LocalHouse:
+        """Give who answers while Redis is away; raises the error where nobody does, or where it is another one."""
+        if self._fallback is None or err.code is not ErrorCode.ENGINE_UNAVAILABLE:
+            raise err
+        return self._fallback
 
     def _ask(
         self,
@@ -251,6 +257,9 @@ class RedisHouse:
         names = sorted(name.decode() for name in found)
         keys = [link.key("worker", name) for name in names]
         texts = link.ask(lambda: link.client.mget(keys)) if keys else []
+        if gone := [name for name, text in zip(names, texts, strict=True) if text is None]:
+            # Killed ones cannot say goodbye; one that only was slow enters itself again with its next beat.
+            link.ask(lambda: link.client.srem(link.key("workers"), *gone))
         return {
             name: json.loads(text)
             for name, text in zip(names, texts, strict=True)

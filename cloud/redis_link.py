@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 from cloud.answer import Answer
 from cloud.idempotency import Kept, MemoryAnswers, answer_for
-from cloud.jobs import Job, JobState
+from cloud.jobs import Job, JobBook, JobState
 from shared.auth import MemoryNonces
 from shared.clock import Clock
 from shared.error_code import ErrorCode
@@ -91,6 +91,15 @@ redis.call('DEL', KEYS[2])
 return 1
 """
 
+# KEYS: kept. ARGV: fingerprint of the request, ttl s. Claims a key: nothing, or what is known of it.
+_CLAIM = """
+if redis.call('HSETNX', KEYS[1], 'asked', ARGV[1]) == 1 then
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+  return {}
+end
+return redis.call('HMGET', KEYS[1], 'asked', 'answer')
+"""
+
 # KEYS: kept. ARGV: answer, ttl s. Keeps an answer, or with an empty one frees the key, when nobody has answered yet.
 _SETTLE = """
 local asked = redis.call('HGET', KEYS[1], 'asked')
@@ -145,6 +154,7 @@ class RedisLink:
         self._start = self.client.register_script(_START)
         self._finish = self.client.register_script(_FINISH)
         self._take_back = self.client.register_script(_TAKE_BACK)
+        self._claim = self.client.register_script(_CLAIM)
         self._settle = self.client.register_script(_SETTLE)
 
     def key(self, *parts: str) -> str:
@@ -238,6 +248,10 @@ class RedisLink:
         keys = [stream, self.key("job", job_id), _bytes(stream)]
         return self.ask(lambda: bool(self._take_back(keys=keys, args=[job_id])))
 
+    def claim(self, kept_key: str, asked: str, ttl_s: int) -> Sequence[bytes | None]:
+        """Claim an Idempotency-Key; gives nothing, or the fingerprint and the answer that are known of it."""
+        return self.ask(lambda: tuple(self._claim(keys=[kept_key], args=[asked, ttl_s])))
+
     def settle(self, kept_key: str, answer: Answer | None, ttl_s: int) -> None:
         """Keep the answer of a claimed Idempotency-Key, or free the key."""
         text = b"" if answer is None else answer.to_json()
@@ -251,13 +265,16 @@ class RedisLink:
 class RedisJobs:
     """Jobs in Redis, see `cloud.jobs.JobBook`."""
 
-    def __init__(self, link: RedisLink) -> None:
-        """Keep the connection."""
+    def __init__(self, link: RedisLink, meanwhile: JobBook | None) -> None:
+        """Keep the connection; `meanwhile` knows the jobs that were taken here while Redis was away."""
         self._link = link
+        self._meanwhile = meanwhile
 
     def look(self, owner: str, job_id: str) -> Job | None:
         """Find a job of this caller."""
         link = self._link
+        if self._meanwhile and (job := self._meanwhile.look(owner, job_id)):
+            return job
         found = link.ask(lambda: link.client.hgetall(link.key("job", job_id)))
         if not found or found[b"owner"].decode() != owner:
             return None
@@ -275,10 +292,12 @@ class RedisJobs:
 
     def remove(self, owner: str, job_id: str) -> Job | None:
         """Cancel or forget a job."""
+        link = self._link
+        if self._meanwhile and (job := self._meanwhile.remove(owner, job_id)):
+            return job
         job = self.look(owner, job_id)
         if job is None:
             return None
-        link = self._link
         if not link.take_back(link.later, job_id):
             names = [link.key(kind, job_id) for kind in ("job", "answer", "wake")]
             link.ask(lambda: link.client.delete(*names))
@@ -299,15 +318,11 @@ class RedisAnswers:
 
     def begin(self, owner: str, key: str, asked: str) -> Answer | None:
         """Claim a key, see `AnswerBook.begin`."""
-        link, name = self._link, self.name(owner, key)
         try:
-            if link.ask(lambda: link.client.hsetnx(name, "asked", asked)):
-                link.ask(lambda: link.client.expire(name, self._ttl_s))
-                return None
-            known = self._look(name)
+            known = self._link.claim(self.name(owner, key), asked, self._ttl_s)
         except FireError as err:
             return self._instead(err).begin(owner, key, asked)
-        return None if known is None else answer_for(known, asked)
+        return answer_for(self._kept(*known), asked) if known else None
 
     def keep(self, owner: str, key: str, answer: Answer) -> None:
         """Keep the answer of a claimed key."""
@@ -336,13 +351,13 @@ class RedisAnswers:
 
     def _look(self, name: str) -> Kept | None:
         link = self._link
-        found = link.ask(lambda: link.client.hgetall(name))
-        if not found:
-            return None
-        text = found.get(b"answer")
+        asked, answer = link.ask(lambda: link.client.hmget(name, "asked", "answer"))
+        return None if asked is None else self._kept(asked, answer)
+
+    def _kept(self, asked: bytes, answer: bytes | None) -> Kept:
         return Kept(
-            asked=found[b"asked"].decode(),
-            answer=Answer.from_json(text) if text is not None else None,
+            asked=asked.decode(),
+            answer=None if answer is None else Answer.from_json(answer),
             until_mono_s=self._clock.mono_s() + self._ttl_s,
         )
 
@@ -356,19 +371,21 @@ class RedisNonces:
     """Nonces in Redis, so that a request cannot be replayed at another front end."""
 
     def __init__(self, link: RedisLink, meanwhile: MemoryNonces | None) -> None:
-        """Keep the connection; `meanwhile` remembers while Redis is away, None refuses then."""
+        """Keep the connection; `meanwhile` remembers them, too, for when Redis is away; None refuses then."""
         self._link = link
         self._meanwhile = meanwhile
 
     def is_new(self, edge_id: str, nonce: str, ttl_s: float) -> bool:
         """Remember a nonce, see `Nonces.is_new`."""
         link, name = self._link, self._link.key("nonce", edge_id, nonce)
+        if self._meanwhile and not self._meanwhile.is_new(edge_id, nonce, ttl_s):
+            return False
         try:
             return bool(link.ask(lambda: link.client.set(name, 1, nx=True, ex=round(ttl_s))))
         except FireError:
             if self._meanwhile is None:
                 raise
-            return self._meanwhile.is_new(edge_id, nonce, ttl_s)
+            return True
 
 
 def _bytes(stream: str) -> str:

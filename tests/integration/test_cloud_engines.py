@@ -14,6 +14,7 @@ import requests
 
 from cloud.keys import add_key
 from shared.clock import SystemClock
+from shared.errors import FireError
 from shared.imaging import encode_jpeg
 from tests.helpers.held_model import HeldModel
 from tests.helpers.pictures import calm_jpeg, fire_jpeg, noise_bgr
@@ -384,8 +385,49 @@ def test_a_front_end_with_a_model_answers_alone_while_redis_is_away(tmp_path, mo
         keyed = [cloud.show("/infer", fire_jpeg(), Idempotency_Key="k1") for _ in range(2)]
         assert [a.status_code for a in keyed] == [200, 200]
         assert keyed[1].headers["Idempotency-Replayed"] == "true"
-        assert cloud.show("/infer/async", fire_jpeg()).status_code == 503
+        job_id = cloud.show("/infer/async", fire_jpeg()).json()["request_id"]
+        done = World(cloud, cloud.service.house._fallback.slot).settled(job_id)
+        assert done.json()["result"]["label"] == "fire"
         assert cloud.get("/readyz").status_code == 200
+
+
+def test_a_request_seen_before_redis_went_away_is_not_taken_again(tmp_path, models, server):
+    key = add_key(tmp_path / "a" / "keys.json", "gate")
+    sections = _sections(server, redis={"fallback": True})
+    with running_cloud(tmp_path / "a", models, **sections) as cloud:
+        asked = requests.Request("GET", cloud.url + "/infer/result/x")
+        signed = cloud.session.prepare_request(asked)
+        SignedBy("gate", key)(signed)
+        assert cloud.session.send(signed, timeout=20).status_code == 404
+        server.kill()
+        again = cloud.session.send(signed, timeout=20)
+        assert (again.status_code, again.json()["err_no"]) == (401, 1023)
+
+
+def test_a_front_end_that_died_over_a_key_does_not_keep_it_for_ever(server):
+    from cloud.redis_link import RedisAnswers, RedisLink
+
+    link = RedisLink(server.url, "test", SystemClock(), timeout_s=1.0)
+    answers = RedisAnswers(link, SystemClock(), ttl_s=1.0)
+    link.client.expire = None  # dead before it could ask for anything more
+    assert answers.begin("gate", "k1", "asked") is None
+    with pytest.raises(FireError):
+        answers.begin("gate", "k1", "asked")
+    time.sleep(1.2)
+    assert answers.begin("gate", "k1", "asked") is None
+    link.close()
+
+
+def test_workers_that_were_killed_are_forgotten(tmp_path, models, server):
+    sections = _sections(server)
+    with (
+        running_cloud(tmp_path / "a", models, **sections) as cloud,
+        running_worker(tmp_path, models, **sections) as worker,
+    ):
+        link = cloud.service.house._link
+        link.client.sadd(link.key("workers"), "killed-1", "killed-2")
+        World(cloud, worker._slot).until(lambda: cloud.get("/readyz").status_code == 200)
+        assert link.client.smembers(link.key("workers")) == {worker.name.encode()}
 
 
 def test_a_waiting_caller_is_told_at_once_when_redis_dies(tmp_path, models, server):

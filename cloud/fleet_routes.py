@@ -7,8 +7,8 @@ from typing import Any, Literal
 from flask import Flask, Response, request
 from pydantic import AwareDatetime
 
+from cloud.caller import signer
 from cloud.fleet import Fleet, FleetEdge
-from cloud.routes import owner
 from shared import arguments, web
 from shared.answers import Answer
 from shared.error_code import ErrorCode
@@ -56,9 +56,9 @@ def add_fleet_routes(app: Flask, fleet: Fleet) -> None:
             raise RequestError(ErrorCode.HTTP_BODY_TOO_LARGE, detail)
         values = arguments.parse_json_object(request.get_data())
         report = arguments.validated(EdgeReport, values)
-        if owner():
-            report = report.model_copy(update={"name": owner()})
-        taken = fleet.hear(report, address=request.remote_addr or "", is_signed=bool(owner()))
+        if signer():
+            report = report.model_copy(update={"name": signer()})
+        taken = fleet.hear(report, address=request.remote_addr or "", is_signed=bool(signer()))
         if not taken:
             raise RequestError(ErrorCode.NOT_ALLOWED, f"{report.name} signs its reports")
         return web.success({"name": report.name, "every_s": EVERY_S})

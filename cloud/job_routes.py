@@ -10,10 +10,12 @@ from pydantic import Field
 from cloud import answers as schemas
 from cloud.answer import Answer
 from cloud.callbacks import check_callback
+from cloud.caller import lane, owner
 from cloud.config import CloudSettings
-from cloud.idempotency import AnswerBook, Claim, fingerprint, read_key
+from cloud.idempotency import Claim, fingerprint, read_key
 from cloud.jobs import Job, JobBook, JobState
-from cloud.routes import Door, lane, once, owner, say
+from cloud.keyed import Keyed
+from cloud.routes import Door, say
 from shared import arguments, web
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
@@ -56,11 +58,11 @@ def add_job_routes(
     app: Flask,
     submitter: Submitter,
     jobs: JobBook,
-    answers: AnswerBook,
+    keyed: Keyed,
     settings: CloudSettings,
 ) -> None:
     """Add `/infer/async` and `/infer/result/<id>`."""
-    routes = _JobRoutes(submitter, jobs, answers, settings)
+    routes = _JobRoutes(submitter, jobs, keyed, settings)
     one = "/infer/result/<job_id>"
     app.add_url_rule("/infer/async", view_func=routes.submit, methods=["POST"])
     app.add_url_rule(one, view_func=routes.result, methods=["GET"])
@@ -71,11 +73,11 @@ class _JobRoutes:
     """The routes about jobs, each a method."""
 
     def __init__(
-        self, submitter: Submitter, jobs: JobBook, answers: AnswerBook, settings: CloudSettings
+        self, submitter: Submitter, jobs: JobBook, keyed: Keyed, settings: CloudSettings
     ) -> None:
         self._submitter = submitter
         self._jobs = jobs
-        self._answers = answers
+        self._keyed = keyed
         self._limits = settings.limits
         self._allowed = settings.callbacks.allowed
 
@@ -108,7 +110,7 @@ class _JobRoutes:
         if key is None:
             return _accepted(work(None).result())
         asked = fingerprint(request.path, posted.pictures, posted.fields)
-        return _accepted(once(self._answers, key, asked, work))
+        return _accepted(self._keyed.result(key, asked, work))
 
     @describes(
         "Fetch a result, by the id of the job or the Idempotency-Key of the request.",
@@ -137,7 +139,7 @@ class _JobRoutes:
 
     def _kept_answer(self, key: str) -> Response:
         """Give the kept answer of a request by its Idempotency-Key, for a caller who did not wait for it."""
-        kept = self._answers.look(owner(), key)
+        kept = self._keyed.book.look(owner(), key)
         if kept is None:
             raise _unknown(key)
         if kept.answer is None:

@@ -248,9 +248,10 @@ class RedisLink:
         keys = [stream, self.key("job", job_id), _bytes(stream)]
         return self.ask(lambda: bool(self._take_back(keys=keys, args=[job_id])))
 
-    def claim(self, kept_key: str, asked: str, ttl_s: int) -> Sequence[bytes | None]:
-        """Claim an Idempotency-Key; gives nothing, or the fingerprint and the answer that are known of it."""
-        return self.ask(lambda: tuple(self._claim(keys=[kept_key], args=[asked, ttl_s])))
+    def claim(self, kept_key: str, asked: str, ttl_s: int) -> tuple[bytes, bytes | None] | None:
+        """Claim an Idempotency-Key; gives None, or the fingerprint and the answer that are known of it."""
+        found = self.ask(lambda: self._claim(keys=[kept_key], args=[asked, ttl_s]))
+        return (found[0], found[1]) if found else None
 
     def settle(self, kept_key: str, answer: Answer | None, ttl_s: int) -> None:
         """Keep the answer of a claimed Idempotency-Key, or free the key."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from flask import Flask, Response, g, request
@@ -12,9 +10,11 @@ from pydantic import BaseModel, Field
 
 from cloud import answers as schemas
 from cloud.answer import Answer
+from cloud.caller import lane
 from cloud.config import CloudSettings
 from cloud.engine import Inspected
-from cloud.idempotency import AnswerBook, Claim, answer_once, fingerprint, read_key
+from cloud.idempotency import Claim, fingerprint, read_key
+from cloud.keyed import Keyed
 from cloud.paths import read_inside
 from shared import arguments, web
 from shared.arguments import Posted
@@ -26,8 +26,6 @@ from shared.openapi import Pictures, Reply, describes
 from shared.types import Picture
 
 REFERENCE_ROUTE = "/fire_detector"
-_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,3})(?=$|[,;\s])")
-_LOOK_AGAIN_S = 0.02
 _TAG = "Ask about pictures"
 _HEADERS = {
     "X-Request-Deadline-Ms": "How long the caller waits, 1…600000.",
@@ -84,11 +82,9 @@ class Inspector(Door, Protocol):
         ...
 
 
-def add_routes(
-    app: Flask, inspector: Inspector, answers: AnswerBook, settings: CloudSettings
-) -> None:
+def add_routes(app: Flask, inspector: Inspector, keyed: Keyed, settings: CloudSettings) -> None:
     """Add `/infer`, `/infer/batch` and `/fire_detector`."""
-    routes = _PictureRoutes(inspector, answers, settings)
+    routes = _PictureRoutes(inspector, keyed, settings)
     app.add_url_rule("/infer", view_func=routes.infer, methods=["POST"])
     app.add_url_rule("/infer/batch", view_func=routes.infer_batch, methods=["POST"])
     app.add_url_rule(REFERENCE_ROUTE, view_func=routes.fire_detector, methods=["POST"])
@@ -98,9 +94,9 @@ def add_routes(
 class _PictureRoutes:
     """The routes that take pictures, each a method; who is refused is refused before a body is parsed."""
 
-    def __init__(self, inspector: Inspector, answers: AnswerBook, settings: CloudSettings) -> None:
+    def __init__(self, inspector: Inspector, keyed: Keyed, settings: CloudSettings) -> None:
         self._inspector = inspector
-        self._answers = answers
+        self._keyed = keyed
         self._limits = settings.limits
         self._max_batch = min(settings.limits.max_batch, settings.engine.places)
         self._image_roots = settings.image_roots
@@ -123,7 +119,7 @@ class _PictureRoutes:
         def work(claim: Claim) -> Answer:
             return Answer.of(self._inspect(read.pictures[0], until, claim).result)
 
-        return say(once(self._answers, key, asked, work, until))
+        return say(self._keyed.result(key, asked, work, until))
 
     @describes(
         "Find fire and smoke in several pictures.",
@@ -144,7 +140,7 @@ class _PictureRoutes:
         def work(_claim: Claim) -> Answer:
             return Answer.of(self._batch(read, until))
 
-        return say(once(self._answers, key, asked, work, until))
+        return say(self._keyed.result(key, asked, work, until))
 
     @describes(
         "Do what `/infer` does, for existing callers: most errors come with status 200.",
@@ -231,49 +227,6 @@ def _add_headers(response: Response) -> Response:
         stages = (f"{name};dur={ms:.1f}" for name, ms in stage_ms.items())
         response.headers["Server-Timing"] = ", ".join(stages)
     return response
-
-
-def owner() -> str:
-    """Name who sees the results of this request: the signing edge, or one name for everybody without signatures."""
-    return str(g.get("edge_id", ""))
-
-
-def lane() -> str:
-    """Name who shares the house with others: the signing edge, or the address it came from."""
-    return owner() or request.remote_addr or ""
-
-
-def once(
-    answers: AnswerBook,
-    key: str,
-    asked: str,
-    work: Callable[[Claim], Answer],
-    until: Deadline | None = None,
-) -> Any:
-    """Give the result of a request that has an Idempotency-Key: what was kept, or else what `work` does.
-
-    A caller who says `Prefer: wait=<seconds>` (RFC 7240) waits for the first request with its key, up to `until`,
-    instead of being sent away with 409: its second try gets the answer that its first one was too impatient for.
-    """
-    patience = _patience(until)
-    while True:
-        try:
-            done = answer_once(answers, owner(), key, asked, work)
-        except FireError as err:
-            is_running = err.code is ErrorCode.IDEMPOTENCY_RUNNING
-            if not is_running or patience is None or patience.has_passed():
-                raise
-            time.sleep(_LOOK_AGAIN_S)
-            continue
-        g.is_replayed = done.is_replayed
-        return done.answer.result()
-
-
-def _patience(until: Deadline | None) -> Deadline | None:
-    match = _WAIT.search(request.headers.get("Prefer", ""))
-    if match is None or until is None:
-        return None
-    return Deadline.after(min(float(match[1]), until.remaining_s()), until.clock)
 
 
 def say(result: Any, http_status: int = 200, **flat: Any) -> Response:

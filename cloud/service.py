@@ -23,6 +23,7 @@ from cloud.idempotency import Claim
 from cloud.job_routes import add_job_routes
 from cloud.job_runner import Order, RunnerSettings
 from cloud.jobs import JobState
+from cloud.keyed import Keyed
 from cloud.keys import KeyRing
 from cloud.local_house import HouseSettings, LocalHouse, Reports
 from cloud.metrics import CloudMetrics
@@ -204,7 +205,9 @@ class CloudService:
         self._gate.install(app)
         add_login_routes(app, self._gate, self._clock)
         add_docs_routes(app, "Emberlink cloud", self._gate.rules, is_signed=True)
-        add_routes(app, self, house.answers, settings)
+        spare = (settings.server.threads - settings.engine.places) // 2
+        keyed = Keyed(house.answers, seats=max(1, spare))
+        add_routes(app, self, keyed, settings)
         add_model_routes(app, house, EdgeModelShelf(settings.models or shipped_models()))
         add_fleet_routes(app, self._fleet)
         parts = ConsoleParts(
@@ -215,7 +218,7 @@ class CloudService:
             clock=self._clock,
         )
         add_console(app, self, parts)
-        add_job_routes(app, self, house.jobs, house.answers, settings)
+        add_job_routes(app, self, house.jobs, keyed, settings)
         app.after_request(self._count)
         return app
 

@@ -14,7 +14,9 @@ from click.testing import CliRunner
 import cloud.cli
 from cloud.keys import add_key
 from cloud.service import CloudService
+from shared.access import Role
 from shared.errors import ConfigError
+from shared.users import add_token
 from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, cloud_settings, running_cloud, running_edge
@@ -82,6 +84,22 @@ def test_a_result_is_shown_to_its_creator_only(world):
     assert (stranger.status_code, stranger.json()["err_no"]) == (404, 1017)
     assert world.call("yard", "DELETE", path).status_code == 404
     assert world.call("gate", "GET", path).status_code in (200, 202)
+
+
+def test_what_one_token_asked_is_shown_to_no_other(tmp_path, models):
+    tokens = [add_token(tmp_path / "users.json", name, Role.SENDER) for name in ("a", "b")]
+    with running_cloud(tmp_path, models) as cloud:
+
+        def call(token: str, method: str, path: str, **more: Any) -> requests.Response:
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": "image/jpeg"}
+            headers["Idempotency-Key"] = "k1"
+            return cloud.call(method, path, headers=headers, **more)
+
+        job_id = call(tokens[0], "POST", "/infer/async", data=fire_jpeg()).json()["request_id"]
+        for path in (f"/infer/result/{job_id}", "/infer/result/k1"):
+            assert call(tokens[1], "GET", path).status_code == 404
+            assert call(tokens[0], "GET", path).status_code in (200, 202)
+        assert call(tokens[1], "POST", "/infer", data=fire_jpeg()).status_code == 200
 
 
 def test_an_idempotency_key_is_its_callers_own(world):

@@ -11,7 +11,8 @@ from typing import Any
 
 from flask import Flask, g
 
-from edge.routes import Edge, joint_answer
+from edge import wire
+from edge.routes import Line
 from shared import arguments, web
 from shared.access import could_be_rebound
 from shared.clock import Clock
@@ -29,7 +30,7 @@ class FastLane:
     def __init__(
         self,
         app: Flask,
-        edge: Edge,
+        line: Line,
         limits: ImageLimits,
         clock: Clock,
         is_open: Callable[[], bool],
@@ -40,7 +41,7 @@ class FastLane:
         where the app has hooks that this module does not know, such as those of CORS.
         """
         self._app = app
-        self._edge = edge
+        self._line = line
         self._limits = limits
         self._clock = clock
         self._is_open = is_open
@@ -71,15 +72,15 @@ class FastLane:
         return (body,)
 
     def _answer(self, environ: Environ, req_id: str) -> bytes:
-        edge = self._edge
-        until = edge.deadline_in(
+        line = self._line
+        until = line.deadline_in(
             arguments.parse_deadline_ms(environ.get("HTTP_X_REQUEST_DEADLINE_MS"))
         )
-        frame = edge.frame(read_picture(environ["wsgi.input"].read(), self._limits), None)
+        frame = line.frame(read_picture(environ["wsgi.input"].read(), self._limits), None)
         traceparent = environ.get("HTTP_TRACEPARENT")
-        verdict = edge.joint(frame, until, traceparent, req_id=req_id, is_adaptive=False)
-        result, flat = joint_answer(verdict, is_chinese=False)
-        return web.encode(arguments.envelope(req_id, result, **flat))
+        verdict = line.joint(frame, until, traceparent, req_id=req_id, is_adaptive=False)
+        beside = wire.joint_fields(verdict, is_chinese=False)
+        return web.encode(arguments.envelope(req_id, wire.joint_result(verdict), **beside))
 
 
 def _is_plain(environ: Environ) -> bool:

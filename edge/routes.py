@@ -1,44 +1,35 @@
-"""The edge's routes: parse, call, format. Ring: rim."""
+"""The routes that ask about pictures: parse, call, format. Ring: rim."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any, Literal, Protocol, TypeVar
 
 from flask import Flask, Response, g, request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from edge import answers
-from edge.audit import AuditReport
+from edge import answers, wire
 from edge.config import EdgeSettings
-from edge.decide import Decision
 from edge.fuse import Verdict
-from edge.policies import Wish
-from edge.reasons import sentence
 from shared import arguments, web
-from shared.answers import ReloadAnswer
 from shared.arguments import Posted
+from shared.config import LimitsSection
 from shared.deadline import Deadline
 from shared.errors import FireError
 from shared.imaging import read_picture
 from shared.openapi import Pictures, describes
 from shared.types import (
-    MICROS,
     Classification,
-    Detection,
     Frame,
     ModelIdentity,
     Picture,
-    Reloaded,
     Source,
 )
 
 _A = TypeVar("_A")
 _T = TypeVar("_T")
-_ASK = "Ask about pictures"
-_LOOK = "The box"
+_TAG = "Ask about pictures"
 _DEADLINE = {"X-Request-Deadline-Ms": "How long the caller waits, 1…600000."}
 
 
@@ -48,8 +39,8 @@ class BatchFields(arguments.PictureFields):
     joint: Literal["0", "1"] = Field(default="0", description="1 asks the pair about each.")
 
 
-class Edge(Protocol):
-    """The service, as the routes see it. Every call may raise FireError."""
+class Line(Protocol):
+    """The way that posted frames take. Every call may raise FireError."""
 
     @property
     def model(self) -> ModelIdentity:
@@ -80,191 +71,140 @@ class Edge(Protocol):
         """Ask the pair."""
         ...
 
-    def joint_many(self, frames: Sequence[Frame], deadline: Deadline) -> list[Verdict | FireError]:
+    def joint_many(
+        self, frames: Sequence[Frame], deadline: Deadline, *, req_id: str
+    ) -> list[Verdict | FireError]:
         """Ask the pair about several frames; one that fails does not take the others down."""
         ...
 
-    def policy_status(self) -> dict[str, Any]:
-        """Tell the day's money, the price, and what each camera was told."""
-        ...
 
-    def audit_report(self) -> AuditReport:
-        """Tell what random checks of quiet frames found today."""
-        ...
-
-    def explain(self, camera: str | None, classification: Classification) -> Wish:
-        """Tell what would be decided now, without charging."""
-        ...
-
-    def camera_states(self) -> list[dict[str, Any]]:
-        """Tell how the cameras are."""
-        ...
-
-    def reload(self) -> Reloaded:
-        """Take the newest classifier."""
-        ...
+def add_routes(app: Flask, line: Line, settings: EdgeSettings) -> None:
+    """Add the routes that ask about pictures."""
+    asked = _Asked(line, settings.limits)
+    _add_joint(app, asked)
+    _add_edge_only(app, asked)
+    _add_batch(app, asked)
 
 
-def add_routes(app: Flask, edge: Edge, settings: EdgeSettings) -> None:
-    """Add the prediction routes, and what the box tells about policy and cameras."""
-    limits = settings.limits
-    image_limits = limits.image_limits()
+class _Asked:
+    """Reads what the current request posted, and answers with what the line says of it."""
 
-    def posted_frame() -> Frame:
-        posted = web.read_posted(limits)
-        return _frames(posted)[0]
+    def __init__(self, line: Line, limits: LimitsSection) -> None:
+        self._line = line
+        self._limits = limits
+        self._image_limits = limits.image_limits()
 
-    def _frames(posted: Posted) -> list[Frame]:
-        web.take_req_id(posted.fields)
-        camera = arguments.parse_fields(posted.fields).camera
-        return [
-            edge.frame(read_picture(encoded, image_limits), camera) for encoded in posted.pictures
-        ]
+    def joint(self, *, is_adaptive: bool) -> Response:
+        until = self._deadline()
+        frame, traceparent = self._frame(), request.environ.get("HTTP_TRACEPARENT")
+        verdict = self._line.joint(
+            frame, until, traceparent, req_id=g.req_id, is_adaptive=is_adaptive
+        )
+        beside = wire.joint_fields(verdict, is_chinese=web.is_chinese())
+        return web.success(wire.joint_result(verdict), **beside)
 
-    def deadline() -> Deadline:
-        return edge.deadline_in(
+    def edge_only(self) -> Response:
+        seen = self._line.classify(self._frame())
+        return web.success(
+            wire.edge_result(seen),
+            source=Source.EDGE.value,
+            label=seen.label.value,
+            confidence=wire.rounded(seen.confidence),
+            model=(seen.model or self._line.model).as_dict(),
+        )
+
+    def batch(self) -> Response:
+        until = self._deadline()
+        frames = self._frames()
+        good = [frame for frame in frames if isinstance(frame, Frame)]
+        is_joint = request.args.get("joint") == "1"
+        answered = iter(self._joint_items(good, until) if is_joint else self._edge_items(good))
+        items = [next(answered) if isinstance(f, Frame) else _problem_item(f) for f in frames]
+        results = [{"index": index, **item} for index, item in enumerate(items)]
+        return web.success({"results": results, "failed": sum(r["err_no"] != 0 for r in results)})
+
+    def _joint_items(self, frames: list[Frame], until: Deadline) -> list[dict[str, Any]]:
+        as_dict = functools.partial(wire.joint_fields, is_chinese=web.is_chinese())
+        verdicts = self._line.joint_many(frames, until, req_id=g.req_id)
+        return [_item(verdict, as_dict) for verdict in verdicts]
+
+    def _edge_items(self, frames: list[Frame]) -> list[dict[str, Any]]:
+        return [_item(_or_error(self._line.classify, f), wire.edge_result) for f in frames]
+
+    def _deadline(self) -> Deadline:
+        return self._line.deadline_in(
             arguments.parse_deadline_ms(request.environ.get("HTTP_X_REQUEST_DEADLINE_MS"))
         )
 
-    def joint(*, is_adaptive: bool) -> Response:
-        until = deadline()
-        frame, traceparent = posted_frame(), request.environ.get("HTTP_TRACEPARENT")
-        verdict = edge.joint(frame, until, traceparent, req_id=g.req_id, is_adaptive=is_adaptive)
-        result, flat = joint_answer(verdict, is_chinese=web.is_chinese())
-        return web.success(result, **flat)
+    def _frame(self) -> Frame:
+        return self._framed(*self._posted(several=False), 0)
 
+    def _frames(self) -> list[Frame | FireError]:
+        posted, camera = self._posted(several=True)
+        framed = functools.partial(self._framed, posted, camera)
+        return [_or_error(framed, index) for index in range(len(posted.pictures))]
+
+    def _posted(self, *, several: bool) -> tuple[Posted, str | None]:
+        posted = web.read_posted(self._limits, several=several)
+        web.take_req_id(posted.fields)
+        return posted, arguments.parse_fields(posted.fields).camera
+
+    def _framed(self, posted: Posted, camera: str | None, index: int) -> Frame:
+        picture = read_picture(posted.picture(index), self._image_limits)
+        return self._line.frame(picture, camera)
+
+
+def _add_joint(app: Flask, asked: _Asked) -> None:
     @app.post("/joint_predict")
     @describes(
         "Ask the pair about a picture.",
-        tag=_ASK,
+        tag=_TAG,
         result=answers.JointResult,
         flat=answers.JointFields,
         body=Pictures.ONE,
         headers=_DEADLINE,
     )
     def joint_predict() -> Response:
-        return joint(is_adaptive=False)
+        return asked.joint(is_adaptive=False)
 
     @app.post("/adaptive_predict")
     @describes(
         "Ask the pair, under the sliding-window rule.",
-        tag=_ASK,
+        tag=_TAG,
         result=answers.JointResult,
         flat=answers.JointFields,
         body=Pictures.ONE,
         headers=_DEADLINE,
     )
     def adaptive_predict() -> Response:
-        return joint(is_adaptive=True)
+        return asked.joint(is_adaptive=True)
 
+
+def _add_edge_only(app: Flask, asked: _Asked) -> None:
     @app.post("/predict")
     @describes(
         "Ask the edge alone.",
-        tag=_ASK,
+        tag=_TAG,
         result=answers.EdgeResult,
         flat=answers.PredictFields,
         body=Pictures.ONE,
     )
     def predict() -> Response:
-        classification = edge.classify(posted_frame())
-        return web.success(
-            _edge_result(classification),
-            source=Source.EDGE.value,
-            label=classification.label.value,
-            confidence=_rounded(classification.confidence),
-            model=(classification.model or edge.model).as_dict(),
-        )
+        return asked.edge_only()
 
+
+def _add_batch(app: Flask, asked: _Asked) -> None:
     @app.post("/batch_predict")
     @describes(
         "Ask about several pictures.",
-        tag=_ASK,
+        tag=_TAG,
         result=answers.BatchResult,
         body=Pictures.SEVERAL,
         fields=BatchFields,
         headers=_DEADLINE,
     )
     def batch_predict() -> Response:
-        until = deadline()
-        posted = web.read_posted(limits, several=True)
-        web.take_req_id(posted.fields)
-        camera = arguments.parse_fields(posted.fields).camera
-
-        def framed(index: int) -> Frame:
-            return edge.frame(read_picture(posted.picture(index), image_limits), camera)
-
-        frames = [_or_error(framed, index) for index in range(len(posted.pictures))]
-        good = [frame for frame in frames if isinstance(frame, Frame)]
-        if request.args.get("joint") == "1":
-            as_dict = functools.partial(_joint_flat, is_chinese=web.is_chinese())
-            answers = iter([_item(v, as_dict) for v in edge.joint_many(good, until)])
-        else:
-            answers = iter([_item(_or_error(edge.classify, f), _edge_result) for f in good])
-        items = [next(answers) if isinstance(f, Frame) else _item(f, _edge_result) for f in frames]
-        results = [{"index": index, **item} for index, item in enumerate(items)]
-        return web.success({"results": results, "failed": sum(r["err_no"] != 0 for r in results)})
-
-    _add_status_routes(app, edge)
-
-
-def _add_status_routes(app: Flask, edge: Edge) -> None:
-    @app.get("/policy")
-    @describes("Tell the day's money and the price.", tag=_LOOK, result=answers.PolicyAnswer)
-    def policy() -> Response:
-        return web.success(edge.policy_status())
-
-    @app.get("/policy/audits")
-    @describes(
-        "Tell what random checks of quiet frames found.", tag=_LOOK, result=answers.AuditsAnswer
-    )
-    def audits() -> Response:
-        return web.success(asdict(edge.audit_report()))
-
-    @app.get("/policy/explain")
-    @describes(
-        "Tell what would be decided now, for free.",
-        tag=_LOOK,
-        result=answers.Explained,
-        query=Question,
-    )
-    def explain() -> Response:
-        asked = arguments.validated(Question, request.args.to_dict())
-        seen = Classification(fire=asked.fire, smoke=asked.smoke)
-        wish = edge.explain(asked.camera, seen)
-        return web.success({"camera": asked.camera, **_edge_result(seen), "decision": _wish(wish)})
-
-    @app.post("/models/reload")
-    @describes("Take a newer classifier.", tag=_LOOK, result=ReloadAnswer)
-    def reload() -> Response:
-        return web.success(edge.reload().as_dict())
-
-    @app.get("/cameras")
-    @describes("Tell how the cameras are.", tag=_LOOK, result=answers.CamerasAnswer)
-    def cameras() -> Response:
-        return web.success({"cameras": edge.camera_states()})
-
-
-class Question(BaseModel):
-    """What `/policy/explain` is asked."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    fire: float = Field(ge=0, le=1)
-    smoke: float = Field(default=0.0, ge=0, le=1)
-    camera: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    req_id: str | None = None
-
-
-def _wish(wish: Wish) -> dict[str, Any]:
-    return {
-        "forward": wish.forward,
-        "reason": wish.reason.value,
-        "message": sentence(wish.reason, is_chinese=web.is_chinese()),
-        "tier": wish.tier if wish.forward else None,
-        "value": wish.value,
-        "price": wish.price,
-        "threshold": wish.threshold,
-    }
+        return asked.batch()
 
 
 def _or_error(make: Callable[[_A], _T], argument: _A) -> _T | FireError:
@@ -274,76 +214,12 @@ def _or_error(make: Callable[[_A], _T], argument: _A) -> _T | FireError:
         return err
 
 
-def _item(value: Any, as_dict: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+def _item(value: _T | FireError, as_dict: Callable[[_T], dict[str, Any]]) -> dict[str, Any]:
     if isinstance(value, FireError):
-        full = arguments.problem(
-            g.req_id, value, instance=request.path, is_chinese=web.is_chinese()
-        )
-        return {key: full[key] for key in ("err_no", "err_msg", "detail", "type", "retryable")}
+        return _problem_item(value)
     return {"err_no": 0, **as_dict(value)}
 
 
-def _edge_result(classification: Classification) -> dict[str, Any]:
-    return {
-        "label": classification.label.value,
-        "confidence": _rounded(classification.confidence),
-        "fire": _rounded(classification.fire),
-        "smoke": _rounded(classification.smoke),
-        "detections": [_detection(d) for d in classification.where],
-    }
-
-
-def joint_answer(verdict: Verdict, *, is_chinese: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give the result of a verdict, and the fields that stand beside it."""
-    return _joint_result(verdict), _joint_flat(verdict, is_chinese=is_chinese)
-
-
-def _joint_result(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "frame_id": verdict.frame_id,
-        "label": verdict.label.value,
-        "confidence": _rounded(verdict.confidence),
-        "detections": [_detection(d) for d in verdict.detections],
-    }
-
-
-def _joint_flat(verdict: Verdict, *, is_chinese: bool) -> dict[str, Any]:
-    return {
-        "source": verdict.source.value,
-        "label": verdict.label.value,
-        "confidence": _rounded(verdict.confidence),
-        "edge_confidence": _rounded(verdict.edge.confidence),
-        "edge": {"fire": _rounded(verdict.edge.fire), "smoke": _rounded(verdict.edge.smoke)},
-        "detections": [_detection(d) for d in verdict.detections],
-        "cost": verdict.decision.charged_micros / MICROS,
-        "decision": _decision(verdict.decision),
-        "message": sentence(verdict.decision.reason, is_chinese=is_chinese),
-        "timing_ms": {stage: round(1000 * s, 2) for stage, s in verdict.stages_s.items()},
-        "model": verdict.model,
-    }
-
-
-def _decision(decision: Decision) -> dict[str, Any]:
-    return {
-        "forward": decision.forward,
-        "reason": decision.reason.value,
-        "policy": decision.policy.value,
-        "tier": decision.tier,
-        "value": decision.value,
-        "threshold": None if decision.threshold is None else _rounded(decision.threshold),
-        "price": decision.price,
-        "charged": decision.charged_micros > 0,
-        "budget_remaining": decision.budget_remaining_micros / MICROS,
-    }
-
-
-def _detection(detection: Detection) -> dict[str, Any]:
-    return {
-        "label": detection.label.value,
-        "score": _rounded(detection.score),
-        "box_xyxy": detection.box.as_list(),
-    }
-
-
-def _rounded(value: float) -> float:
-    return round(value, 4)
+def _problem_item(error: FireError) -> dict[str, Any]:
+    full = arguments.problem(g.req_id, error, instance=request.path, is_chinese=web.is_chinese())
+    return {key: full[key] for key in ("err_no", "err_msg", "detail", "type", "retryable")}

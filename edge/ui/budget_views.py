@@ -26,7 +26,7 @@ def add_budget(console: Blueprint, kit: Kit) -> None:
     @console.get("/ui/budget")
     def show_budget() -> Response:
         speech, tally = kit.speech(), kit.parts.tally
-        status = or_none(kit.edge.policy_status)
+        status = or_none(kit.status.policy_status)
         titles = {name: kit.title_of(name) for name in kit.settings.cameras}
         today = tally.hour_of(speech.now)[:10]
         first = tally.hour_of(speech.now - timedelta(days=_WHAT_IF_DAYS))
@@ -43,7 +43,7 @@ def add_budget(console: Blueprint, kit: Kit) -> None:
             spend=show_spend_chart(counts, status, speech) if status else None,
             cameras=show_cameras_spend(status, titles, speech) if status else (),
             reasons=show_reasons(counts, speech),
-            audits=show_audits(or_none(kit.edge.audit_report), speech),
+            audits=show_audits(or_none(kit.status.audit_report), speech),
             what_if=show_what_if(week, max(1, hours) / 24, speech),
             what_if_hours=hours,
             policy=speech.t(f"policy.{kit.settings.policy.name.value}"),

@@ -41,7 +41,7 @@ def health_page(kit: Kit) -> Response:
     parts.supervisor.look()
     troubles = parts.supervisor.active()
     cameras = cameras_now(kit, troubles)
-    states = {state["name"]: state for state in or_none(kit.edge.camera_states) or []}
+    states = {state["name"]: state for state in or_none(kit.status.camera_states) or []}
     return kit.render(
         "health_live.html" if is_fragment() else "health.html",
         speech,
@@ -50,7 +50,7 @@ def health_page(kit: Kit) -> Response:
         rows=show_troubles(troubles, {c.name: c.title for c in cameras}, speech),
         panels=_panels(kit, troubles, speech),
         is_fragment=is_fragment(),
-        models=show_models(kit.edge.model, _edge_s(cameras), parts.live.cloud, speech),
+        models=show_models(kit.status.model, _edge_s(cameras), parts.live.cloud, speech),
         cameras=show_cameras(cameras, states, speech, now_mono_s),
         checks=show_checks(parts.checks(), speech),
         version=version(),

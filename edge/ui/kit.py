@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from edge.config import EdgeSettings
 from edge.record_types import MOST_EVENTS_A_PAGE, EventQuery, EventRecord
-from edge.routes import Edge
+from edge.routes import Line
+from edge.status_routes import Status
 from edge.ui.fire_model import is_red
 from edge.ui.page import (
     LANGUAGE_COOKIE,
@@ -34,9 +35,12 @@ _YEAR_S = 365 * 86_400
 class Kit:
     """Makes pages for the current request."""
 
-    def __init__(self, edge: Edge, parts: ConsoleParts, settings: EdgeSettings) -> None:
-        """Keep the service, its parts and its settings."""
-        self.edge = edge
+    def __init__(
+        self, line: Line, status: Status, parts: ConsoleParts, settings: EdgeSettings
+    ) -> None:
+        """Keep what to ask."""
+        self.line = line
+        self.status = status
         self.parts = parts
         self.settings = settings
 

@@ -78,7 +78,7 @@ def _page(kit: Kit, template: str) -> Response:
 
 def cameras_now(kit: Kit, troubles: Sequence[Trouble]) -> list[CameraNow]:
     """Tell what is known of every camera, the configured ones in their order first."""
-    states: list[dict[str, Any]] = or_none(kit.edge.camera_states) or []
+    states: list[dict[str, Any]] = or_none(kit.status.camera_states) or []
     known = {state["name"]: state for state in states}
     pushed = [name for name in kit.parts.live.cameras() if name not in known]
     return [
@@ -109,7 +109,7 @@ def _vitals(
         configured=len(configured),
         link=kit.parts.link(),
         away_s=(speech.now - away.since).total_seconds() if away else None,
-        budget=or_none(kit.edge.policy_status),
+        budget=or_none(kit.status.policy_status),
         evidence=or_none(kit.parts.forecast),
         speech=speech,
     )

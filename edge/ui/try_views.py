@@ -83,9 +83,9 @@ def _posted(kit: Kit) -> tuple[Picture, float]:
 
 def _try(kit: Kit, picture: Picture, read_s: float) -> Tried:
     """Send a picture down the line as a frame without a camera: it has no history and leaves none."""
-    edge = kit.edge
-    verdict = edge.joint(
-        edge.frame(picture, None), edge.deadline_in(None), None, req_id=g.req_id, is_adaptive=False
+    line = kit.line
+    verdict = line.joint(
+        line.frame(picture, None), line.deadline_in(None), None, req_id=g.req_id, is_adaptive=False
     )
     return Tried(
         picture=picture,
@@ -93,5 +93,5 @@ def _try(kit: Kit, picture: Picture, read_s: float) -> Tried:
         heat=or_none(lambda: kit.parts.heat(picture)),
         read_s=read_s,
         cost_micros=kit.settings.policy.cost_micros,
-        edge_model=edge.model.as_dict(),
+        edge_model=line.model.as_dict(),
     )

@@ -8,7 +8,8 @@ from flask import Blueprint, Flask
 from jinja2 import StrictUndefined
 
 from edge.config import EdgeSettings
-from edge.routes import Edge
+from edge.routes import Line
+from edge.status_routes import Status
 from edge.ui.action_views import add_actions
 from edge.ui.budget_views import add_budget
 from edge.ui.event_views import add_events
@@ -26,13 +27,15 @@ from shared.ui.assets import SHARED, add_assets
 _FOLDER = Path(__file__).with_name("static")
 
 
-def add_console(app: Flask, edge: Edge, parts: ConsoleParts, settings: EdgeSettings) -> None:
+def add_console(
+    app: Flask, line: Line, status: Status, parts: ConsoleParts, settings: EdgeSettings
+) -> None:
     """Add the pages at `/` and `/ui/…`."""
     console = Blueprint("console", "edge.ui", template_folder="templates")
     console.after_request(secured)
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    kit = Kit(edge, parts, settings)
+    kit = Kit(line, status, parts, settings)
     console.register_error_handler(FireError, lambda error: show_failure(kit, error))
     add_assets(app, console, [SHARED, _FOLDER])
     add_now(console, kit)

@@ -23,6 +23,7 @@ from cloud.idempotency import fingerprint
 from cloud.keys import add_key
 from edge.capture import open_source
 from edge.http_client import HttpCloudClient, RetrySettings
+from edge.lines import CallerLine
 from edge.shot import CameraAddress, Pace
 from shared import web
 from shared.access import Role
@@ -309,10 +310,10 @@ def _config(world: World, toml: str) -> int:
 
 
 def _internal(world: World) -> int:
-    def boom(_frame: object) -> None:
+    def boom(_line: CallerLine, _frame: object) -> None:
         raise ZeroDivisionError
 
-    world.monkeypatch.setattr(world.pair.edge.service, "classify", boom)
+    world.monkeypatch.setattr(CallerLine, "classify", boom)
     return world.pair.edge.show("/predict", fire_jpeg()).json()["err_no"]
 
 

@@ -178,7 +178,7 @@ def test_a_long_trouble_is_told_once_and_its_end_once(tmp_path, models, quick, l
         time.sleep(0.2)  # some ten more attempts
         folder.mkdir()
         (folder / "a.jpg").write_bytes(calm_jpeg())
-        assert _until(lambda: edge.service.camera_states()[0]["ended"])
+        assert _until(lambda: edge.service._status.camera_states()[0]["ended"])
         assert _until(lambda: edge.get("/troubles").json()["result"]["troubles"] == [])
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     told = [(line["event"], line["code"]) for line in lines if line["event"].startswith("trouble_")]
@@ -347,7 +347,7 @@ def test_a_password_file_that_is_missing_is_a_problem_with_a_name(tmp_path, mode
 )
 def test_a_password_is_shown_nowhere(tmp_path, models, log, capfd, source):
     with running_edge(tmp_path, models, cameras={"yard": source}) as edge:
-        assert _until(lambda: edge.service.camera_states()[0]["trouble"] is not None)
+        assert _until(lambda: edge.service._status.camera_states()[0]["trouble"] is not None)
         shown = [edge.get(path).text for path in ("/cameras", "/readyz", "/version", "/metrics")]
     shown += [log.getvalue(), *capfd.readouterr()]
     assert "trouble_began" in log.getvalue()
@@ -361,7 +361,7 @@ def test_a_camera_s_frames_go_down_the_line(tmp_path, models):
     video = write_video(tmp_path / "a.avi", frames=6, fps=20.0)
     cameras = {"yard": {"source": str(video), "fps": 30}}
     with running_edge(tmp_path / "e", models, cameras=cameras) as edge:
-        assert _until(lambda: edge.service.camera_states()[0]["ended"])
+        assert _until(lambda: edge.service._status.camera_states()[0]["ended"])
         assert _until(lambda: 'camera="yard",outcome="edge"} 0.0' not in edge.get("/metrics").text)
         (camera,) = edge.get("/cameras").json()["result"]["cameras"]
     assert (camera["name"], camera["trouble"], camera["ended"]) == ("yard", None, True)
@@ -387,7 +387,7 @@ def test_a_dead_camera_takes_no_other_down(tmp_path, models):
     with running_edge(tmp_path, models, cameras=cameras) as edge:
 
         def states() -> dict[str, dict[str, object]]:
-            return {c["name"]: c for c in edge.service.camera_states()}
+            return {c["name"]: c for c in edge.service._status.camera_states()}
 
         assert _until(lambda: states()["dead"]["trouble"] is not None)
         assert _until(lambda: states()["live"]["frame_age_s"] is not None)

@@ -210,8 +210,8 @@ def test_the_first_frame_of_a_fire_is_blacked_out_before_anybody_sees_it(models,
     with running_edge(
         tmp_path / "state", models, cameras={"gate": {"source": "sim:", "zones": zones}}
     ) as edge:
-        frame = edge.service.frame(read_picture(fire_jpeg(), ImageLimits()), "gate")
-        elsewhere = edge.service.frame(read_picture(fire_jpeg(), ImageLimits()), "yard")
+        frame = edge.service._line.frame(read_picture(fire_jpeg(), ImageLimits()), "gate")
+        elsewhere = edge.service._line.frame(read_picture(fire_jpeg(), ImageLimits()), "yard")
         bgr = decode(frame.picture).bgr_hwc_u8
         assert bgr[:, :150].max() < 12
         assert bgr[:, 175:, 2].min() > 200

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import edge.service
+import edge.box_status
 import edge.supervision
 from edge.clock_skew import ClockSkew
 from tests.helpers.clock import FakeClock
@@ -68,9 +68,9 @@ def test_a_budget_that_is_spent_is_a_trouble(tmp_path, models):
 
 def test_a_disk_that_runs_full_is_a_trouble_before_it_is_full(tmp_path, models, monkeypatch):
     with running_edge(tmp_path, models) as running:
-        monkeypatch.setattr(edge.service, "free_bytes", lambda folder: 400_000_000)
+        monkeypatch.setattr(edge.box_status, "free_bytes", lambda folder: 400_000_000)
         assert "400 MB left" in _troubles(running)["disk//low"]["cause"]
-        monkeypatch.setattr(edge.service, "free_bytes", lambda folder: 4_000_000_000)
+        monkeypatch.setattr(edge.box_status, "free_bytes", lambda folder: 4_000_000_000)
         assert _troubles(running) == {}
 
 
@@ -174,7 +174,7 @@ def test_a_call_that_outlives_its_deadline_is_a_trouble(tmp_path, models):
     clock = FakeClock()
     with running_edge(tmp_path, models, "mock:?latency_s=0", clock=clock) as running:
         forwarder = running.service._link.forwarder
-        forwarder._running["call"] = running.service.deadline_in(2500)
+        forwarder._running["call"] = running.service._line.deadline_in(2500)
         clock.advance(17)
         assert "thread//call_hangs" not in _troubles(running)
         clock.advance(1)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge.lines import CallerLine
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.raw_http import raw_call
 
@@ -170,10 +171,10 @@ def test_no_answer_tells_which_server_it_is(edge):
 
 
 def test_no_error_shows_where_the_code_lies(edge, monkeypatch):
-    def boom(_frame):
+    def boom(_line, _frame):
         raise RuntimeError("/srv/secret/path.py exploded")
 
-    monkeypatch.setattr(edge.service, "classify", boom)
+    monkeypatch.setattr(CallerLine, "classify", boom)
     answer = edge.show("/predict", fire_jpeg())
     assert (answer.status_code, answer.json()["err_no"]) == (500, 9002)
     assert "secret" not in answer.text

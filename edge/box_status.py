@@ -1,0 +1,112 @@
+"""What the box knows of itself: for callers, pages, `/readyz`, and the rules that name troubles. Ring: rim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge.audit import AuditReport
+from edge.camera_wiring import Cameras, camera_row
+from edge.config import EdgeSettings
+from edge.event_plane import EventPlane
+from edge.ledger import Ledger
+from edge.link import Link
+from edge.model_slot import ClassifierSlot
+from edge.plane import DecisionPlane
+from edge.policies import Wish
+from edge.supervision import free_bytes, is_clock_synchronised, readiness
+from edge.troubles import BoxState
+from shared.supervise import Supervisor
+from shared.types import MICROS, Classification, ModelIdentity, Reloaded
+from shared.version import commit, version
+from shared.web import Check
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxStatus:
+    """Asks the parts of a running service; nothing is kept here."""
+
+    settings: EdgeSettings
+    models: ClassifierSlot
+    plane: DecisionPlane
+    link: Link
+    events: EventPlane
+    cameras: Cameras
+    ledger: Ledger
+    supervisor: Supervisor
+
+    @property
+    def model(self) -> ModelIdentity:
+        """Name the classifier."""
+        return self.models.classifier.identity
+
+    def reload(self) -> Reloaded:
+        """Take the newest classifier, see `ClassifierSlot.reload`."""
+        return self.models.reload()
+
+    def policy_status(self) -> dict[str, Any]:
+        """Tell what the decision plane knows of the day and the cameras."""
+        state = self.link.breaker_state()
+        return {**self.plane.status(), "breaker": state.value if state else None}
+
+    def audit_report(self) -> AuditReport:
+        """Tell what random checks of quiet frames found today."""
+        return self.plane.audit_report()
+
+    def explain(self, camera: str | None, classification: Classification) -> Wish:
+        """Tell what would be decided now, without charging."""
+        return self.plane.explain(camera, classification)
+
+    def camera_states(self) -> list[dict[str, Any]]:
+        """Tell how the cameras are."""
+        return [
+            {
+                **camera_row(state),
+                "ask_at": self.plane.ask_at(state.name),
+                **self.events.camera_status(state.name),
+            }
+            for state in self.cameras.states()
+        ]
+
+    def checks(self) -> Mapping[str, Check]:
+        """Give the lines of `/readyz`."""
+        well = {
+            "model": f"{self.model.name} {self.model.version}",
+            "cameras": f"{len(self.settings.cameras)} watching",
+            "cloud_link": self.link.describe(),
+            "disk": "state is written",
+            "clock": "in step with the books",
+            "budget": f"{self.plane.budget.remaining_micros() / MICROS:.2f} left today",
+        }
+        return readiness(self.supervisor, well)
+
+    def state(self) -> BoxState:
+        """Give the state that `box_troubles` judges."""
+        budget = self.plane.budget
+        return BoxState(
+            breaker=self.link.breaker_state(),
+            budget_left_micros=budget.remaining_micros(),
+            cost_micros=self.settings.policy.cost_micros,
+            frozen_day=budget.frozen_until(),
+            overdue_call_s=self.link.overdue_s(),
+            clock_skew_s=self.link.skew.seconds(),
+            is_clock_synchronised=is_clock_synchronised(),
+            ledger_trouble=self.ledger.trouble,
+            free_bytes=free_bytes(self.settings.state),
+            classifier_trouble=self.models.classifier.trouble,
+        )
+
+    def version(self) -> Mapping[str, Any]:
+        """Give what `/version` tells."""
+        return {
+            "name": "emberlink-edge",
+            "version": version(),
+            "commit": commit(),
+            "model": self.model.as_dict(),
+            "policy": self.settings.policy.name.value,
+            "limits": {
+                **self.settings.limits.model_dump(),
+                "formats": ["image/jpeg", "image/png"],
+            },
+        }

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-from typing import TypeVar
 
 from prometheus_client import CollectorRegistry
 
@@ -19,15 +17,13 @@ from edge.outbox_item import ItemClass
 from edge.outbox_order import Room
 from edge.outbox_store import OUTBOX_FILE
 from edge.sink_wiring import build_receivers
-from edge.troubles import outbox_set_aside, outbox_troubles
+from edge.state_files import StateFiles
+from edge.troubles import outbox_troubles
 from edge.uplink import Uplink
 from shared.clock import Clock
-from shared.errors import StoreError
-from shared.store import set_damaged_aside
 from shared.supervise import Supervisor
 from shared.trouble import Trouble
 
-_T = TypeVar("_T")
 _SILENT_S = 150.0  # a try of the slowest sink may take 60 s
 
 
@@ -41,6 +37,7 @@ class Alerting:
         uplink: Uplink,
         registry: CollectorRegistry,
         supervisor: Supervisor,
+        files: StateFiles,
         clock: Clock,
     ) -> None:
         """Build it all; nothing is sent before `start`.
@@ -50,6 +47,7 @@ class Alerting:
             uplink: the token bucket of the link, shared with live frames.
             registry: takes the metrics.
             supervisor: watches the threads, and is told what is wrong.
+            files: opens those of the outbox and the desk.
             clock: wall and monotonic time.
 
         Raises:
@@ -59,8 +57,8 @@ class Alerting:
         receivers = build_receivers(settings.alerts, sorted(settings.cameras), clock)
         self._clock = clock
         self._supervisor = supervisor
-        self.outbox = self._opened(
-            settings.state / OUTBOX_FILE,
+        self.outbox = files.open(
+            OUTBOX_FILE,
             lambda path: Outbox(
                 path,
                 _outbox_rules(settings.outbox),
@@ -72,8 +70,8 @@ class Alerting:
         )
         metrics = AlertMetrics(registry, receivers, self.outbox.status)
         self.deliveries = Deliveries(self.outbox, receivers, clock=clock, count=metrics.count)
-        self.desk = self._opened(
-            settings.state / "alerts.sqlite3",
+        self.desk = files.open(
+            "alerts.sqlite3",
             lambda path: AlertDesk(
                 path,
                 self.outbox,
@@ -103,17 +101,6 @@ class Alerting:
         """Name what is wrong with sinks and outbox now."""
         yield from self.deliveries.troubles()
         yield from outbox_troubles(self.outbox.status(), self._clock.now_at())
-
-    def _opened(self, path: Path, build: Callable[[Path], _T]) -> _T:
-        """Build what keeps a file; one that is damaged is moved away and said so, so that alerts still go out."""
-        try:
-            return build(path)
-        except StoreError as err:
-            aside = set_damaged_aside(path, err, self._clock.now_at())
-            if aside is None:
-                raise
-        self._supervisor.raise_trouble(outbox_set_aside(aside, self._clock.now_at()))
-        return build(path)
 
 
 def _outbox_rules(outbox: OutboxSection) -> OutboxRules:

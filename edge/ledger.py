@@ -35,7 +35,7 @@ class Ledger:
         Raises:
             StoreError
         """
-        self._store = Store(path, _MIGRATIONS)
+        self._store = Store(path, _MIGRATIONS, is_checked=True)
 
     def insert(self, charge: Charge) -> bool:
         """Write a charge; False when an open one of that id is there. A refunded id pays again."""

@@ -24,7 +24,7 @@ class SelfTestStore:
 
     def __init__(self, path: Path) -> None:
         """Open or create the file."""
-        self._store = Store(path, _MIGRATIONS)
+        self._store = Store(path, _MIGRATIONS, is_checked=True)
 
     def since(self, now_at: datetime) -> datetime:
         """Tell when this box was first asked, which is now when it never was."""

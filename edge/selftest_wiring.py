@@ -14,6 +14,7 @@ from edge.policies import PolicyName
 from edge.selftest import THREAD, SelfTest
 from edge.selftest_rules import Schedule
 from edge.selftest_store import SelfTestStore
+from edge.state_files import StateFiles
 from edge.zones import Masks
 from shared.clock import Clock
 from shared.deadline import Deadline
@@ -31,6 +32,7 @@ def build_selftest(
     link: Forwarder | None,
     masks: Masks,
     alerts: Deliveries,
+    files: StateFiles,
     supervisor: Supervisor,
     clock: Clock,
 ) -> SelfTest:
@@ -43,6 +45,7 @@ def build_selftest(
         link: the way to the cloud, for a test that asks it.
         masks: the cameras' zones.
         alerts: what the sinks really got.
+        files: opens the file of the results.
         supervisor: watches the thread and is told what failed.
         clock: of the service.
     """
@@ -60,7 +63,7 @@ def build_selftest(
         return masks.of(camera).is_hidden(box, picture)
 
     selftest = SelfTest(
-        SelfTestStore(settings.state / "selftest.sqlite3"),
+        files.open("selftest.sqlite3", SelfTestStore),
         tuple(settings.cameras),
         Schedule(
             weekday=settings.selftest.weekday,

@@ -22,7 +22,6 @@ from edge.fleet_report import Sources, box_report
 from edge.heartbeat import FleetHeartbeat
 from edge.keeping import build_records, left_open
 from edge.latency import Latency
-from edge.ledger import Ledger
 from edge.lines import CallerLine, CameraLine
 from edge.link import Link, build_signer
 from edge.live import LiveView
@@ -35,6 +34,7 @@ from edge.policies import PolicyName
 from edge.publish import Publisher
 from edge.score_log import ScoreLog
 from edge.selftest_wiring import build_selftest
+from edge.state_files import StateFiles
 from edge.supervision import box_rule
 from edge.tally import Tally
 from edge.tally_store import SqliteTallyStore
@@ -156,12 +156,13 @@ class EdgeService:
         """Open what outlives the process, and what looks after it."""
         settings = self._settings
         self._state_lock = undo.enter_context(hold_folder(settings.state))
-        self._ledger = Ledger(settings.state / "ledger.sqlite3")
-        undo.callback(self._ledger.close)
         self._supervisor = Supervisor(self._clock, settings.state)
+        self._files = StateFiles(settings.state, self._supervisor.raise_trouble, self._clock)
+        self._ledger = self._files.ledger(settings.policy)
+        undo.callback(self._ledger.close)
         self._records = build_records(settings, self._clock, self._supervisor)
         undo.callback(self._records.close)
-        self._counts = SqliteTallyStore(settings.state / "tally.sqlite3")
+        self._counts = self._files.open("tally.sqlite3", SqliteTallyStore)
         undo.callback(self._counts.close)
         self._tally = Tally(self._counts, settings.policy.zone, self._clock)
         scores_days = settings.log.scores_keep_days
@@ -210,6 +211,7 @@ class EdgeService:
             uplink=self._link.uplink,
             registry=self._metrics.registry,
             supervisor=self._supervisor,
+            files=self._files,
             clock=self._clock,
         )
         self._events = EventPlane(
@@ -243,6 +245,7 @@ class EdgeService:
             link=self._link.forwarder,
             masks=self._events.masks,
             alerts=self.alerting.deliveries,
+            files=self._files,
             supervisor=self._supervisor,
             clock=self._clock,
         )

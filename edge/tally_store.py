@@ -26,7 +26,7 @@ class SqliteTallyStore:
         Raises:
             StoreError
         """
-        self._store = Store(path, _MIGRATIONS)
+        self._store = Store(path, _MIGRATIONS, is_checked=True)
 
     def add(self, counts: Counts) -> None:
         """Add counts to what is kept.

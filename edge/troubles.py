@@ -215,14 +215,45 @@ _VIEWS: Mapping[ViewFinding, tuple[str, str]] = {
 }
 
 
-def outbox_set_aside(aside: str, now_at: datetime) -> Trouble:
-    """Say that a file of the outbox or the alert desk was damaged, and a new one was begun."""
+def file_set_aside(name: str, aside: str, now_at: datetime) -> Trouble:
+    """Say that a file of the state folder was damaged, and a new one was begun."""
+    kind, code, cause, remedy = _FILES[name]
     return Trouble(
-        kind=TroubleKind.OUTBOX,
+        kind=kind,
         subject="",
-        code="set_aside",
-        cause=f"A file of the outbox was damaged. It is kept as {aside}; messages in it were not sent.",
-        remedy="Check the disk, look into the events of that time, then acknowledge.",
+        code=code,
+        cause=f"{cause} It is kept as {aside}.",
+        remedy=remedy,
         since=now_at,
         needs_acknowledgement=True,
     )
+
+
+_OUTBOX_FILE = (
+    TroubleKind.OUTBOX,
+    "set_aside",
+    "A file of the outbox was damaged; messages in it were not sent.",
+    "Check the disk, look into the events of that time, then acknowledge.",
+)
+_FILES: Mapping[str, tuple[TroubleKind, str, str, str]] = {
+    "outbox.sqlite3": _OUTBOX_FILE,
+    "alerts.sqlite3": _OUTBOX_FILE,
+    "ledger.sqlite3": (
+        TroubleKind.BUDGET,
+        "set_aside",
+        "The ledger was damaged; what it may have paid for counts as spent, so the edge decides alone today.",
+        "Check the disk. Restore a backup with `emberlink-edge state restore`, or acknowledge.",
+    ),
+    "tally.sqlite3": (
+        TroubleKind.DISK,
+        "counts_set_aside",
+        "The file of the statistics was damaged; they begin anew.",
+        "Check the disk. Restore a backup with `emberlink-edge state restore`, or acknowledge.",
+    ),
+    "selftest.sqlite3": (
+        TroubleKind.SELFTEST,
+        "set_aside",
+        "The file of the test alarms was damaged; their results are forgotten.",
+        "Check the disk, run `emberlink-edge selftest`, then acknowledge.",
+    ),
+}

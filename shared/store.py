@@ -26,12 +26,13 @@ _BUSY_TIMEOUT_S = 2.0
 class Store:
     """One database file; safe for use by many threads, one transaction at a time."""
 
-    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
+    def __init__(self, path: Path, migrations: Sequence[str], *, is_checked: bool = False) -> None:
         """Open or create the file and bring its schema up to date.
 
         Args:
             path: the file; its folder is created.
             migrations: scripts in order; `user_version` tells how many were run.
+            is_checked: read every page first (some ms for 10 MB), so that damage is found now and not at its row.
 
         Raises:
             StoreError(STORE_UNAVAILABLE): not readable, not writable, or not a database.
@@ -45,10 +46,16 @@ class Store:
             self._connection = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT_S
             )
+        except (OSError, sqlite3.Error) as err:
+            raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{path}: {err}") from err
+        try:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
+            if is_checked:
+                self._check()
             self._migrate(migrations)
-        except (OSError, sqlite3.Error) as err:
+        except sqlite3.Error as err:
+            self._connection.close()  # closed later, it would delete the `-wal` of the file that takes its place
             raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{path}: {err}") from err
 
     @contextmanager
@@ -87,6 +94,11 @@ class Store:
     def path(self) -> Path:
         """Tell the file."""
         return self._path
+
+    def _check(self) -> None:
+        (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(str(found).replace("\n", " "))
 
     def _migrate(self, migrations: Sequence[str]) -> None:
         (done,) = self._connection.execute("PRAGMA user_version").fetchone()

@@ -21,6 +21,8 @@ from edge.ledger import Ledger
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.startup import hold_folder
+from tests.helpers.clock import FakeClock
+from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import running_edge
 from tests.helpers.tiny_models import write_classifier
 
@@ -233,11 +235,63 @@ def test_a_ledger_that_is_no_database_is_a_clear_error(tmp_path, content):
     assert "ledger.sqlite3" in caught.value.detail
 
 
+def _damage(path: Path, kind: str) -> None:
+    if kind == "head":
+        path.write_bytes(b"\0" * 8192)
+        return
+    pages = bytearray(path.read_bytes())
+    pages[4096:] = b"\x55" * (len(pages) - 4096)  # the head is left, so that SQLite opens it
+    path.write_bytes(pages)
+
+
+@pytest.mark.parametrize("kind", ["head", "pages"])
+def test_a_damaged_ledger_keeps_no_box_from_watching_and_gives_no_money_away(
+    tmp_path, models, kind
+):
+    clock = FakeClock(datetime(2026, 3, 10, 12, tzinfo=UTC))
+    policy = {"name": "always", "daily_limit": 1, "monthly_limit": 20}
+    with running_edge(tmp_path, models, "mock:", clock=clock, policy=policy) as edge:
+        assert edge.show("/joint_predict", fire_jpeg()).json()["source"] == "cloud"
+    _damage(tmp_path / "ledger.sqlite3", kind)
+    with running_edge(tmp_path, models, "mock:", clock=clock, policy=policy) as edge:
+        answer = edge.show("/joint_predict", fire_jpeg()).json()
+        (trouble,) = [
+            t
+            for t in edge.get("/troubles").json()["result"]["troubles"]
+            if t["code"] == "set_aside"
+        ]
+        assert edge.get("/policy").json()["result"]["left"] == 0
+        clock.advance(12 * 3600)
+        assert edge.show("/joint_predict", fire_jpeg()).json()["source"] == "cloud"
+        (month,) = edge.service._ledger._store._connection.execute(
+            "SELECT sum(cost_micros) FROM charge WHERE is_open"
+        ).fetchone()
+    assert (answer["source"], answer["decision"]["reason"]) == (
+        "edge_fallback",
+        "fallback_budget_empty",
+    )
+    assert trouble["kind"] == "budget"
+    assert month == 10_000_000 + 20_000  # ten days at their limit, and the first call of the next
+    assert len(list(tmp_path.glob("ledger.sqlite3.damaged-*"))) >= 1
+
+
+@pytest.mark.parametrize("kind", ["head", "pages"])
+@pytest.mark.parametrize("name", ["tally.sqlite3", "selftest.sqlite3"])
+def test_damaged_side_books_keep_no_box_from_watching(tmp_path, models, name, kind):
+    with running_edge(tmp_path, models):
+        pass
+    _damage(tmp_path / name, kind)
+    with running_edge(tmp_path, models) as edge:
+        assert edge.show("/predict", fire_jpeg()).status_code == 200
+        codes = {t["code"] for t in edge.get("/troubles").json()["result"]["troubles"]}
+    assert {code for code in codes if code.endswith("set_aside")}
+
+
 def test_a_service_that_could_not_start_leaves_its_folder_free(tmp_path, models):
-    (tmp_path / "ledger.sqlite3").write_bytes(b"\0" * 8192)
+    (tmp_path / "ledger.sqlite3").mkdir()
     with pytest.raises(StoreError), running_edge(tmp_path, models):
         pass
-    (tmp_path / "ledger.sqlite3").unlink()
+    (tmp_path / "ledger.sqlite3").rmdir()
     with running_edge(tmp_path, models) as edge:
         assert edge.get("/healthz").status_code == 200
 

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from bench.numbers import Number, median, print_table, write_results
 from edge.classify import Classifier, LoadedClassifier
 from edge.local_client import LocalClient
+from edge.plane import value_model
 from edge.policies import PolicyName
-from edge.recording import Recording, read_moment, read_recordings
-from edge.replay import ReplayedEvent
+from edge.recording import read_moment, read_recordings
+from edge.replay import Recording, ReplayedEvent
 from edge.replay_plane import ReplayPlane
 from edge.tracing import find_origin, load_look
 from shared.boxes import iou_matrix
@@ -74,7 +75,8 @@ class Stage:
         self._client = LocalClient(models)
         look = load_look(models)
         self._plane = ReplayPlane(
-            artifact=artifact,
+            model=artifact.identity,
+            value=value_model(artifact.manifest.value),
             begins_at=_BEGINS_AT,
             daily_limit=_CALLS_A_DAY,
             trace=functools.partial(find_origin, look=look),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,9 +13,8 @@ import tqdm
 
 from edge.classify import Classifier
 from edge.cloud_client import CloudAnswer, CloudClient
-from edge.replay import (
-    Moment,
-)
+from edge.replay import Moment, Recording
+from edge.score_history import logged_moment
 from edge.score_log import is_score_log, read_scores
 from shared.clock import SystemClock
 from shared.deadline import Deadline
@@ -25,28 +23,9 @@ from shared.errors import ConfigError, FireError
 from shared.gather import gather, list_files
 from shared.ids import new_id
 from shared.imaging import ImageLimits
-from shared.types import Frame, MediaType, Picture
+from shared.types import Frame, Picture
 
 _CALL_PATIENCE_S = 10.0
-_NO_PICTURE = Picture(encoded=b"", media_type=MediaType.JPEG, width_px=0, height_px=0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """One source: its moments in memory, and when its fire begins if that is known."""
-
-    name: str
-    moments: list[Moment]
-    length_s: float
-    is_labelled: bool
-    first_fire_s: float | None
-    is_log: bool = False
-
-    def is_fire(self, moment: Moment) -> bool | None:
-        """Tell whether a moment shows a fire; None when that is not known."""
-        if not self.is_labelled:
-            return None
-        return self.first_fire_s is not None and moment.at_s >= self.first_fire_s
 
 
 def read_recordings(
@@ -60,7 +39,7 @@ def read_recordings(
     """Read the sources one after the other; pictures of a folder make one recording."""
     for source in sources:
         if is_score_log(source):
-            yield _logged(source)
+            yield _logged(source, begins_at)
             continue
         read = _read_frames(list_files([source]), classifier, client, begins_at, fps)
         moments = list(tqdm.tqdm(read, unit="frame", disable=not sys.stderr.isatty(), leave=False))
@@ -131,31 +110,19 @@ def _remembered(client: CloudClient, frame: Frame) -> Callable[[], CloudAnswer]:
     return ask
 
 
-def _logged(path: Path) -> Recording:
+def _logged(path: Path, begins_at: datetime) -> Recording:
     try:
         scores = list(read_scores(path))
     except (OSError, ValueError) as err:
         raise ConfigError(ErrorCode.CONFIG_INVALID, f"{path}: {err}") from err
-    first_at = scores[0].at if scores else SystemClock().now_at()
+    first_at = scores[0].at if scores else begins_at
     moments = [
-        Moment(
-            at_s=(score.at - first_at).total_seconds(),
-            frame=Frame(
-                frame_id=f"{path.stem}-{number}",
-                camera=score.camera,
-                picture=_NO_PICTURE,
-                captured_at=score.at,
-            ),
-            classification=score.classification,
-            ask=None,
-        )
-        for number, score in enumerate(scores)
+        logged_moment(score, (score.at - first_at).total_seconds(), begins_at) for score in scores
     ]
-    length_s = moments[-1].at_s if moments else 0.0
     return Recording(
         name=str(path),
         moments=moments,
-        length_s=length_s,
+        length_s=moments[-1].at_s if moments else 0.0,
         is_labelled=False,
         first_fire_s=None,
         is_log=True,

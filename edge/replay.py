@@ -48,6 +48,10 @@ class ReplayClock:
         """Tell the second of the recording."""
         return self._at_s
 
+    def second_of(self, at: datetime) -> float:
+        """Tell the second of the recording at a wall time of it."""
+        return round((at - self._begins_at).total_seconds(), 2)
+
 
 class ReplayBudget:
     """The calls of a recording: the day's limit pro-rated over its length, its plan spread over it.
@@ -61,6 +65,7 @@ class ReplayBudget:
         self._clock = clock
         self._length_s = max(length_s, 1e-3)
         self._spent_micros = 0
+        self._by_camera: Counter[str | None] = Counter()
 
     def check_and_deduct(
         self, cost_micros: int, *, call_id: str, camera: str | None, tier: str, keep_micros: int
@@ -69,6 +74,7 @@ class ReplayBudget:
         if self._spent_micros + cost_micros > self._limit_micros - keep_micros:
             return False
         self._spent_micros += cost_micros
+        self._by_camera[camera] += cost_micros
         return True
 
     def remaining_micros(self) -> int:
@@ -76,12 +82,12 @@ class ReplayBudget:
         return self._limit_micros - self._spent_micros
 
     def today(self, camera: str | None) -> Today:
-        """Tell the recording as if it were a day of one camera."""
+        """Tell the recording as if it were a day."""
         return Today(
             day="recording",
             limit_micros=self._limit_micros,
             spent_micros=self._spent_micros,
-            camera_micros=self._spent_micros,
+            camera_micros=self._by_camera[camera],
             elapsed=min(1.0, self._clock.mono_s() / self._length_s),
         )
 
@@ -109,6 +115,24 @@ class Moment:
     frame: Frame
     classification: Classification
     ask: Callable[[], CloudAnswer] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """One source: its moments, which can be gone through again, and when its fire begins if that is known."""
+
+    name: str
+    moments: Iterable[Moment]
+    length_s: float
+    is_labelled: bool
+    first_fire_s: float | None
+    is_log: bool = False
+
+    def is_fire(self, moment: Moment) -> bool | None:
+        """Tell whether a moment shows a fire; None when that is not known."""
+        if not self.is_labelled:
+            return None
+        return self.first_fire_s is not None and moment.at_s >= self.first_fire_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +204,7 @@ def replay(
     Returns:
         counts and events; `right` of `judged` moments had the right verdict.
     """
-    tally = _Tally(preroll, origins)
+    tally = _Tally(preroll, origins, clock)
     for moment in moments:
         clock.move_to(moment.at_s)
         deadline = Deadline.after(_PATIENCE_S, clock)
@@ -196,7 +220,8 @@ def replay(
         alarm = evidence.note(verdict)
         tally.count(decision.reason, decision.charged_micros, clock.now_at())
         preroll.put(moment.frame, verdict)
-        tally.moments[moment.frame.frame_id] = moment
+        if moment.ask is not None:
+            tally.asks[moment.frame.frame_id] = moment.ask
         for change in events.take(moment.frame, verdict, alarm).changes:
             tally.change(change)
         is_fire = truth(moment)
@@ -208,10 +233,11 @@ def replay(
 class _Tally:
     """What is counted along the way."""
 
-    def __init__(self, preroll: Preroll, origins: ReplayOrigins | None) -> None:
+    def __init__(self, preroll: Preroll, origins: ReplayOrigins | None, clock: ReplayClock) -> None:
         self._preroll = preroll
         self._finder = origins
-        self.moments: dict[str, Moment] = {}
+        self._clock = clock
+        self.asks: dict[str, Callable[[], CloudAnswer]] = {}
         self._events: dict[str, FireEvent] = {}
         self._origins: dict[str, Origin] = {}
         self._frames = self._forwarded = self._cost_micros = 0
@@ -235,14 +261,14 @@ class _Tally:
             self._origins[event.event_id] = self._finder.find(event, before, self._ask)
 
     def _ask(self, frame: Frame) -> CloudAnswer | None:
-        ask = self.moments[frame.frame_id].ask
+        ask = self.asks.get(frame.frame_id)
         return ask() if ask else None
 
     def _replayed(self, event: FireEvent) -> ReplayedEvent:
         return ReplayedEvent(
             label=event.severity.value,
             grade=event.grade.value,
-            first_seen_s=round(self.moments[event.frame_id].at_s, 2),
+            first_seen_s=self._clock.second_of(event.opened_at),
             origin=self._origin(self._origins.get(event.event_id)),
         )
 
@@ -250,7 +276,7 @@ class _Tally:
         if origin is None:
             return None
         return ReplayedOrigin(
-            at_s=round(self.moments[origin.frame_id].at_s, 2),
+            at_s=self._clock.second_of(origin.captured_at),
             box_xyxy=origin.box.as_list() if origin.box else None,
             method=origin.method.value,
             confidence=round(origin.confidence, 4),

@@ -18,12 +18,10 @@ from edge.cloud_client import CloudClient
 from edge.config import CloudSection, PolicySection
 from edge.link import build_client
 from edge.local_client import LocalClient
+from edge.plane import value_model
 from edge.policies import PolicyName
-from edge.recording import Recording, read_labels, read_recordings
-from edge.replay import (
-    Replayed,
-    ReplayedEvent,
-)
+from edge.recording import read_labels, read_recordings
+from edge.replay import Recording, Replayed, ReplayedEvent
 from edge.replay_plane import ReplayPlane
 from edge.tracing import find_origin, load_look
 from shared.clock import SystemClock
@@ -95,7 +93,8 @@ def replay_command(
         client = _client(cloud_url, folder)
         truth = read_labels(labels)
         plane = ReplayPlane(
-            artifact=artifact,
+            model=artifact.identity,
+            value=value_model(artifact.manifest.value),
             begins_at=begins_at,
             daily_limit=daily_limit,
             trace=functools.partial(find_origin, look=load_look(folder)),

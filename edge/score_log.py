@@ -13,18 +13,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.logs import get_logger
 from shared.types import Classification
 
 _MAGIC = b"EMBSCOR1"
 _RECORD = np.dtype([("centiseconds", "<u4"), ("fire", "<i2"), ("smoke", "<i2")])
+_READ_RECORDS = 4096  # at once: a day of eight cameras is never in memory
 _LOGIT_STEPS = 1000.0  # a logit of ±30 in thousandths fits into 16 bits
 _FLUSH_RECORDS = 64  # a crash loses at most this many of a camera
 _MOST_CAMERAS = 64  # what a box is rated for
-_SUFFIX = ".scores"
+SUFFIX = ".scores"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,7 @@ class ScoreLog:
 
     def __init__(self, folder: Path, *, keep_days: int) -> None:
         """Keep where to write."""
-        self._folder = folder
+        self.folder = folder
         self._keep_days = keep_days
         self._lock = threading.Lock()
         self._waiting: dict[Path, list[bytes]] = {}
@@ -56,7 +59,7 @@ class ScoreLog:
         if camera is None or not self._is_known(camera):
             return
         at = captured_at.astimezone(UTC)
-        path = self._folder / camera / f"{at.date().isoformat()}{_SUFFIX}"
+        path = self.folder / camera / f"{at.date().isoformat()}{SUFFIX}"
         with self._lock:
             waiting = self._waiting.setdefault(path, [])
             waiting.append(_pack(at, classification))
@@ -74,8 +77,8 @@ class ScoreLog:
                 self._cameras.add(camera)
             return camera in self._cameras
 
-    def close(self) -> None:
-        """Write what still waits."""
+    def flush(self) -> None:
+        """Write what waits: the service stops, or somebody is about to read."""
         with self._lock:
             self._flush()
 
@@ -89,6 +92,8 @@ class ScoreLog:
             with path.open("ab") as file:
                 if file.tell() == 0:
                     file.write(_MAGIC)
+                elif torn := (file.tell() - len(_MAGIC)) % _RECORD.itemsize:
+                    file.truncate(file.tell() - torn)  # a record that a crash cut shifts no other
                 file.write(b"".join(records))
         except OSError as err:
             if not self._is_broken:
@@ -99,34 +104,53 @@ class ScoreLog:
 
     def _prune(self, today: date) -> None:
         oldest = (today - timedelta(days=self._keep_days)).isoformat()
-        for path in self._folder.glob(f"*/*{_SUFFIX}"):
+        for path in self.folder.glob(f"*/*{SUFFIX}"):
             if path.stem < oldest:
                 path.unlink(missing_ok=True)
 
 
 def is_score_log(path: Path) -> bool:
     """Tell whether a file is such a log, by its name."""
-    return path.suffix == _SUFFIX
+    return path.suffix == SUFFIX
 
 
 def read_scores(path: Path) -> Iterator[LoggedScore]:
     """Read one file in the order it was written; a record that was cut at the end is left out.
 
     Raises:
+        OSError: cannot be read.
         ValueError: not a score log.
     """
-    raw = path.read_bytes()
-    if not raw.startswith(_MAGIC):
-        raise ValueError(f"{path} is not a score log")
-    body = memoryview(raw)[len(_MAGIC) :]
-    whole = len(body) // _RECORD.itemsize * _RECORD.itemsize
-    midnight = datetime.combine(date.fromisoformat(path.stem), datetime.min.time(), UTC)
-    for centiseconds, fire, smoke in np.frombuffer(body[:whole], _RECORD).tolist():
-        yield LoggedScore(
-            camera=path.parent.name,
-            at=midnight + timedelta(milliseconds=10 * centiseconds),
-            classification=Classification(fire=_probability(fire), smoke=_probability(smoke)),
-        )
+    midnight = _midnight(path)
+    for records in _read_blocks(path):
+        for centiseconds, fire, smoke in records.tolist():
+            yield LoggedScore(
+                camera=path.parent.name,
+                at=midnight + timedelta(milliseconds=10 * centiseconds),
+                classification=Classification(fire=_probability(fire), smoke=_probability(smoke)),
+            )
+
+
+def read_times(path: Path) -> NDArray[np.float64]:
+    """Read only when the frames of one file were, in seconds since the epoch, shape (N,).
+
+    Raises:
+        OSError, ValueError: as `read_scores`.
+    """
+    blocks = [records["centiseconds"] / 100.0 for records in _read_blocks(path)]
+    return _midnight(path).timestamp() + np.concatenate([np.empty(0), *blocks])
+
+
+def _midnight(path: Path) -> datetime:
+    return datetime.combine(date.fromisoformat(path.stem), datetime.min.time(), UTC)
+
+
+def _read_blocks(path: Path) -> Iterator[NDArray[Any]]:
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise ValueError(f"{path} is not a score log")
+        while raw := file.read(_READ_RECORDS * _RECORD.itemsize):
+            yield np.frombuffer(raw, _RECORD, count=len(raw) // _RECORD.itemsize)
 
 
 def _pack(at: datetime, classification: Classification) -> bytes:

@@ -43,6 +43,7 @@ from edge.ui.parts import ConsoleParts
 from edge.ui.vitals_model import LinkNow
 from edge.upkeep import Upkeep
 from edge.web_app import build_app
+from edge.what_if_wiring import build_what_if
 from shared.clock import Clock, SystemClock
 from shared.errors import StoreError
 from shared.inference import refuse_two_runtimes
@@ -135,12 +136,13 @@ class EdgeService:
         if self._heartbeat:
             self._heartbeat.stop()
         self._link.stop()
+        self._what_if.stop()
         self._selftest.stop(2.0)
         self._events.stop(timeout_s)
         self._models.stop()
         self.alerting.stop(timeout_s)
         if self._scores:
-            self._scores.close()
+            self._scores.flush()
         self._upkeep.stop()
         with contextlib.suppress(StoreError):  # a minute of counts, told as a trouble already
             self._tally.save()
@@ -332,6 +334,9 @@ class EdgeService:
             at_once=settings.policy.max_in_flight,
             clock=self._clock,
         )
+        self._what_if = build_what_if(
+            settings, plane=self._plane, models=self._models, scores=self._scores, clock=self._clock
+        )
         self._gate = build_gate(settings, self._clock)
         self.app = build_app(
             settings,
@@ -371,6 +376,7 @@ class EdgeService:
             checks=self._status.checks,
             selftest=self._selftest,
             origins=origins,
+            what_if=self._what_if.answer,
         )
 
     def _link_now(self) -> LinkNow:

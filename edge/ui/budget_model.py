@@ -191,7 +191,7 @@ def show_spend_chart(counts: Counts, status: Mapping[str, Any], speech: Speech) 
     return Chart(data=json.dumps(data, ensure_ascii=False), sentence=sentence)
 
 
-def show_what_if(counts: Counts, days: float, speech: Speech) -> Chart | None:
+def show_thresholds(counts: Counts, days: float, speech: Speech) -> Chart | None:
     """Draw how many calls a day the rule `fixed` would make at each threshold, from what the edge really saw."""
     steps = [total(counts, f"confidence.{step:02d}") for step in range(CONFIDENCE_STEPS)]
     if not any(steps):
@@ -210,5 +210,5 @@ def show_what_if(counts: Counts, days: float, speech: Speech) -> Chart | None:
         "log": True,
     }
     at = thresholds.index(0.7)
-    sentence = speech.t("budget.what_if_sentence", n=speech.number(calls[at]))
+    sentence = speech.t("budget.threshold_sentence", n=speech.number(calls[at]))
     return Chart(data=json.dumps(data, ensure_ascii=False), sentence=sentence)

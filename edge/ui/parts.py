@@ -14,6 +14,7 @@ from edge.retention import Forecast
 from edge.selftest import SelfTest
 from edge.tally import Tally
 from edge.ui.vitals_model import LinkNow
+from edge.what_if import WhatIfAnswer
 from shared.clock import Clock
 from shared.supervise import Supervisor
 from shared.types import Picture
@@ -38,3 +39,4 @@ class ConsoleParts:
     checks: Callable[[], Mapping[str, Check]]
     selftest: SelfTest
     origins: Mapping[tuple[str, ...], str]
+    what_if: Callable[[], WhatIfAnswer]

@@ -98,7 +98,7 @@ def test_a_score_log_gives_forwards_and_cost_but_no_answers(models, tmp_path):
     for number in range(120):
         at = datetime(2026, 3, 10, 12, tzinfo=UTC) + timedelta(seconds=number)
         log.note("gate", at, Classification(fire=0.5 if number % 10 == 0 else 0.001, smoke=0.0))
-    log.close()
+    log.flush()
     path = tmp_path / "scores" / "gate" / "2026-03-10.scores"
     (told,) = lines(models, path, "--policy", "fixed", "--daily-limit", 1_000_000)
     assert (told["frames"], told["forwarded"], told["events"]) == (120, 12, [])

@@ -17,7 +17,7 @@ def write(folder: Path, count: int, *, days: int = 1, keep_days: int = 7) -> Non
         for number in range(count):
             at = _AT + timedelta(days=day, seconds=0.5 * number)
             log.note("gate", at, Classification(fire=0.25, smoke=0.001))
-    log.close()
+    log.flush()
 
 
 def test_what_was_written_is_read_back(tmp_path):
@@ -51,7 +51,7 @@ def test_frames_without_a_camera_and_a_flood_of_names_are_not_logged(tmp_path):
     log = ScoreLog(tmp_path, keep_days=7)
     for name in [None, *(f"camera-{n}" for n in range(500))]:
         log.note(name, _AT, Classification(fire=0.1, smoke=0.1))
-    log.close()
+    log.flush()
     assert len(list(tmp_path.iterdir())) == 64
 
 
@@ -67,3 +67,13 @@ def test_another_file_is_not_taken_for_a_log(tmp_path):
     assert is_score_log(path)
     with pytest.raises(ValueError, match="not a score log"):
         list(read_scores(path))
+
+
+def test_a_record_cut_by_a_crash_shifts_none_that_come_after_it(tmp_path):
+    write(tmp_path, 10)
+    path = tmp_path / "gate" / "2026-03-10.scores"
+    path.write_bytes(path.read_bytes()[:-3])
+    write(tmp_path, 10)
+    scores = list(read_scores(path))
+    assert len(scores) == 19
+    assert all(score.classification.fire == pytest.approx(0.25, abs=1e-3) for score in scores)

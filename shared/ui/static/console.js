@@ -52,6 +52,7 @@
       var value = fresh.getAttribute(name);
       if (value === null) old.removeAttribute(name); else if (old.getAttribute(name) !== value) old.setAttribute(name, value);
     });
+    if (old.dataset.chart && fresh.dataset.chart) return; // what is drawn in it stays until it is drawn anew
     var mine = Array.prototype.slice.call(old.childNodes), theirs = Array.prototype.slice.call(fresh.childNodes);
     theirs.forEach(function (node, i) { if (mine[i]) become(mine[i], node); else old.appendChild(node); });
     mine.slice(theirs.length).forEach(function (node) { node.remove(); });
@@ -77,6 +78,7 @@
       });
       var title = one('[data-title]');
       if (title) document.title = title.dataset.title + ' · Emberlink';
+      document.dispatchEvent(new Event('console:updated'));
       tick();
     });
   }

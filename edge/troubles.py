@@ -6,7 +6,8 @@ this moment; since when it has been so is known to `shared.supervise`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from edge.outbox_item import OutboxStatus
 from shared.breaker import BreakerState
 from shared.trouble import Trouble, TroubleKind
 
+_Find = Callable[[TroubleKind, str, str, str], Trouble]
 _LEAST_FREE_BYTES = 500_000_000  # a day of score logs and ledgers is some 20 MB for eight cameras
 _MOST_OVERDUE_S = 15.0  # sockets are shut at the deadline; a call that outlives it by this hangs
 _STALE_RUN = 10  # frames in a row; a single hiccup of a busy machine drops one or two
@@ -44,67 +46,10 @@ class BoxState:
 
 def box_troubles(state: BoxState, now_at: datetime) -> Iterator[Trouble]:
     """Name what is wrong with the box itself."""
-
-    def found(kind: TroubleKind, code: str, cause: str, remedy: str) -> Trouble:
-        return Trouble(kind=kind, subject="", code=code, cause=cause, remedy=remedy, since=now_at)
-
-    if state.breaker not in (None, BreakerState.CLOSED):
-        yield found(
-            TroubleKind.LINK,
-            "cloud_away",
-            "The cloud does not answer; the edge decides alone.",
-            "Check the link and `cloud.url`; it is asked again every few seconds.",
-        )
-    if state.overdue_call_s > _MOST_OVERDUE_S:
-        yield found(
-            TroubleKind.THREAD,
-            "call_hangs",
-            f"A call to the cloud has outlived its deadline by {state.overdue_call_s:.0f} s.",
-            "Restart the service; its place for calls is lost until then.",
-        )
-    if state.budget_left_micros < max(1, state.cost_micros):
-        yield found(
-            TroubleKind.BUDGET,
-            "spent",
-            "Today's money for the cloud is spent; the edge decides alone until midnight.",
-            "Raise `policy.daily_limit`, or choose the `price` policy, which spreads it over the day.",
-        )
-    if state.frozen_day is not None:
-        yield found(
-            TroubleKind.CLOCK,
-            "set_back",
-            f"The clock was set back: the budget of {state.frozen_day} holds until that day is over.",
-            "Set the clock right (NTP); times in the evidence are wrong until then.",
-        )
-    if state.clock_skew_s is not None and abs(state.clock_skew_s) > _MOST_SKEW_S:
-        side = "ahead of" if state.clock_skew_s > 0 else "behind"
-        yield found(
-            TroubleKind.CLOCK,
-            "differs",
-            f"The clock is at least {abs(state.clock_skew_s):.0f} s {side} the cloud's.",
-            "Let NTP set the clock of this box, or of the cloud.",
-        )
-    if state.is_clock_synchronised is False:
-        yield found(
-            TroubleKind.CLOCK,
-            "unsynchronised",
-            "The time service of this machine has not set the clock yet.",
-            "Check that an NTP server can be reached: `timedatectl timesync-status`.",
-        )
-    if state.ledger_trouble is not None:
-        yield found(
-            TroubleKind.DISK,
-            "ledger",
-            f"The ledger cannot be written, so the cloud is not asked: {state.ledger_trouble}",
-            "Free space on the disk of the state folder, or make it writable.",
-        )
-    if state.free_bytes is not None and state.free_bytes < _LEAST_FREE_BYTES:
-        yield found(
-            TroubleKind.DISK,
-            "low",
-            f"The disk of the state folder has {state.free_bytes // 1_000_000} MB left.",
-            f"Free at least {_LEAST_FREE_BYTES // 1_000_000} MB.",
-        )
+    found = _finder("", now_at)
+    yield from _cloud_troubles(state, found)
+    yield from _clock_troubles(state, found)
+    yield from _disk_troubles(state, found)
     if state.classifier_trouble is not None:
         yield found(
             TroubleKind.MODEL,
@@ -116,12 +61,7 @@ def box_troubles(state: BoxState, now_at: datetime) -> Iterator[Trouble]:
 
 def camera_troubles(camera: CameraState, now_at: datetime) -> Iterator[Trouble]:
     """Name what is wrong with a camera and its view."""
-
-    def found(kind: TroubleKind, code: str, cause: str, remedy: str) -> Trouble:
-        return Trouble(
-            kind=kind, subject=camera.name, code=code, cause=cause, remedy=remedy, since=now_at
-        )
-
+    found = _finder(camera.name, now_at)
     if camera.trouble is not None:
         yield found(
             TroubleKind.CAMERA,
@@ -161,11 +101,7 @@ def blind_cameras(troubles: Iterable[Trouble]) -> set[str]:
 
 def outbox_troubles(outbox: OutboxStatus, now_at: datetime) -> Iterator[Trouble]:
     """Name what is wrong with what waits to be sent."""
-
-    def found(code: str, cause: str, remedy: str) -> Trouble:
-        kind = TroubleKind.OUTBOX
-        return Trouble(kind=kind, subject="", code=code, cause=cause, remedy=remedy, since=now_at)
-
+    found = functools.partial(_finder("", now_at), TroubleKind.OUTBOX)
     if outbox.disk_trouble is not None:
         yield found(
             "not_written",
@@ -184,6 +120,95 @@ def outbox_troubles(outbox: OutboxStatus, now_at: datetime) -> Iterator[Trouble]
             "lost",
             f"Messages were given up within the last day: {counts}.",
             "Look at the receivers' troubles; raise `outbox.max_bytes` or the `outbox.keep_…` settings.",
+        )
+
+
+def file_set_aside(name: str, aside: str, now_at: datetime) -> Trouble:
+    """Say that a file of the state folder was damaged, and a new one was begun."""
+    kind, code, cause, remedy = _FILES[name]
+    return Trouble(
+        kind=kind,
+        subject="",
+        code=code,
+        cause=f"{cause} It is kept as {aside}.",
+        remedy=remedy,
+        since=now_at,
+        needs_acknowledgement=True,
+    )
+
+
+def _finder(subject: str, now_at: datetime) -> _Find:
+    def found(kind: TroubleKind, code: str, cause: str, remedy: str) -> Trouble:
+        return Trouble(
+            kind=kind, subject=subject, code=code, cause=cause, remedy=remedy, since=now_at
+        )
+
+    return found
+
+
+def _cloud_troubles(state: BoxState, found: _Find) -> Iterator[Trouble]:
+    if state.breaker not in (None, BreakerState.CLOSED):
+        yield found(
+            TroubleKind.LINK,
+            "cloud_away",
+            "The cloud does not answer; the edge decides alone.",
+            "Check the link and `cloud.url`; it is asked again every few seconds.",
+        )
+    if state.overdue_call_s > _MOST_OVERDUE_S:
+        yield found(
+            TroubleKind.THREAD,
+            "call_hangs",
+            f"A call to the cloud has outlived its deadline by {state.overdue_call_s:.0f} s.",
+            "Restart the service; its place for calls is lost until then.",
+        )
+    if state.budget_left_micros < max(1, state.cost_micros):
+        yield found(
+            TroubleKind.BUDGET,
+            "spent",
+            "Today's money for the cloud is spent; the edge decides alone until midnight.",
+            "Raise `policy.daily_limit`, or choose the `price` policy, which spreads it over the day.",
+        )
+
+
+def _clock_troubles(state: BoxState, found: _Find) -> Iterator[Trouble]:
+    if state.frozen_day is not None:
+        yield found(
+            TroubleKind.CLOCK,
+            "set_back",
+            f"The clock was set back: the budget of {state.frozen_day} holds until that day is over.",
+            "Set the clock right (NTP); times in the evidence are wrong until then.",
+        )
+    if state.clock_skew_s is not None and abs(state.clock_skew_s) > _MOST_SKEW_S:
+        side = "ahead of" if state.clock_skew_s > 0 else "behind"
+        yield found(
+            TroubleKind.CLOCK,
+            "differs",
+            f"The clock is at least {abs(state.clock_skew_s):.0f} s {side} the cloud's.",
+            "Let NTP set the clock of this box, or of the cloud.",
+        )
+    if state.is_clock_synchronised is False:
+        yield found(
+            TroubleKind.CLOCK,
+            "unsynchronised",
+            "The time service of this machine has not set the clock yet.",
+            "Check that an NTP server can be reached: `timedatectl timesync-status`.",
+        )
+
+
+def _disk_troubles(state: BoxState, found: _Find) -> Iterator[Trouble]:
+    if state.ledger_trouble is not None:
+        yield found(
+            TroubleKind.DISK,
+            "ledger",
+            f"The ledger cannot be written, so the cloud is not asked: {state.ledger_trouble}",
+            "Free space on the disk of the state folder, or make it writable.",
+        )
+    if state.free_bytes is not None and state.free_bytes < _LEAST_FREE_BYTES:
+        yield found(
+            TroubleKind.DISK,
+            "low",
+            f"The disk of the state folder has {state.free_bytes // 1_000_000} MB left.",
+            f"Free at least {_LEAST_FREE_BYTES // 1_000_000} MB.",
         )
 
 
@@ -213,21 +238,6 @@ _VIEWS: Mapping[ViewFinding, tuple[str, str]] = {
         "Turn it back. If it was turned on purpose, acknowledge this: the new view becomes the usual one.",
     ),
 }
-
-
-def file_set_aside(name: str, aside: str, now_at: datetime) -> Trouble:
-    """Say that a file of the state folder was damaged, and a new one was begun."""
-    kind, code, cause, remedy = _FILES[name]
-    return Trouble(
-        kind=kind,
-        subject="",
-        code=code,
-        cause=f"{cause} It is kept as {aside}.",
-        remedy=remedy,
-        since=now_at,
-        needs_acknowledgement=True,
-    )
-
 
 _OUTBOX_FILE = (
     TroubleKind.OUTBOX,

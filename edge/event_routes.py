@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO, Protocol, TypeVar
 
@@ -12,9 +11,9 @@ from flask import Flask, Response, request, send_file
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from edge import answers
+from edge.event_wire import event_answer, frame_answer
 from edge.evidence import Grade
-from edge.fire_event import Origin, Severity
-from edge.reasons import sentence
+from edge.fire_event import Severity
 from edge.record_types import (
     MOST_EVENTS_A_PAGE,
     EventPage,
@@ -22,21 +21,15 @@ from edge.record_types import (
     EventRecord,
     FrameRecord,
     Mark,
-    Said,
-    Signed,
 )
 from shared import arguments, web
 from shared.error_code import ErrorCode
 from shared.errors import RequestError
 from shared.gate import who_says
 from shared.openapi import EMPTY, Reply, describes
-from shared.types import MICROS, Box, Detection, MediaType
+from shared.types import MediaType
 
 _MOST_FRAMES_A_PAGE = 1000
-_STANDING = (
-    "Supplements listed fire alarms, never replaces one.",
-    "补充而非替代经认证的火灾报警系统。",
-)
 _TAG = "Events and evidence"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _PNG_MAGIC = b"\x89PNG"
@@ -139,10 +132,13 @@ class Holding(_Arguments):
 
 def add_event_routes(app: Flask, events: Events, acknowledge: Acknowledges) -> None:
     """Add what is asked and said about events."""
+    _add_reading(app, events)
+    _add_picture(app, events)
+    _add_export(app, events)
+    _add_actions(app, events, acknowledge)
 
-    def answer(event_id: str) -> Response:
-        return web.success(event_answer(events.event(event_id), is_chinese=web.is_chinese()))
 
+def _add_reading(app: Flask, events: Events) -> None:
     @app.get("/events")
     @describes(
         "List events, newest first.", tag=_TAG, result=answers.EventsAnswer, query=EventArguments
@@ -156,7 +152,7 @@ def add_event_routes(app: Flask, events: Events, acknowledge: Acknowledges) -> N
     @app.get("/events/<event_id>")
     @describes("Tell one event, its origin first.", tag=_TAG, result=answers.EventAnswer)
     def one_event(event_id: str) -> Response:
-        return answer(event_id)
+        return _answer(events, event_id)
 
     @app.get("/events/<event_id>/frames")
     @describes(
@@ -172,6 +168,8 @@ def add_event_routes(app: Flask, events: Events, acknowledge: Acknowledges) -> N
         ]
         return web.success({"frames": shown, "cursor": end if end < len(frames) else None})
 
+
+def _add_picture(app: Flask, events: Events) -> None:
     @app.get("/events/<event_id>/frames/<frame_id>")
     @describes(
         "Give a picture, with its ETag.",
@@ -189,6 +187,8 @@ def add_event_routes(app: Flask, events: Events, acknowledge: Acknowledges) -> N
         response.make_conditional(request)
         return response
 
+
+def _add_export(app: Flask, events: Events) -> None:
     @app.get("/events/<event_id>/export")
     @describes(
         "Pack an event for somebody else: report, pictures, journal, and a program that checks them.",
@@ -201,13 +201,7 @@ def add_event_routes(app: Flask, events: Events, acknowledge: Acknowledges) -> N
     )
     def export_event(event_id: str) -> Response:
         events.event(event_id)  # an unknown one is told before anything is packed
-        # An hour of pictures is too much for memory; the file has no name and goes with the answer.
-        packed = tempfile.TemporaryFile()  # noqa: SIM115 – closed with the answer
-        try:
-            events.export(event_id, packed, is_chinese=web.is_chinese())
-        except BaseException:
-            packed.close()
-            raise
+        packed = _packed(events, event_id)
         size_bytes = packed.tell()
         packed.seek(0)
         name = f"emberlink-{_UNSAFE.sub('_', event_id)}.zip"
@@ -218,12 +212,8 @@ def add_event_routes(app: Flask, events: Events, acknowledge: Acknowledges) -> N
         response.make_conditional(request, accept_ranges=True, complete_length=size_bytes)
         return response
 
-    _add_actions(app, events, acknowledge, answer)
 
-
-def _add_actions(
-    app: Flask, events: Events, acknowledge: Acknowledges, answer: Callable[[str], Response]
-) -> None:
+def _add_actions(app: Flask, events: Events, acknowledge: Acknowledges) -> None:
     @app.post("/events/<event_id>/acknowledge")
     @describes(
         "Say that somebody has seen it.", tag=_TAG, result=answers.EventAnswer, body=Acknowledgement
@@ -231,14 +221,14 @@ def _add_actions(
     def acknowledge_event(event_id: str) -> Response:
         said = _parse(Acknowledgement, _body())
         acknowledge(event_id, by=who_says(said.by))
-        return answer(event_id)
+        return _answer(events, event_id)
 
     @app.post("/events/<event_id>/label")
     @describes("Say what it was.", tag=_TAG, result=answers.EventAnswer, body=Labelling)
     def label_event(event_id: str) -> Response:
         said = _parse(Labelling, _body())
         events.label(event_id, said.mark, by=who_says(said.by), note=said.note)
-        return answer(event_id)
+        return _answer(events, event_id)
 
     @app.post("/events/<event_id>/hold")
     @describes(
@@ -250,115 +240,22 @@ def _add_actions(
     def hold_event(event_id: str) -> Response:
         said = _parse(Holding, _body())
         events.hold(event_id, is_held=said.is_held, by=who_says(said.by), why=said.why)
-        return answer(event_id)
+        return _answer(events, event_id)
 
 
-def event_answer(record: EventRecord, *, is_chinese: bool = False) -> dict[str, Any]:
-    """Write an event for the wire, its origin first."""
-    event = record.event
-    return {
-        "origin": None if record.origin is None else _origin(event.event_id, record.origin),
-        "event_id": event.event_id,
-        "camera": event.camera,
-        "zone": event.zone,
-        "severity": event.severity.value,
-        "grade": event.grade.value,
-        "opened_at": event.opened_at.isoformat(),
-        "last_seen_at": event.last_seen_at.isoformat(),
-        "closed_at": event.closed_at.isoformat() if event.closed_at else None,
-        "frame": event.frame_id,
-        "box_xyxy": _corners(event.box),
-        "peak": round(event.peak, 4),
-        "frames": event.frames,
-        "is_test": event.is_test,
-        "acknowledged": _signed(record.acknowledged),
-        "mark": record.mark.value if record.mark else None,
-        "marked": _signed(record.marked),
-        "held": _signed(record.held),
-        "frames_kept": record.frames_kept,
-        "frames_gone": record.frames_gone,
-        "bytes_kept": record.bytes_kept,
-        "camera_facts": record.camera_facts,
-        "standing": _STANDING[is_chinese],
-    }
+def _answer(events: Events, event_id: str) -> Response:
+    return web.success(event_answer(events.event(event_id), is_chinese=web.is_chinese()))
 
 
-def _origin(event_id: str, origin: Origin) -> dict[str, Any]:
-    return {
-        "captured_at": origin.captured_at.isoformat(),
-        "box_xyxy": _corners(origin.box),
-        "frame": origin.frame_id,
-        "picture": f"/events/{event_id}/frames/{origin.frame_id}",
-        "method": origin.method.value,
-        "confidence": round(origin.confidence, 4),
-        "is_earliest_kept": origin.is_earliest_kept,
-        "growth": [
-            {
-                "captured_at": point.captured_at.isoformat(),
-                "frame": point.frame_id,
-                "box_xyxy": point.box.as_list(),
-                "score": round(point.score, 4),
-            }
-            for point in origin.growth
-        ],
-    }
-
-
-def frame_answer(event_id: str, frame: FrameRecord, *, is_chinese: bool = False) -> dict[str, Any]:
-    """Write a frame for the wire, with every verdict and its reason."""
-    return {
-        "frame": frame.frame_id,
-        "captured_at": frame.captured_at.isoformat(),
-        "received_at": frame.received_at.isoformat() if frame.received_at else None,
-        "clock_quality": frame.clock_quality.value,
-        "width_px": frame.width_px,
-        "height_px": frame.height_px,
-        "bytes": frame.size_bytes,
-        "sha256": frame.sha256,
-        "picture": f"/events/{event_id}/frames/{frame.frame_id}",
-        "verdicts": [_said(said, is_chinese=is_chinese) for said in frame.said],
-    }
-
-
-def _said(said: Said, *, is_chinese: bool) -> dict[str, Any]:
-    return {
-        "at": said.at.isoformat(),
-        "source": said.source.value,
-        "label": said.label.value,
-        "confidence": round(said.confidence, 4),
-        "edge": {"fire": round(said.fire, 4), "smoke": round(said.smoke, 4)},
-        "detections": [_detection(detection) for detection in said.detections],
-        "reason": said.reason.value,
-        "message": sentence(said.reason, is_chinese=is_chinese),
-        "policy": said.policy,
-        "tier": said.tier,
-        "value": said.value,
-        "threshold": said.threshold,
-        "price": said.price,
-        "cost": said.charged_micros / MICROS,
-        "model": said.model,
-        "detail": said.detail,
-        "is_pending": said.is_pending,
-        "is_amendment": said.is_amendment,
-    }
-
-
-def _detection(detection: Detection) -> dict[str, Any]:
-    return {
-        "label": detection.label.value,
-        "score": round(detection.score, 4),
-        "box_xyxy": detection.box.as_list(),
-    }
-
-
-def _signed(signed: Signed | None) -> dict[str, Any] | None:
-    if signed is None:
-        return None
-    return {"at": signed.at.isoformat(), "by": signed.by, "text": signed.text}
-
-
-def _corners(box: Box | None) -> list[float] | None:
-    return None if box is None else box.as_list()
+def _packed(events: Events, event_id: str) -> BinaryIO:
+    """Pack an event into a file without a name; an hour of pictures is too much for memory."""
+    packed = tempfile.TemporaryFile()  # noqa: SIM115 – closed with the answer
+    try:
+        events.export(event_id, packed, is_chinese=web.is_chinese())
+    except BaseException:
+        packed.close()
+        raise
+    return packed
 
 
 def _body() -> dict[str, Any]:

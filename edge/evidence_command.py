@@ -20,7 +20,7 @@ import click
 
 from edge.archive import Archive
 from edge.config import ENV_PREFIX, EdgeSettings
-from edge.event_routes import event_answer, frame_answer
+from edge.event_wire import event_answer, frame_answer
 from edge.export import export
 from edge.keeping import build_records, evidence_folder
 from edge.record import Records

@@ -91,8 +91,12 @@ class Desk:
 
 def add_login_routes(app: Flask, gate: Gate, clock: Clock) -> None:
     """Add `/login`, `/logout`, `/whoami` and `/audit`."""
-    desk = Desk(gate, clock)
+    _add_page(app)
+    _add_signing(app, gate, Desk(gate, clock))
+    _add_lookup(app, gate)
 
+
+def _add_page(app: Flask) -> None:
     @app.get("/login")
     @describes("Show the sign-in page.", tag=_TAG, says=_PAGE, query=LoginQuestion)
     def login_page() -> Response:
@@ -105,6 +109,8 @@ def add_login_routes(app: Flask, gate: Gate, clock: Clock) -> None:
     def login_style() -> Response:
         return Response((SHARED / "login.css").read_text("utf-8"), content_type="text/css")
 
+
+def _add_signing(app: Flask, gate: Gate, desk: Desk) -> None:
     @app.post("/login")
     @describes(
         "Sign in; the answer sets the cookie of the session.",
@@ -133,6 +139,8 @@ def add_login_routes(app: Flask, gate: Gate, clock: Clock) -> None:
         response.delete_cookie(gate.cookie, httponly=True, samesite="Strict")
         return response
 
+
+def _add_lookup(app: Flask, gate: Gate) -> None:
     @app.get("/whoami")
     @describes("Tell who asks.", tag=_TAG, result=WhoAnswer)
     def whoami() -> Response:

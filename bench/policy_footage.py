@@ -188,7 +188,7 @@ def play(eyes: _Eyes, hour: Hour, name: PolicyName, budget: float) -> Outcomes:
         outcome = None
         if decision.forward:
             outcome = Outcome(answer=eyes.answer(look), reason=decision.reason, charged_micros=1)
-        verdict = fuse(look.frame, look.seen, decision, outcome, eyes.identity, {})
+        verdict = fuse(look.frame, look.seen, decision, outcome, eyes.identity)
         if evidence.note(verdict) is not None:
             alarms.append(clock.mono_s())
     return judge(hour, alarms, calls=allowed - money.remaining_micros(), allowed=allowed)

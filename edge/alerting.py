@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from prometheus_client import CollectorRegistry
-
 from edge.alert import ALERT_THREAD, AlertDesk, DeskRules
 from edge.config import EdgeSettings
 from edge.config_alerts import AlertsSection, OutboxSection
 from edge.deliveries import Deliveries
-from edge.metrics import AlertMetrics
+from edge.metrics import AlertMetrics, EdgeMetrics
 from edge.outbox import Outbox, OutboxRules
 from edge.outbox_item import ItemClass
 from edge.outbox_order import Room
@@ -35,7 +33,7 @@ class Alerting:
         settings: EdgeSettings,
         *,
         uplink: Uplink,
-        registry: CollectorRegistry,
+        metrics: EdgeMetrics,
         supervisor: Supervisor,
         files: StateFiles,
         clock: Clock,
@@ -45,7 +43,7 @@ class Alerting:
         Args:
             settings: of the service.
             uplink: the token bucket of the link, shared with live frames.
-            registry: takes the metrics.
+            metrics: of the service; takes those of alerts, too.
             supervisor: watches the threads, and is told what is wrong.
             files: opens those of the outbox and the desk.
             clock: wall and monotonic time.
@@ -68,8 +66,10 @@ class Alerting:
                 beat=supervisor.beat,
             ),
         )
-        metrics = AlertMetrics(registry, receivers, self.outbox.status)
-        self.deliveries = Deliveries(self.outbox, receivers, clock=clock, count=metrics.count)
+        count = AlertMetrics(metrics.registry, receivers, self.outbox.status).count
+        self.deliveries = Deliveries(
+            self.outbox, receivers, clock=clock, count=count, took=metrics.took
+        )
         self.desk = files.open(
             "alerts.sqlite3",
             lambda path: AlertDesk(
@@ -79,7 +79,7 @@ class Alerting:
                 _desk_rules(settings.alerts),
                 deliveries=self.deliveries,
                 clock=clock,
-                count=metrics.count,
+                count=count,
                 beat=supervisor.beat,
             ),
         )

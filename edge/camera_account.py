@@ -61,7 +61,9 @@ class CameraAccount:
         """Learn whether the source shows what happens now; a recording is never late, its frames never too old."""
         self._is_live = is_live
 
-    def receive(self, picture: Picture, captured_at: datetime | None) -> Frame:
+    def receive(
+        self, picture: Picture, captured_at: datetime | None, capture_s: float | None = None
+    ) -> Frame:
         """Make a frame of a picture that has just come, with what is known of its time."""
         now_at, now_mono_s = self._clock.now_at(), self._clock.mono_s()
         is_told = captured_at is not None and captured_at <= now_at + _LATEST_MARGIN
@@ -72,6 +74,7 @@ class CameraAccount:
             captured_at=captured_at if captured_at is not None and is_told else now_at,
             clock_quality=ClockQuality.SOURCE if is_told else ClockQuality.RECEIVED,
             received_at=now_at,
+            capture_s=capture_s,
         )
         with self._lock:
             if self._frame_mono_s is not None:

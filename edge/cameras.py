@@ -182,7 +182,7 @@ class Camera:
         for shot in source.shots(pace):
             if not pace.goes_on():  # this reader was given up: its late picture is nobody's
                 return
-            self._slot.put(self._account.receive(shot.picture, shot.captured_at))
+            self._slot.put(self._account.receive(shot.picture, shot.captured_at, shot.took_s))
 
     def _end(self, pace: Pace) -> None:
         if pace.goes_on():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -35,6 +36,7 @@ class FolderSource:
         for path in paths:
             if not pace.goes_on():
                 return
+            asked_mono_s = time.monotonic()
             try:
                 status = path.stat()
                 if status.st_size > self._limits.max_bytes:
@@ -43,7 +45,8 @@ class FolderSource:
             except (OSError, ImageError):
                 continue
             taken_at = datetime.fromtimestamp(status.st_mtime, UTC) if has_times else None
-            yield Shot(picture=picture, captured_at=taken_at)
+            took_s = time.monotonic() - asked_mono_s
+            yield Shot(picture=picture, took_s=took_s, captured_at=taken_at)
             pace.wait(self._period_s)
 
 

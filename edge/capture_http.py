@@ -22,6 +22,7 @@ from shared.error_code import ErrorCode
 from shared.errors import CameraError, ImageError
 from shared.imaging import ImageLimits, read_picture
 from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
+from shared.types import Picture
 
 _WITHIN_S = 5.0  # connect, log in and receive; a snapshot of 1 MB over 4 Mbit/s takes 2 s
 _PLAUSIBLE = timedelta(hours=24)  # a told age beyond this is a clock that was never set
@@ -82,7 +83,9 @@ class SnapshotSource:
             told_at = _told_at(answer)
             is_told_again = before is not None and told_at is not None and told_at == told_before
             if not is_told_again or answer.body != before:
-                yield self._shot(answer, None if is_told_again else _captured_at(answer))
+                picture, took_s = self._picture(answer), time.monotonic() - asked_mono_s
+                captured_at = None if is_told_again else _captured_at(answer)
+                yield Shot(picture=picture, took_s=took_s, captured_at=captured_at)
             before, told_before = answer.body, told_at
             pace.wait(self._period_s - (time.monotonic() - asked_mono_s))
 
@@ -128,12 +131,11 @@ class SnapshotSource:
             body=bytes(body), headers=response.headers, received_at=SystemClock().now_at()
         )
 
-    def _shot(self, answer: _Answer, captured_at: datetime | None) -> Shot:
+    def _picture(self, answer: _Answer) -> Picture:
         try:
-            picture = read_picture(answer.body, self._limits)
+            return read_picture(answer.body, self._limits)
         except ImageError as err:
             raise self._unavailable(f"sends no usable picture: {err.detail}") from err
-        return Shot(picture=picture, captured_at=captured_at)
 
     def _unavailable(self, what: str) -> CameraError:
         return CameraError(ErrorCode.CAMERA_UNAVAILABLE, f"{self._address.shown} {what}")

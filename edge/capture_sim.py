@@ -33,7 +33,8 @@ class SimSource:
         started_s = time.monotonic()
         while pace.goes_on():
             at_s = time.monotonic() - started_s
-            yield Shot(picture=jpeg_picture(self._scene.render(at_s).bgr_hwc_u8, JPEG_QUALITY))
+            picture = jpeg_picture(self._scene.render(at_s).bgr_hwc_u8, JPEG_QUALITY)
+            yield Shot(picture=picture, took_s=time.monotonic() - started_s - at_s)
             pace.wait(self._period_s - (time.monotonic() - started_s - at_s))
 
 

@@ -83,7 +83,8 @@ class VideoSource:
             # From the moment that was planned, not from this one: at 10 frames a second 3 wanted ones stay 3.
             next_mono_s = max(next_mono_s, now_mono_s - self._period_s) + self._period_s
             if (bgr := self._retrieve(capture)) is not None:
-                yield Shot(picture=jpeg_picture(bgr, JPEG_QUALITY))
+                picture = jpeg_picture(bgr, JPEG_QUALITY)
+                yield Shot(picture=picture, took_s=time.monotonic() - now_mono_s)
 
     def _play(self, capture: cv2.VideoCapture, pace: Pace) -> Iterator[Shot]:
         source_fps = capture.get(cv2.CAP_PROP_FPS)
@@ -96,9 +97,12 @@ class VideoSource:
             if at_s < next_at_s:
                 continue
             next_at_s = at_s + self._period_s
+            grabbed_mono_s = time.monotonic()
             if (bgr := self._retrieve(capture)) is not None:
+                picture = jpeg_picture(bgr, JPEG_QUALITY)
+                took_s = time.monotonic() - grabbed_mono_s
                 taken_at = begun_at + timedelta(seconds=at_s)
-                yield Shot(picture=jpeg_picture(bgr, JPEG_QUALITY), captured_at=taken_at)
+                yield Shot(picture=picture, took_s=took_s, captured_at=taken_at)
             pace.wait(next_at_s - (time.monotonic() - started_mono_s))
 
     def _begun_at(self, lasts_s: float) -> datetime:

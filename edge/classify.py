@@ -10,8 +10,9 @@ import contextlib
 import math
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,14 @@ from shared.preprocess import preprocess
 from shared.types import Classification, Frame, Label, ModelIdentity, Picture
 
 _Buffers = dict[tuple[int, int], NDArray[np.float32]]
-_Outputs = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What the model gave for a picture, and how long decoding took before."""
+
+    outputs: Mapping[str, NDArray[np.float32]]
+    decode_s: float
 
 
 class LoadedClassifier:
@@ -46,9 +54,11 @@ class LoadedClassifier:
         self.value: ValueSection | None = artifact.manifest.value
         self.identity: ModelIdentity = artifact.identity
 
-    def run(self, picture: Picture, letterbox: Letterbox, buffers: _Buffers) -> _Outputs:
+    def run(self, picture: Picture, letterbox: Letterbox, buffers: _Buffers) -> Ran:
         """Decode, prepare and run; `buffers` belong to the calling thread and are written over by the next frame."""
+        begun_mono_s = time.monotonic()
         pixels = decode(picture, at_least_px=letterbox.inner_size_px)
+        decode_s = time.monotonic() - begun_mono_s
         canvas_px = (letterbox.canvas_width_px, letterbox.canvas_height_px)
         prepared = preprocess(
             pixels.bgr_hwc_u8,
@@ -57,21 +67,24 @@ class LoadedClassifier:
             out=buffers.get(canvas_px),
         )
         buffers[canvas_px] = prepared.tensor
-        return self._session.run(prepared.tensor)
+        return Ran(outputs=self._session.run(prepared.tensor), decode_s=decode_s)
 
-    def read(self, outputs: _Outputs, letterbox: Letterbox) -> Classification:
+    def read(self, ran: Ran, letterbox: Letterbox) -> Classification:
         """Calibrate and locate; logits that are not finite give `is_broken`."""
-        fire, smoke = (float(v) for v in outputs["logits"][0])
+        fire, smoke = (float(v) for v in ran.outputs["logits"][0])
         if not (math.isfinite(fire) and math.isfinite(smoke)):
-            return Classification(fire=0.5, smoke=0.5, is_broken=True, model=self.identity)
+            return Classification(
+                fire=0.5, smoke=0.5, is_broken=True, model=self.identity, decode_s=ran.decode_s
+            )
         seen = Classification(
             fire=_probability(fire, self._calibration["fire"]),
             smoke=_probability(smoke, self._calibration["smoke"]),
             model=self.identity,
+            decode_s=ran.decode_s,
         )
-        if seen.label is Label.NONE or "cells" not in outputs:
+        if seen.label is Label.NONE or "cells" not in ran.outputs:
             return seen
-        cells = outputs["cells"][0, 0 if seen.label is Label.FIRE else 1]
+        cells = ran.outputs["cells"][0, 0 if seen.label is Label.FIRE else 1]
         return replace(seen, where=locate(cells, letterbox, seen.label))
 
     def look(self, picture: Picture) -> Classification:
@@ -90,7 +103,7 @@ class LoadedClassifier:
             ImageError(IMAGE_DAMAGED), ModelError(MODEL_FAILED)
         """
         letterbox = letterbox_for(self.contract, picture.width_px, picture.height_px)
-        fire, smoke = (float(v) for v in self.run(picture, letterbox, {})["logits"][0])
+        fire, smoke = (float(v) for v in self.run(picture, letterbox, {}).outputs["logits"][0])
         return {"fire": fire, "smoke": smoke}
 
 
@@ -101,14 +114,13 @@ _SILENT_S = 20.0  # a frame takes some 10 ms; a machine under full load some sec
 class _Job:
     """One picture on its way through a classifying thread, with the model that takes it all the way."""
 
-    __slots__ = ("done", "error", "letterbox", "model", "outputs", "picture")
+    __slots__ = ("done", "letterbox", "model", "picture", "ran")
 
     def __init__(self, picture: Picture, model: LoadedClassifier) -> None:
         self.picture = picture
         self.model = model
         self.letterbox = letterbox_for(model.contract, picture.width_px, picture.height_px)
-        self.outputs: _Outputs = {}
-        self.error: Exception | None = None
+        self.ran: Ran | Exception = RuntimeError("nobody ran it")
         self.done = threading.Lock()
         self.done.acquire()
 
@@ -158,8 +170,8 @@ class Classifier:
             ImageError(IMAGE_DAMAGED): the picture cannot be decoded.
             ModelError(MODEL_FAILED): the runtime failed.
         """
-        job = self._done(frame.picture)
-        seen = job.model.read(job.outputs, job.letterbox)
+        job = _Job(frame.picture, self._model)
+        seen = job.model.read(self._run(job), job.letterbox)
         self._tell_trouble("the logits are not finite" if seen.is_broken else None)
         return seen
 
@@ -169,19 +181,18 @@ class Classifier:
         Raises:
             ImageError(IMAGE_DAMAGED), ModelError(MODEL_FAILED): as `classify`.
         """
-        job = self._done(picture)
-        cells = job.outputs.get("cells")
+        job = _Job(picture, self._model)
+        cells = self._run(job).outputs.get("cells")
         if cells is None or not np.isfinite(cells).all():
             return None
         return heat_map(cells[0], job.letterbox)
 
-    def _done(self, picture: Picture) -> _Job:
-        job = _Job(picture, self._model)
+    def _run(self, job: _Job) -> Ran:
         self._jobs.put(job)
         job.done.acquire()
-        if job.error is not None:
-            raise job.error
-        return job
+        if isinstance(job.ran, Exception):
+            raise job.ran
+        return job.ran
 
     def _next(self, thread: str) -> _Job | None:
         """Wait for a picture, showing meanwhile that the thread lives; None at the end."""
@@ -194,9 +205,9 @@ class Classifier:
         buffers: _Buffers = {}  # kept: spares an allocation a frame
         while (job := self._next(thread)) is not None:
             try:
-                job.outputs = job.model.run(job.picture, job.letterbox, buffers)
+                job.ran = job.model.run(job.picture, job.letterbox, buffers)
             except Exception as err:  # thread top: it is raised again where the frame came from
-                job.error = err
+                job.ran = err
             job.done.release()
             del job  # else an idle thread would keep a model that was replaced
 

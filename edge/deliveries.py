@@ -74,6 +74,7 @@ class Deliveries:
         *,
         clock: Clock,
         count: Callable[[str, str], None] = lambda sink, result: None,
+        took: Callable[[str, float], None] = lambda stage, seconds: None,
     ) -> None:
         """Tell the outbox who delivers; call it before the outbox starts.
 
@@ -82,11 +83,13 @@ class Deliveries:
             receivers: by name.
             clock: wall and monotonic time.
             count: told (sink, `delivered`, `retried` or `refused`) after each try.
+            took: told how long each try took, stage `alert`.
         """
         self._outbox = outbox
         self._receivers = dict(receivers)
         self._clock = clock
         self._count = count
+        self._took = took
         self._last: dict[tuple[str, str], _Delivery] = {}
         self._failures: dict[str, tuple[int, str]] = {}
         self._refused: dict[str, str] = {}
@@ -165,7 +168,9 @@ class Deliveries:
             alert = ALERT.validate_python(item.payload)
         except ValidationError as err:  # written by another version
             return Poison(reason=f"cannot be read any more: {str(err)[:100]}")
+        begun_mono_s = self._clock.mono_s()
         outcome = receiver.sink.deliver(alert, item.picture)
+        self._took("alert", self._clock.mono_s() - begun_mono_s)
         if isinstance(outcome, Delivered) and alert.is_test:
             self._note_test(alert, receiver.name)
         elif isinstance(outcome, Delivered):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class EventPlane:
         budget: Budget,
         watchman: Watchman,
         clock: Clock,
+        took: Callable[[str, float], None] = lambda stage, seconds: None,
     ) -> None:
         """Build the parts.
 
@@ -58,6 +59,7 @@ class EventPlane:
             budget: pays for it.
             watchman: hears whether the threads live.
             clock: of the service.
+            took: told how long each write took, stage `record`.
         """
         self._watchman = watchman
         section = settings.events
@@ -93,6 +95,7 @@ class EventPlane:
             traces=self._tracer,
             clock=clock,
             beat=functools.partial(watchman.beat, _RECORDER),
+            took=took,
         )
 
     def start(self, left: Sequence[FireEvent] = ()) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from edge.decide import Decision
@@ -32,10 +32,16 @@ class Verdict:
     decision: Decision
     model: dict[str, str]
     detail: str
-    stages_s: Mapping[str, float]
+    stages_s: Mapping[str, float] = field(default_factory=dict)
     is_pending: bool = False
     is_amendment: bool = False
     cloud_s: float | None = None
+
+    @property
+    def edge_s(self) -> float | None:
+        """Tell how long the edge took to see what it saw, decoding included; None when nobody measured it."""
+        classify_s = self.stages_s.get("classify")
+        return None if classify_s is None else classify_s + self.stages_s.get("decode", 0.0)
 
 
 def fuse(
@@ -44,7 +50,6 @@ def fuse(
     decision: Decision,
     outcome: Outcome | None,
     edge_model: ModelIdentity,
-    stages_s: Mapping[str, float],
 ) -> Verdict:
     """Let the cloud's answer rule where there is one, and the edge's everywhere else.
 
@@ -54,7 +59,6 @@ def fuse(
         decision: as decided.
         outcome: of the forwarding; None when the frame was not sent.
         edge_model: who classified.
-        stages_s: seconds by stage so far.
     """
     final = decision if outcome is None else _settled(decision, outcome)
     if outcome is not None and outcome.answer is not None:
@@ -71,7 +75,6 @@ def fuse(
             decision=final,
             model=answer.model,
             detail="",
-            stages_s=stages_s,
             cloud_s=answer.took_s,
         )
     return Verdict(
@@ -86,7 +89,6 @@ def fuse(
         decision=final,
         model=edge_model.as_dict(),
         detail=outcome.detail if outcome else "",
-        stages_s=stages_s,
     )
 
 

@@ -93,6 +93,7 @@ class Incidents:
         traces: Traces | None,
         clock: Clock,
         beat: Callable[[], None] = lambda: None,
+        took: Callable[[str, float], None] = lambda stage, seconds: None,
     ) -> None:
         """Keep where verdicts go.
 
@@ -104,8 +105,10 @@ class Incidents:
             traces: finds origins; None looks for none.
             clock: paces what is kept of a long event.
             beat: shows that the recorder thread lives.
+            took: told how long each write took, stage `record`.
         """
         self._beat = beat
+        self._took = took
         self._events = events
         self._preroll = preroll
         self._keeps = keeps
@@ -269,6 +272,7 @@ class Incidents:
 
     def _keep(self, write: Callable[_P, None], *what: _P.args, **named: _P.kwargs) -> bool:
         """Write, and note in the log when it begins to fail and when that ends; the alert goes out either way."""
+        begun_mono_s = self._clock.mono_s()
         try:
             write(*what, **named)
         except FireError as err:
@@ -278,6 +282,8 @@ class Incidents:
             get_logger().error("record_failed", exc_info=err)
             self._tell(str(err))
             return False
+        finally:
+            self._took("record", self._clock.mono_s() - begun_mono_s)
         self._tell(None)
         return True
 

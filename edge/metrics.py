@@ -16,6 +16,9 @@ from shared.trouble import Trouble, TroubleKind
 from shared.types import MICROS, Source
 
 _KINDS_OF_CAMERAS = frozenset({TroubleKind.CAMERA, TroubleKind.VIEW})
+STAGES = ("capture", "decode", "classify", "decide", "forward", "fuse", "record", "alert")
+"""What the time of a frame is booked on: `capture` is the source's work on it, `record` one write to the evidence
+store, `alert` one try to hand a message to a sink."""
 _CONFIDENCE_BUCKETS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)  # it is never below a half
 POSTED = "http"  # a camera name that came with a post is free text; as a label it would grow without bound
 
@@ -61,7 +64,7 @@ class EdgeMetrics:
             for camera in (*self._cameras, POSTED)
             for outcome in outcomes
         }
-        self._stages = {stage: stages.labels(stage) for stage in ("classify", "decide", "forward")}
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
         decisions = Counter(
             "fire_edge_decisions", "Decisions by reason.", ["reason"], registry=self.registry
         )
@@ -83,7 +86,11 @@ class EdgeMetrics:
         if verdict.edge.is_broken:
             self._broken.inc()
         for stage, seconds in verdict.stages_s.items():
-            self._stages[stage].observe(seconds)
+            self.took(stage, seconds)
+
+    def took(self, stage: str, seconds: float) -> None:
+        """Count how long a stage took."""
+        self._stages[stage].observe(seconds)
 
     def count_failed(self, camera: str | None) -> None:
         """Count a frame that got no verdict."""

@@ -148,7 +148,10 @@ class Pipeline:
     ) -> Pending:
         """Run the line up to the cloud: classify, decide, send; `then` is told the cloud's outcome."""
         watch = Stopwatch(self.clock)
+        if frame.capture_s is not None:
+            watch.stages_s["capture"] = frame.capture_s
         classification = self.masks.classification(frame, self.classifier.classify(frame))
+        watch.book("decode", classification.decode_s)
         watch.lap("classify")
         decision = (decider or self.decider).decide(frame, classification, deadline)
         watch.lap("decide")
@@ -187,11 +190,11 @@ class Pipeline:
 
         def amend(pending: Pending, outcome: Outcome) -> None:
             is_told.wait(_TELL_WITHIN_S)
-            publish(self.conclude(frame, replace(self._fuse(pending, outcome), is_amendment=True)))
+            publish(self.conclude(frame, self._fuse(pending, outcome, is_amendment=True)))
 
         begun = self.begin(frame, deadline, then=amend)
         try:
-            first = replace(self._fuse(begun, None), is_pending=begun.promised is not None)
+            first = self._fuse(begun, None, is_pending=begun.promised is not None)
             publish(self.conclude(frame, first))
         finally:
             is_told.set()
@@ -201,15 +204,28 @@ class Pipeline:
         self.incidents.take(frame, verdict, self.evidence.note(verdict))
         return verdict
 
-    def _fuse(self, pending: Pending, outcome: Outcome | None) -> Verdict:
+    def _fuse(
+        self,
+        pending: Pending,
+        outcome: Outcome | None,
+        *,
+        is_pending: bool = False,
+        is_amendment: bool = False,
+    ) -> Verdict:
         if outcome is not None:
             pending.watch.lap("forward")
             outcome = self.masks.outcome(pending.frame, outcome)
-        return fuse(
+        verdict = fuse(
             pending.frame,
             pending.classification,
             pending.decision,
             outcome,
             pending.classification.model or self.classifier.identity,
-            dict(pending.watch.stages_s),
+        )
+        pending.watch.lap("fuse")
+        return replace(
+            verdict,
+            stages_s=dict(pending.watch.stages_s),
+            is_pending=is_pending,
+            is_amendment=is_amendment,
         )

@@ -216,7 +216,7 @@ def replay(
                 reason=decision.reason,
                 charged_micros=decision.charged_micros,
             )
-        verdict = fuse(moment.frame, moment.classification, decision, outcome, model, {})
+        verdict = fuse(moment.frame, moment.classification, decision, outcome, model)
         alarm = evidence.note(verdict)
         tally.count(decision.reason, decision.charged_micros, clock.now_at())
         preroll.put(moment.frame, verdict)

@@ -211,7 +211,7 @@ class EdgeService:
         self.alerting = Alerting(
             settings,
             uplink=self._link.uplink,
-            registry=self._metrics.registry,
+            metrics=self._metrics,
             supervisor=self._supervisor,
             files=self._files,
             clock=self._clock,
@@ -226,6 +226,7 @@ class EdgeService:
             budget=self._plane.budget,
             watchman=self._supervisor,
             clock=self._clock,
+            took=self._metrics.took,
         )
 
     def _build_line(self) -> None:

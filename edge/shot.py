@@ -25,9 +25,13 @@ JPEG_QUALITY = 90
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """One picture from a source; `captured_at` where the source itself tells when it was taken, else None."""
+    """One picture from a source; `captured_at` where the source itself tells when it was taken, else None.
+
+    `took_s` is how long the source worked on it, without the wait for its time to come.
+    """
 
     picture: Picture
+    took_s: float
     captured_at: datetime | None = None
 
 

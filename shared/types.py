@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -61,7 +61,8 @@ class Frame:
 
     `camera` is None for a frame that was posted without one: it has no history. `captured_at` is the source's own time
     where it tells one, else the time of receipt, as `clock_quality` says. `received_at` is by the box's clock; None
-    means that it is `captured_at`. `is_test` marks a picture into which a test drew a fire.
+    means that it is `captured_at`. `capture_s` is how long the source took to make the picture of what it had received;
+    None for one that was posted. `is_test` marks a picture into which a test drew a fire.
     """
 
     frame_id: str
@@ -70,6 +71,7 @@ class Frame:
     captured_at: datetime
     clock_quality: ClockQuality = ClockQuality.RECEIVED
     received_at: datetime | None = None
+    capture_s: float | None = None
     is_test: bool = False
 
 
@@ -103,6 +105,7 @@ class Classification:
     `where`: coarse boxes of what was seen, in source pixels; empty when nothing was. `is_broken`: the model gave a
     number that is not finite; both probabilities are one half then, maximal doubt instead of silence. `model`: who
     said so, where that is known. `masked`: what was seen where the camera's zones say that it counts for nothing.
+    `decode_s`: how long decoding took of the time for it.
     """
 
     fire: float
@@ -111,6 +114,7 @@ class Classification:
     is_broken: bool = False
     model: ModelIdentity | None = None
     masked: tuple[Detection, ...] = ()
+    decode_s: float = field(default=0.0, compare=False)
 
     @property
     def score(self) -> float:

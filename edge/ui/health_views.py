@@ -72,8 +72,8 @@ def _panels(kit: Kit, troubles: Sequence[Trouble], speech: Speech) -> list[State
 def _edge_s(cameras: Sequence[CameraNow]) -> float | None:
     """Tell how long the edge takes for a frame: the median over what the cameras show now."""
     taken = [
-        camera.look.verdict.stages_s["classify"]
+        camera.look.verdict.edge_s
         for camera in cameras
-        if camera.look and camera.look.verdict and "classify" in camera.look.verdict.stages_s
+        if camera.look and camera.look.verdict and camera.look.verdict.edge_s is not None
     ]
     return statistics.median(taken) if taken else None

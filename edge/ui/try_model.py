@@ -107,7 +107,7 @@ def show_tried(tried: Tried, speech: Speech) -> TryResult:
         height_px=tried.picture.height_px,
         heat=None if tried.heat is None else heat_image(tried.heat),
         edge_boxes=edge_boxes,
-        edge_took=_took(verdict, "classify", speech),
+        edge_took=_edge_took(verdict, speech),
         edge_facts=(
             Fact(name=speech.t("label.Fire"), text=speech.percent(verdict.edge.fire)),
             Fact(name=speech.t("label.Smoke"), text=speech.percent(verdict.edge.smoke)),
@@ -256,7 +256,7 @@ def _stages(tried: Tried, speech: Speech) -> tuple[StageBar, ...]:
     laps = [("read", tried.read_s, False)]
     laps += [
         (name, verdict.stages_s[name], False)
-        for name in ("classify", "decide")
+        for name in ("decode", "classify", "decide")
         if name in verdict.stages_s
     ]
     if "forward" in verdict.stages_s:
@@ -282,8 +282,8 @@ def _stages(tried: Tried, speech: Speech) -> tuple[StageBar, ...]:
     return tuple(bars)
 
 
-def _took(verdict: Verdict, stage: str, speech: Speech) -> str | None:
-    seconds = verdict.stages_s.get(stage)
+def _edge_took(verdict: Verdict, speech: Speech) -> str | None:
+    seconds = verdict.edge_s
     return None if seconds is None else speech.milliseconds(seconds)
 
 

@@ -73,6 +73,7 @@ def test_everything_in_the_document_is_a_route(world, service):
     }
     paths = document_of(running)["paths"]
     told = {(path, method) for path, item in paths.items() for method in item}
+    assert told
     assert told <= rules
 
 
@@ -88,7 +89,9 @@ def test_the_document_is_an_openapi_3_1_document(world, service):
 @_BOTH
 def test_whatever_the_document_allows_is_answered_as_it_says(world, service):
     running = world.named(service)
-    for operation in schema_of(running).get_all_operations():
+    operations = list(schema_of(running).get_all_operations())
+    assert operations
+    for operation in operations:
 
         @_SETTINGS
         @given(case=operation.ok().as_strategy())

@@ -81,6 +81,7 @@ def test_a_form_posts_without_scripts(browser, cloud, fire):
         sheet.page.set_input_files("input[type=file]", [str(fire)])
         sheet.page.click("button.nojs")
         sheet.page.wait_for_selector("#tried .panel")
+        assert sheet.page.locator("#tried .whole img").count() == 1
 
 
 def test_the_documentation_stands_without_a_complaint(browser, cloud):

@@ -93,6 +93,10 @@ class Listener:
         """Give the newest payload of a topic."""
         return next((p for t, p, _ in reversed(self.messages) if t == topic), None)
 
+    def is_said_now(self, topic: str) -> bool:
+        """Tell whether somebody spoke on a topic since we listen; what the broker had kept does not count."""
+        return any(said == topic and not is_kept for said, _, is_kept in self.messages)
+
     def publish(self, topic: str, payload: bytes) -> None:
         """Say something as another program would."""
         self._client.publish(topic, payload, qos=1).wait_for_publish(5)

@@ -49,7 +49,7 @@ class _HangsFirst:
         if self._left >= 0:
             self.release.wait(30)
         while pace.goes_on():
-            yield Shot(picture=picture())
+            yield Shot(picture=picture(), took_s=0.0)
             pace.wait(0.05)
 
 

@@ -51,7 +51,7 @@ class _Source:
 
     def shots(self, pace: Pace) -> Iterator[Shot]:
         for _ in range(self._count):
-            yield Shot(picture=picture())
+            yield Shot(picture=picture(), took_s=0.0)
         if self._error is not None:
             raise self._error
 
@@ -158,7 +158,7 @@ def test_a_camera_that_comes_back_is_out_of_trouble(quick):
 
     class _Lasting(_Source):
         def shots(self, pace):
-            yield Shot(picture=picture())
+            yield Shot(picture=picture(), took_s=0.0)
             release.wait(5)
 
     camera = _camera(_failing_then(_Lasting(), [_gone()]))
@@ -197,7 +197,7 @@ def test_one_bad_frame_does_not_end_a_camera():
     class _OneByOne(_Source):
         def shots(self, pace):
             for _ in range(3):
-                yield Shot(picture=picture())
+                yield Shot(picture=picture(), took_s=0.0)
                 lock.acquire(timeout=5)
 
     camera = _camera(_OneByOne, work, on_end=lambda name: ended.set())

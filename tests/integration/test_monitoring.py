@@ -18,9 +18,12 @@ from shared.users import add_token
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.prometheus import PROMETHEUS, PROMTOOL, Prometheus, running_prometheus
 from tests.helpers.services import Running, running_cloud, running_edge
+from tests.helpers.waiting import wait_until
 
 _DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"
 _NAME = re.compile(r"\bfire_(?:edge|cloud)_[a-z0-9_]+")
+_LIMIT = re.compile(r"(==|>|<=|<) [0-9.]+")
+_STAGES = {"capture", "decode", "classify", "decide", "forward", "fuse", "record", "alert"}
 _needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="promtool is not installed")
 _needs_prometheus = pytest.mark.skipif(not PROMETHEUS, reason="prometheus is not installed")
 
@@ -139,6 +142,36 @@ def test_the_names_of_the_contract_are_all_there(pair):
         assert wanted in names
 
 
+def stage_times(edge: Running) -> dict[str, tuple[float, int]]:
+    """Give seconds and number of what was booked on each stage of the line."""
+    text = edge.get("/metrics").text
+    found = re.findall(r'fire_edge_stage_seconds_(sum|count)\{stage="(\w+)"\} (\S+)', text)
+    values = {(what, stage): float(value) for what, stage, value in found}
+    return {s: (values["sum", s], int(values["count", s])) for w, s in values if w == "sum"}
+
+
+def test_every_stage_from_the_camera_to_the_alert_is_timed(tmp_path, models):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number in range(30):
+        (frames / f"{number:02}.jpg").write_bytes(fire_jpeg())
+    sections = {
+        "cameras": {"yard": {"source": str(frames), "fps": 1}},
+        "policy": {"name": "always", "daily_limit": 100},
+        "alerts": {"sinks": {"book": {"kind": "log"}}},
+    }
+    with (
+        running_cloud(tmp_path / "cloud", models) as cloud,
+        running_edge(tmp_path / "edge", models, cloud.url, **sections) as edge,
+    ):
+        wait_until(lambda: all(number > 0 for _, number in stage_times(edge).values()), 30)
+        times = stage_times(edge)
+    assert set(times) == _STAGES
+    assert all(total_s > 0 for total_s, _ in times.values())
+    capture_s, frames_read = times["capture"]
+    assert capture_s < 0.5 * frames_read  # reading a file, without the second until the next one
+
+
 @_needs_prometheus
 def test_a_real_prometheus_tells_what_the_services_told_it(pair, prometheus):
     edge, _ = pair
@@ -151,13 +184,22 @@ def test_a_real_prometheus_tells_what_the_services_told_it(pair, prometheus):
     assert build["version"] == edge.get("/version").json()["version"]
 
 
+def whatever_its_value(expression: str) -> str:
+    """Open the limits of an expression, so that it gives what it looks at."""
+    return _LIMIT.sub("> -1", expression)
+
+
 @_needs_prometheus
-def test_every_query_can_be_asked_of_a_real_prometheus(prometheus):
-    edge = "127.0.0.1:.*"
-    for query in queries():
-        prometheus.query(query.replace("$edge", edge))
-    for rule in rules():
-        assert prometheus.query(rule["expr"]) == []
+@pytest.mark.parametrize("query", sorted(set(queries())))
+def test_every_panel_of_the_dashboard_has_something_to_show(prometheus, query):
+    prometheus.wait_for(whatever_its_value(query.replace("$edge", "127.0.0.1:.*")))
+
+
+@_needs_prometheus
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_every_rule_looks_at_what_is_there_and_a_healthy_pair_raises_none(prometheus, rule):
+    prometheus.wait_for(whatever_its_value(rule["expr"]))
+    assert prometheus.query(rule["expr"]) == []
 
 
 @_needs_prometheus

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from shared.errors import ConfigError
 from tests.helpers.alerts import closed, fire_event, opened
 from tests.helpers.mosquitto import listener, mosquitto
 from tests.helpers.services import running_edge
+from tests.helpers.waiting import wait_until
 
 _CLOCK = SystemClock()
 
@@ -42,13 +43,6 @@ def connected(port: int, **more: Any) -> Iterator[Sink]:
         yield sink
     finally:
         sink.close()
-
-
-def wait_until(is_so: Callable[[], Any], seconds: float = 15.0) -> None:
-    ends_s = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < ends_s, "did not come to be"
-        time.sleep(0.02)
 
 
 def delivered(sink: Sink, **changes: Any) -> Outcome:
@@ -169,10 +163,12 @@ def test_home_assistant_that_restarts_is_introduced_again(tmp_path: Path) -> Non
         delivered(sink)
         with listener(broker.port) as heard:
             wait_until(lambda: heard.last("emberlink/Gate_1/availability"))
-            heard.messages.clear()
             heard.publish("homeassistant/status", b"online")
-            wait_until(lambda: heard.last("homeassistant/event/Gate_1/alerts/config"))
-            wait_until(lambda: heard.last("emberlink/Gate_1/yard/state"))
+            for topic in (
+                "homeassistant/event/Gate_1/alerts/config",
+                "emberlink/Gate_1/yard/state",
+            ):
+                wait_until(lambda topic=topic: heard.is_said_now(topic))
 
 
 def test_a_broker_may_want_a_password(tmp_path: Path) -> None:

@@ -47,3 +47,14 @@ def test_a_stopwatch_books_each_second_on_one_stage():
         clock.advance(seconds)
         watch.lap(stage)
     assert watch.stages_s == {"classify": 5.0, "decide": 2.0}
+
+
+def test_what_was_measured_inside_a_lap_is_taken_out_of_it():
+    clock = FakeClock()
+    watch = Stopwatch(clock)
+    clock.advance(3.0)
+    watch.book("decode", 1.0)
+    watch.lap("classify")
+    clock.advance(0.5)
+    watch.lap("decide")
+    assert watch.stages_s == {"decode": 1.0, "classify": 2.0, "decide": 0.5}

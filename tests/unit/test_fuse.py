@@ -21,7 +21,7 @@ _FALLBACKS = [r for r in Reason if r.is_fallback]
 
 def _fused(reason: Reason, outcome: Outcome | None = None, *, forward: bool = False) -> Verdict:
     decided = decision(reason=reason, forward=forward, charged_micros=20_000 if forward else 0)
-    return fuse(frame(), _EDGE, decided, outcome, _MODEL, {})
+    return fuse(frame(), _EDGE, decided, outcome, _MODEL)
 
 
 def _without_answer(reason: Reason, charged_micros: int = 20_000) -> Verdict:

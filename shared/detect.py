@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.boxes import nms
+from shared.boxes import nms, vote
 from shared.letterbox import Letterbox
 from shared.types import Box, Detection, Label, label_of
 
@@ -66,7 +66,8 @@ def find(raw: RawOutput, letterbox: Letterbox, settings: DetectorSettings) -> Fi
         passed = np.flatnonzero(scores >= settings.thresholds[label.value])
         best = passed[np.argsort(-scores[passed], kind="stable")[: 4 * _MAX_DETECTIONS]]
         kept = best[nms(raw.boxes[best], scores[best], settings.nms_iou)][:_MAX_DETECTIONS]
-        placed = letterbox.to_source(raw.boxes[kept])
+        voted = vote(raw.boxes[kept], raw.boxes[best], scores[best], settings.nms_iou)
+        placed = letterbox.to_source(voted)
         detections += [
             _detection(label, float(scores[i]), box) for i, box in zip(kept, placed, strict=True)
         ]

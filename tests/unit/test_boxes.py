@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.boxes import area, iou_matrix, nms
+from shared.boxes import area, iou_matrix, nms, vote
 
 _coordinate = st.integers(-50, 300)
 _box = st.tuples(_coordinate, _coordinate, st.integers(0, 100), st.integers(0, 100)).map(
@@ -73,3 +74,31 @@ def test_of_equal_boxes_with_equal_scores_the_first_is_kept():
 
 def test_no_boxes_give_no_boxes():
     assert nms(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), 0.5).size == 0
+
+
+@given(_boxes, st.integers(0, 99), st.floats(0.0, 0.9))
+def test_a_voted_box_lies_within_the_boxes_that_voted(boxes, seed, threshold):
+    scores = _scores(len(boxes), seed)
+    kept = boxes[nms(boxes, scores, threshold)]
+    voted = vote(kept, boxes, scores, threshold)
+    assert voted.shape == kept.shape
+    for before, after in zip(kept, voted, strict=True):
+        near = boxes[iou_matrix(before[None], boxes)[0] > threshold]
+        voters = np.concatenate([before[None], near])
+        assert (after >= voters.min(0) - 1e-3).all()
+        assert (after <= voters.max(0) + 1e-3).all()
+
+
+def test_a_vote_weighs_by_score_and_closeness():
+    boxes = np.array([[0, 0, 10, 10], [2, 0, 12, 10], [100, 100, 110, 110]], np.float32)
+    scores = np.array([0.9, 0.3, 0.8], np.float32)
+    voted = vote(boxes[:1], boxes, scores, 0.5)
+    # The neighbour overlaps by two thirds: it weighs 0.3 × 4/9 against 0.9.
+    assert voted[0] == pytest.approx(
+        [2 * 0.1333 / 1.0333, 0, 10 + 2 * 0.1333 / 1.0333, 10], abs=1e-3
+    )
+
+
+def test_a_box_without_area_that_nobody_overlaps_stays():
+    box = np.array([[3, 3, 3, 3]], np.float32)
+    assert vote(box, box, np.ones(1, np.float32), 0.5).tolist() == box.tolist()

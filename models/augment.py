@@ -6,7 +6,6 @@ fire. Every picture of either class therefore goes through the same random down-
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data import Picture, Truth
-from shared.composite import RenderedFrame, add_fire
+from models.lookalikes import add_lookalike
+from models.rendered import render_over, render_scene, sky
+from shared.composite import RenderedFrame
 from shared.letterbox import InputContract, letterbox_for
 from shared.preprocess import fit, normalise, resize
-from shared.scene import Scene, SceneSettings
 
 Rng = np.random.Generator
 
@@ -28,9 +28,6 @@ Rng = np.random.Generator
 # nothing is drawn again, because its label would be a guess.
 _SEEN_SHARE = 0.45
 _CROP_TRIES = 8
-# Scenes that training may render. Seed 0 is the one `sim:` shows by default: it is kept out, so that recognising it is
-# a test and not a memory.
-_SCENE_SEEDS = range(1, 49)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +48,8 @@ class AugmentConfig:
     gain: tuple[float, float] = (0.75, 1.3)
     saturation: tuple[float, float] = (0.6, 1.35)
     cast: float = 0.08
+    # Lamps, suns, evening light, red things and haze drawn in, whatever the picture shows.
+    lookalike_probability: float = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +66,8 @@ class MixConfig:
 
     positive: float = 0.50
     hard_negative: float = 0.20
-    ordinary_negative: float = 0.22
-    rendered: float = 0.08
+    ordinary_negative: float = 0.18
+    rendered: float = 0.12
     # Power of a source's size by which it is drawn: 1 lets one source rule, 0 repeats tiny sources too often.
     source_power: float = 0.75
 
@@ -112,19 +111,16 @@ class Mixer:
                 yield sample_rng, next(cycles[kinds[kind], source])
 
     def render(self, rng: Rng) -> Sample:
-        """Render a fire: over a picture without fire, or as a scene before or after ignition."""
+        """Render a picture: a fire over one without fire, a sky, or a yard before or after ignition."""
         draw = rng.random()
-        if draw < 0.70:
+        if draw < 0.65:
             background = self._negatives[int(rng.integers(len(self._negatives)))].decode()
-            with_flame = bool(rng.random() < 0.9)
-            with_smoke = not with_flame or bool(rng.random() < 0.6)
-            frame = add_fire(background, rng=rng, with_flame=with_flame, with_smoke=with_smoke)
-            return _rendered_sample(frame)
-        scene = _scene(int(rng.choice(_SCENE_SEEDS)))
-        burning = draw < 0.86
-        return _rendered_sample(
-            scene.render(float(rng.uniform(20.0, 60.0) if burning else rng.uniform(0.0, 7.9)))
-        )
+            return _rendered_sample(render_over(background, rng))
+        if draw < 0.80:
+            return _rendered_sample(
+                RenderedFrame(bgr_hwc_u8=sky(rng), fire_xyxy=None, smoke_xyxy=None)
+            )
+        return _rendered_sample(render_scene(rng, burning=draw < 0.92))
 
     def _draw_source(self, kind: str, rng: Rng) -> str:
         sources = self._pools[kind]
@@ -139,11 +135,6 @@ def _cycle(members: Sequence[Picture], rng: Rng) -> Iterator[Picture]:
     while True:
         for index in rng.permutation(len(members)):
             yield members[index]
-
-
-@functools.lru_cache(maxsize=64)
-def _scene(seed: int) -> Scene:
-    return Scene(SceneSettings(width_px=512, height_px=288, seed=seed))
 
 
 def _rendered_sample(frame: RenderedFrame) -> Sample:
@@ -188,7 +179,10 @@ def augment(sample: Sample, config: AugmentConfig, rng: Rng, canvas_px: tuple[in
     if rng.random() < 0.5:
         sample = _flip(sample)
     sample = _shrink(sample, config, rng)
-    bgr = _photometric(sample.bgr, config, rng)
+    bgr = sample.bgr
+    if rng.random() < config.lookalike_probability:
+        bgr = add_lookalike(bgr, sample.truth, rng)
+    bgr = _photometric(bgr, config, rng)
     return Sample(bgr=_degrade(bgr, config, rng), truth=sample.truth)
 
 

@@ -27,7 +27,7 @@ from models.training_run import RunArguments, load_run_pictures, read_run_argume
 TEACHER_WEIGHT = 0.25
 MINED_NEGATIVES = 300
 RECIPE = ClassifierConfig(
-    epochs=5, pictures_per_epoch=4480, trunk_rate=8e-5, head_rate=4e-4, warm_up_steps=60
+    epochs=6, pictures_per_epoch=5600, trunk_rate=1.5e-4, head_rate=6e-4, warm_up_steps=60
 )
 Said = Mapping[str, tuple[float, float]]
 

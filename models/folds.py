@@ -62,7 +62,7 @@ FOLDS = (
 )
 # The third fold again without rendered fires: what those do to real pictures of a source nobody saw.
 UNRENDERED = replace(FOLDS[2], name="fireaonru-unrendered", with_rendered=False)
-SCHEDULE = ClassifierConfig(epochs=3, pictures_per_epoch=3520, warm_up_steps=60, average_decay=0.99)
+SCHEDULE = ClassifierConfig(epochs=4, pictures_per_epoch=3520, warm_up_steps=60, average_decay=0.99)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,6 +118,11 @@ class EdgeClassifier(nn.Module):
         """List the parameters that start from noise."""
         return [*self.hidden.parameters(), *self.cells.parameters()]
 
+    def freeze_early(self, blocks: int) -> None:
+        """Keep the stem and the first `blocks` blocks as they are."""
+        for module in (self.stem, *list(self.blocks)[:blocks]):
+            module.requires_grad_(False)
+
 
 def log_mean_exp(cells: Tensor, sharpness: float = _POOL_SHARPNESS) -> Tensor:
     """Pool (N, C, h, w) to (N, C) between the mean and the maximum (Pinheiro and Collobert 2015)."""

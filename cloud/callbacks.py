@@ -16,6 +16,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,12 +24,18 @@ import requests
 
 from cloud.answer import Answer
 from cloud.jobs import JobState
+from cloud.troubles import callbacks_failing
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
+from shared.heartbeat import NOBODY, Watchman
 from shared.logs import get_logger
 from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
+from shared.trouble import Trouble
 
+_THREAD = "callbacks"
+_BEAT_S = 5.0
+_SILENT_S = 30.0
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _MAX_WAITING = (
@@ -95,8 +102,11 @@ class Callbacks:
         tries: int,
         timeout_s: float,
         count: Callable[[str], None] = lambda outcome: None,
+        watchman: Watchman = NOBODY,
     ) -> None:
         """Start the thread; `count` is told `delivered`, `failed` or `refused` a message."""
+        self._watchman = watchman
+        self._given_up = ""
         self._clock = clock
         self._key = key
         self._tries = tries
@@ -111,7 +121,8 @@ class Callbacks:
         self._session.trust_env = False
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, DeadlineAdapter(pool_connections=4, pool_maxsize=1))
-        self._thread = threading.Thread(target=self._work, name="callbacks", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=_THREAD, daemon=True)
+        watchman.watch(_THREAD, allowed_s=timeout_s + _SILENT_S)
         self._thread.start()
 
     def send(self, job_id: str, url: str, body: bytes) -> None:
@@ -124,8 +135,13 @@ class Callbacks:
         get_logger().warning("callback_given_up", job_id=job_id, reason="too many wait")
         self._count("refused")
 
+    def troubles(self, now_at: datetime) -> list[Trouble]:
+        """Tell when the newest message that was done with could not be delivered."""
+        return [callbacks_failing(self._given_up, now_at)] if self._given_up else []
+
     def stop(self, timeout_s: float) -> None:
         """Deliver what can be delivered within `timeout_s`, each message once more at most; then end."""
+        self._watchman.unwatch(_THREAD)
         with self._wake:
             self._ends_mono_s = self._clock.mono_s() + timeout_s
             self._wake.notify()
@@ -157,16 +173,21 @@ class Callbacks:
                     return None
                 if self._waiting and (self._waiting[0][0] <= now_mono_s or self._ends_mono_s):
                     return heapq.heappop(self._waiting)[2]
-                self._wake.wait(self._waiting[0][0] - now_mono_s if self._waiting else None)
+                self._watchman.beat(_THREAD)
+                due_s = self._waiting[0][0] - now_mono_s if self._waiting else _BEAT_S
+                self._wake.wait(min(_BEAT_S, due_s))
 
     def _deliver(self, message: _Message) -> None:
+        self._watchman.beat(_THREAD)
         reason = self._post(message)
         if reason is None:
+            self._given_up = ""
             self._count("delivered")
             return
         tried = replace(message, tries=message.tries + 1)
         if tried.tries >= self._tries or self._ends_mono_s is not None:
             get_logger().warning("callback_given_up", job_id=message.job_id, reason=reason)
+            self._given_up = f"{urlsplit(message.url).netloc}: {reason}"
             self._count("failed")
             return
         with self._wake:

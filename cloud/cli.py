@@ -11,9 +11,12 @@ import click
 
 from cloud.config import ENV_PREFIX, CloudSettings, EngineKind
 from cloud.doctor import doctor_command
+from cloud.gate import must_sign, refuse_open_door
+from cloud.house_wiring import check_redis
 from cloud.keys import ADMIN, KeyRing, add_key, read_keys, remove_keys
-from cloud.service import CloudService, check_redis, must_sign, refuse_open_door, run_worker
+from cloud.service import CloudService
 from cloud.wire import detection_as_dict
+from cloud.worker_service import run_worker
 from shared.annotate import annotate
 from shared.clock import SystemClock
 from shared.completion import completion_command

@@ -13,8 +13,9 @@ import click
 import requests
 
 from cloud.config import ENV_PREFIX, CloudSettings, EngineKind
+from cloud.gate import must_sign, refuse_open_door
+from cloud.house_wiring import check_redis
 from cloud.keys import KeyRing
-from cloud.service import check_redis, must_sign, refuse_open_door
 from shared import checkup
 from shared.checkup import Finding, State, as_line, checked, fail, ok, warn
 from shared.clock import Stopwatch, SystemClock

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from shared.auth import Nonces
 from shared.deadline import Deadline
 from shared.detect import RawOutput
 from shared.errors import FireError
+from shared.trouble import Trouble
 from shared.types import Picture, Reloaded
 
 
@@ -76,6 +78,10 @@ class House(Protocol):
 
     def trouble(self) -> str | None:
         """Tell why nothing can be taken in; None when it can."""
+        ...
+
+    def troubles(self, now_at: datetime) -> list[Trouble]:
+        """Tell what is wrong, also where answers are given all the same; nothing of starting and stopping."""
         ...
 
     def refuse_if_full(self, caller: str) -> None:

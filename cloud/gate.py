@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import assert_never
 
 from flask import g, request
 
-from cloud.config import CloudSettings
+from cloud.config import AuthMode, CloudSettings
 from cloud.keys import ADMIN, KeyRing
 from shared import web
 from shared.access import Role, Rules, Visitor
@@ -15,7 +16,7 @@ from shared.auth import Signed, Verifier
 from shared.clock import Clock
 from shared.config import AccessMode
 from shared.error_code import ErrorCode
-from shared.errors import FireError, RequestError
+from shared.errors import ConfigError, FireError, RequestError
 from shared.gate import Gate
 from shared.users import Users
 
@@ -97,3 +98,31 @@ class CloudGate(Gate):
             detail = "Signature-Input, Signature and Content-Digest are needed, or a token in Authorization"
             return RequestError(ErrorCode.SIGNATURE_MISSING, detail)
         return super().missing()
+
+
+def must_sign(settings: CloudSettings, keys: KeyRing) -> bool:
+    """Decide whether requests must be signed; a key that is made while the service runs counts at once."""
+    match settings.auth.mode:
+        case AuthMode.SIGNED:
+            return True
+        case AuthMode.OPEN:
+            return False
+        case AuthMode.AUTO:
+            return keys.has_edges or not settings.is_local
+        case _:
+            assert_never(settings.auth.mode)
+
+
+def refuse_open_door(settings: CloudSettings, keys: KeyRing, users: Users) -> None:
+    """Stop a service that the network can reach, that knows nobody, and of which nobody said that this is meant.
+
+    Raises:
+        ConfigError(CONFIG_INVALID)
+    """
+    is_known = keys.has_edges or not users.book().is_empty
+    if settings.auth.mode is AuthMode.AUTO and not settings.is_local and not is_known:
+        detail = (
+            f"server.host is {settings.server.host}, and no edge has a key: make one with "
+            '`emberlink-cloud keys new EDGE`, listen on 127.0.0.1, or set auth.mode = "open"'
+        )
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail)

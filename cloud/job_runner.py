@@ -6,6 +6,7 @@ callers who wait are not held up by a long queue of jobs.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -17,8 +18,14 @@ from cloud.jobs import MemoryJobs
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError
+from shared.heartbeat import NOBODY, Watchman
 from shared.logs import get_logger
 from shared.types import Picture
+
+_BEAT_S = 5.0
+_SILENT_S = (
+    30.0  # decoding and the model's answer in pieces of a few seconds are all that a job does
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,17 +54,19 @@ class JobRunner:
     def __init__(
         self,
         book: MemoryJobs,
-        infer: Callable[[Picture, Deadline], dict[str, Any]],
+        infer: Callable[[Picture, Deadline, Callable[[], None]], dict[str, Any]],
         on_finished: Callable[[Order, Answer], None],
         settings: RunnerSettings,
+        watchman: Watchman = NOBODY,
     ) -> None:
         """Start the threads.
 
         Args:
             book: where states and results are kept.
-            infer: gives the result of one picture or raises FireError.
+            infer: gives the result of one picture or raises FireError; calls back every few seconds while it waits.
             on_finished: told every kept answer.
             settings: bounds.
+            watchman: watches the threads.
         """
         self._book = book
         self._infer = infer
@@ -69,11 +78,13 @@ class JobRunner:
         self._is_stopping = False
         self._gap_s = 0.1
         book.on_cancelled(self._forget)
+        self._watchman = watchman
         self._threads = [
-            threading.Thread(target=self._work, name=f"job-{n}", daemon=True)
-            for n in range(settings.runners)
+            threading.Thread(target=self._work, args=(name,), name=name, daemon=True)
+            for name in (f"job-{n}" for n in range(settings.runners))
         ]
         for thread in self._threads:
+            watchman.watch(thread.name, allowed_s=_SILENT_S)
             thread.start()
 
     def submit(self, order: Order) -> None:
@@ -106,6 +117,7 @@ class JobRunner:
             self._is_stopping = True
             self._changed.notify_all()
         for thread in self._threads:
+            self._watchman.unwatch(thread.name)
             thread.join(timeout.remaining_s())
         stopped = FireError(
             ErrorCode.HTTP_UNAVAILABLE, "the service stopped before this picture's turn"
@@ -120,10 +132,12 @@ class JobRunner:
         wait_s = min(60.0, max(1.0, waiting * self._gap_s / 2))
         return FireError(ErrorCode.CLOUD_OVERLOADED, detail, retry_after_s=wait_s)
 
-    def _next(self) -> Order | None:
+    def _next(self, beat: Callable[[], None] = lambda: None) -> Order | None:
         """Wait for an order; None when the service stops and none is left."""
         with self._changed:
-            self._changed.wait_for(lambda: self._orders or self._is_stopping)
+            while not (self._orders or self._is_stopping):
+                beat()
+                self._changed.wait(_BEAT_S)
             if not self._orders:
                 return None
             _, order = self._orders.popitem(last=False)
@@ -137,22 +151,24 @@ class JobRunner:
             if order is not None:
                 self._waiting_bytes -= len(order.picture.encoded)
 
-    def _work(self) -> None:
-        while (order := self._next()) is not None:
+    def _work(self, name: str) -> None:
+        beat = functools.partial(self._watchman.beat, name)
+        while (order := self._next(beat)) is not None:
+            beat()
             if not self._book.start(order.job_id):
                 continue
             started_mono_s = order.deadline.clock.mono_s()
-            self._finish(order, self._answer(order))
+            self._finish(order, self._answer(order, beat))
             took_s = order.deadline.clock.mono_s() - started_mono_s
             with self._changed:
                 self._gap_s += 0.1 * (took_s / self._settings.runners - self._gap_s)
 
-    def _answer(self, order: Order) -> Answer:
+    def _answer(self, order: Order, beat: Callable[[], None]) -> Answer:
         try:
             if order.deadline.has_passed():
                 detail = "the job waited past its deadline and was not run"
                 raise FireError(ErrorCode.DEADLINE_MISSED, detail)
-            return Answer.of(self._infer(order.picture, order.deadline))
+            return Answer.of(self._infer(order.picture, order.deadline, beat))
         except FireError as err:
             return Answer.of_error(err)
         except Exception as err:  # thread top: one job must not end the others
@@ -160,5 +176,9 @@ class JobRunner:
             return Answer.of_error(FireError(ErrorCode.INTERNAL, "see the log under this job's id"))
 
     def _finish(self, order: Order, answer: Answer) -> None:
-        if self._book.finish(order.job_id, answer):
+        if not self._book.finish(order.job_id, answer):
+            return
+        try:
             self._on_finished(order, answer)
+        except Exception as err:  # thread top: whoever is told must not end the others' jobs
+            get_logger().error("job_not_told", job_id=order.job_id, exc_info=err)

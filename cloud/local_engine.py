@@ -22,7 +22,12 @@ from shared.deadline import Deadline
 from shared.detect import RawOutput
 from shared.error_code import ErrorCode
 from shared.errors import FireError
+from shared.heartbeat import NOBODY, Watchman
 from shared.logs import get_logger
+
+_THREAD = "session"
+_BEAT_S = 1.0
+_SILENT_S = 30.0  # no batch takes this long, on whatever machine; a card that hangs takes for ever
 
 
 class Promise(Future[RawOutput]):
@@ -60,17 +65,20 @@ class LocalEngine:
         capacity: int,
         max_batch: int,
         report: Callable[[BatchReport], None] = lambda report: None,
+        watchman: Watchman = NOBODY,
     ) -> None:
-        """Start the thread."""
+        """Start the thread; without it nothing is answered, so that it is vital to `watchman`."""
         self._run_batch = run_batch
         self._max_batch = max_batch
         self._report = report
+        self._watchman = watchman
         self._queue: queue.Queue[_Job | None] = queue.Queue(
             maxsize=capacity + 1
         )  # one more for the end mark
         self._capacity = capacity
         self._is_stopping = False
-        self._thread = threading.Thread(target=self._work, name="session", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=_THREAD, daemon=True)
+        watchman.watch(_THREAD, allowed_s=_SILENT_S, is_vital=True)
         self._thread.start()
 
     def submit(
@@ -114,7 +122,9 @@ class LocalEngine:
     def stop(self, timeout_s: float) -> None:
         """Finish what is queued, then end the thread; what is left fails."""
         self._is_stopping = True
-        self._queue.put(None)
+        self._watchman.unwatch(_THREAD)
+        with contextlib.suppress(queue.Full):  # then it does not sleep, and sees for itself
+            self._queue.put_nowait(None)
         self._thread.join(timeout_s)
         while not self._queue.empty():
             job = self._queue.get_nowait()
@@ -128,7 +138,13 @@ class LocalEngine:
 
     def _work(self) -> None:
         while True:
-            first = self._queue.get()
+            self._watchman.beat(_THREAD)
+            try:
+                first = self._queue.get(timeout=_BEAT_S)
+            except queue.Empty:
+                if self._is_stopping:
+                    return
+                continue
             if first is None:
                 return
             jobs, is_last = self._take_queued(first)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from cloud.admission import Admission
@@ -19,7 +20,7 @@ from cloud.idempotency import Claim, MemoryAnswers
 from cloud.job_runner import JobRunner, Order, RunnerSettings
 from cloud.jobs import MemoryJobs
 from cloud.local_engine import BatchReport, LocalEngine, Promise
-from cloud.model_slot import SlotSettings, detector_slot, earlier
+from cloud.model_slot import SlotSettings, detector_slot, earlier, slot_troubles
 from cloud.wire import result_of
 from shared.auth import MemoryNonces
 from shared.clock import Clock
@@ -28,11 +29,14 @@ from shared.detect import RawOutput
 from shared.detector import Detector
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError
+from shared.heartbeat import NOBODY, Watchman
 from shared.letterbox import Letterbox
+from shared.trouble import Trouble
 from shared.types import Picture, Reloaded
 
 _T = TypeVar("_T")
 _DRAIN_POLL_S = 0.01
+_BEAT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +78,16 @@ class LocalHouse:
     """One model in one process, see `cloud.engine.House`."""
 
     def __init__(
-        self, settings: HouseSettings, slot: SlotSettings, clock: Clock, reports: Reports
+        self,
+        settings: HouseSettings,
+        slot: SlotSettings,
+        clock: Clock,
+        reports: Reports,
+        watchman: Watchman = NOBODY,
     ) -> None:
-        """Prepare; the model is loaded by `start`."""
+        """Prepare; the model is loaded by `start`, and `watchman` watches the threads from then on."""
         self._settings = settings
+        self._watchman = watchman
         self._clock = clock
         self._reports = reports
         self._trouble: str | None = "the model is loading"
@@ -104,11 +114,14 @@ class LocalHouse:
             capacity=settings.places + settings.runners.runners,
             max_batch=settings.max_batch,
             report=self._reports.batch,
+            watchman=self._watchman,
         )
-        self._runner = JobRunner(self.jobs, self._infer_job, self._reports.job, settings.runners)
+        self._runner = JobRunner(
+            self.jobs, self._infer_job, self._reports.job, settings.runners, self._watchman
+        )
         self._reports.model(detector)
         if settings.watch_s:
-            self.slot.watch(settings.watch_s, self._look_for_newer)
+            self.slot.watch(settings.watch_s, self._look_for_newer, self._watchman)
         self._trouble = None
 
     def stop(self, timeout: Deadline) -> None:
@@ -126,6 +139,10 @@ class LocalHouse:
         """Tell why nothing can be taken in."""
         detector = self.slot.current
         return self._trouble or (detector.trouble if detector else None)
+
+    def troubles(self, now_at: datetime) -> list[Trouble]:
+        """Tell what is wrong with the model, and with the newest one."""
+        return slot_troubles(self.slot, now_at)
 
     def refuse_if_full(self, caller: str) -> None:
         """Refuse before a body is parsed."""
@@ -241,9 +258,11 @@ class LocalHouse:
             decoded_mono_s=decoded_mono_s,
         )
 
-    def _end(self, begun: _Begun, deadline: Deadline) -> Inspected:
+    def _end(
+        self, begun: _Begun, deadline: Deadline, beat: Callable[[], None] | None = None
+    ) -> Inspected:
         try:
-            raw = begun.promise.result(timeout=deadline.remaining_s())
+            raw = _wait(begun.promise, deadline, beat)
         except concurrent.futures.TimeoutError as err:
             # Two codes, for whoever pays: what was taken back certainly did not run, the rest may have.
             if begun.promise.cancel():
@@ -280,11 +299,14 @@ class LocalHouse:
         except FireError as err:
             claim.settle(Answer.of_error(err))
 
-    def _infer_job(self, picture: Picture, deadline: Deadline) -> dict[str, Any]:
+    def _infer_job(
+        self, picture: Picture, deadline: Deadline, beat: Callable[[], None]
+    ) -> dict[str, Any]:
         detector, session = self.slot.current, self._session
         if detector is None or session is None:
             raise ModelError(ErrorCode.MODEL_NOT_READY, "the model is loading")
-        return self._end(self._begin(detector, session, picture, deadline), deadline).result
+        begun = self._begin(detector, session, picture, deadline)
+        return self._end(begun, deadline, beat).result
 
     def _look_for_newer(self) -> None:
         if not self._is_held_back:
@@ -294,6 +316,16 @@ class LocalHouse:
         if self._session:
             self._session.use(detector.run_batch)
         self._reports.model(detector)
+
+
+def _wait(promise: Promise, deadline: Deadline, beat: Callable[[], None] | None) -> RawOutput:
+    """Wait until the deadline, in pieces with a sign of life between them where one is wanted."""
+    while beat is not None and deadline.remaining_s() > _BEAT_S:
+        try:
+            return promise.result(timeout=_BEAT_S)
+        except concurrent.futures.TimeoutError:
+            beat()
+    return promise.result(timeout=deadline.remaining_s())
 
 
 def _or_error(make: Callable[[], _T]) -> _T | FireError:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cloud.fleet import Fleet
 from cloud.jobs import JobState
 from cloud.local_engine import BatchReport
+from cloud.troubles import CLOUD_KINDS
 from shared.error_code import ErrorCode
 from shared.errors import FireError
 from shared.metrics import SECONDS_BUCKETS, add_model_info
+from shared.trouble import Trouble, TroubleKind
 
 _REFUSALS = {
     ErrorCode.CLOUD_OVERLOADED: "full",
@@ -90,6 +93,17 @@ class CloudMetrics:
         gauge.labels("reporting").set_function(lambda: fleet.count(is_silent=False))
         gauge.labels("silent").set_function(lambda: fleet.count(is_silent=True))
 
+    def add_troubles(self, troubles: Callable[[], Iterable[Trouble]]) -> None:
+        """Publish how many troubles of each kind hold."""
+        gauge = Gauge(
+            "fire_cloud_trouble_active",
+            "Troubles that hold now.",
+            ["kind"],
+            registry=self.registry,
+        )
+        for kind in CLOUD_KINDS:
+            gauge.labels(kind.value).set_function(functools.partial(_count, troubles, kind))
+
     def refused(self, error: FireError) -> None:
         """Count a picture that was refused or given up, by reason; its own faults do not count."""
         reason = _REFUSALS.get(error.code)
@@ -116,3 +130,7 @@ class CloudMetrics:
         if report.size:
             self._batch.observe(report.size)
             self._infer.observe(report.run_s)
+
+
+def _count(troubles: Callable[[], Iterable[Trouble]], kind: TroubleKind) -> float:
+    return float(sum(trouble.kind is kind for trouble in troubles()))

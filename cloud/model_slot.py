@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+from cloud.troubles import model_failed, models_doubtful, newer_refused
 from shared.clock import Clock
 from shared.detector import Detector, Running
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
 from shared.manifest import Artifact, load_version, newest_version, version_before
 from shared.reload import ModelSlot, Recipe
+from shared.trouble import Trouble
 from shared.types import Label, Picture
 
 DetectorSlot = ModelSlot[Detector]
@@ -51,6 +54,17 @@ def earlier(settings: SlotSettings, version: str) -> Artifact:
         ModelError(MODEL_REFUSED)
     """
     return _load(version_before([settings.models], settings.name, version), settings)
+
+
+def slot_troubles(slot: DetectorSlot, now_at: datetime) -> list[Trouble]:
+    """Tell what is wrong with the detector that runs, and with the newest one that was looked at."""
+    detector = slot.current
+    found = models_doubtful([detector.status()], now_at) if detector else []
+    if detector and detector.trouble:
+        found.append(model_failed(detector.trouble, now_at))
+    if slot.refusal:
+        found.append(newer_refused(slot.refusal, now_at))
+    return found
 
 
 def _load(folder: Path, settings: SlotSettings) -> Artifact:

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from cloud.admission import Admission
@@ -18,12 +19,16 @@ from cloud.answer import Answer
 from cloud.engine import Inspected
 from cloud.idempotency import Claim
 from cloud.local_house import LocalHouse
-from cloud.redis_link import Bound, RedisAnswers, RedisJobs, RedisLink, RedisNonces
+from cloud.redis_books import RedisAnswers, RedisJobs, RedisNonces
+from cloud.redis_link import Bound, RedisLink
 from cloud.redis_reload import ReloadBoard, Told
+from cloud.redis_status import WorkerStatus
+from cloud.troubles import no_worker, redis_away
 from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError
+from shared.trouble import Trouble
 from shared.types import Picture, Reloaded
 
 _LONGEST_BLOCK_S = 1.0  # below the socket's timeout; a caller's whole wait is made of such pieces
@@ -98,6 +103,18 @@ class RedisHouse:
             return None if self._workers() or self._fallback else "no worker is there"
         except FireError as err:
             return None if self._fallback else err.detail
+
+    def troubles(self, now_at: datetime) -> list[Trouble]:
+        """Tell whether Redis answers, and what the workers and the model of this process tell."""
+        own = self._fallback.troubles(now_at) if self._fallback else []
+        try:
+            alive = self._alive()
+        except FireError as err:
+            return [redis_away(err.detail, now_at), *own]
+        if not alive:
+            return [no_worker(now_at), *own]
+        told = [trouble for worker in alive.values() for trouble in worker.troubles]
+        return [*told, *own]
 
     def refuse_if_full(self, caller: str) -> None:
         """Refuse before a body is parsed."""
@@ -248,10 +265,10 @@ class RedisHouse:
         return None
 
     def _workers(self) -> list[dict[str, Any]]:
-        return list(self._alive().values())
+        return [worker.model for worker in self._alive().values()]
 
-    def _alive(self) -> dict[str, dict[str, Any]]:
-        """Give what each living worker runs, by its name."""
+    def _alive(self) -> dict[str, WorkerStatus]:
+        """Give what each living worker says of itself, by its name."""
         link = self._link
         found = link.ask(lambda: link.client.smembers(link.key("workers")))
         names = sorted(name.decode() for name in found)
@@ -260,11 +277,12 @@ class RedisHouse:
         if gone := [name for name, text in zip(names, texts, strict=True) if text is None]:
             # Killed ones cannot say goodbye; one that only was slow enters itself again with its next beat.
             link.ask(lambda: link.client.srem(link.key("workers"), *gone))
-        return {
-            name: json.loads(text)
+        told = {
+            name: WorkerStatus.from_json(text)
             for name, text in zip(names, texts, strict=True)
             if text is not None
         }
+        return {name: status for name, status in told.items() if status is not None}
 
     def _check_open(self) -> None:
         if self._trouble is not None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from cloud.callbacks import Callbacks
 from cloud.config import CloudSettings
+from cloud.local_house import LocalHouse
 from cloud.model_slot import DetectorSlot
-from cloud.redis_link import RedisLink
+from cloud.redis_house import FrontSettings, RedisHouse
+from cloud.redis_link import Bound, RedisLink
 from cloud.redis_worker import Worker, WorkerSettings
 from shared.clock import Clock
+from shared.supervise import Supervisor
 
 
 def build_link(settings: CloudSettings, clock: Clock) -> RedisLink:
@@ -18,8 +21,23 @@ def build_link(settings: CloudSettings, clock: Clock) -> RedisLink:
     )
 
 
+def build_front(settings: CloudSettings, clock: Clock, fallback: LocalHouse | None) -> RedisHouse:
+    """Build a front end's side; `fallback` answers while Redis is away."""
+    jobs = settings.jobs
+    front = FrontSettings(
+        places=settings.engine.places,
+        jobs=Bound(pictures=jobs.max_waiting, bytes=jobs.max_waiting_bytes),
+        ttl_s=jobs.ttl_s,
+    )
+    return RedisHouse(front, build_link(settings, clock), clock, fallback)
+
+
 def build_worker(
-    settings: CloudSettings, slot: DetectorSlot, clock: Clock, callbacks: Callbacks | None
+    settings: CloudSettings,
+    slot: DetectorSlot,
+    clock: Clock,
+    callbacks: Callbacks | None,
+    supervisor: Supervisor,
 ) -> Worker:
     """Build a worker around a loaded model."""
     worker = WorkerSettings(
@@ -32,4 +50,4 @@ def build_worker(
         cost=float(settings.cost_per_call),
         limits=settings.limits.image_limits(),
     )
-    return Worker(worker, build_link(settings, clock), slot, clock, callbacks)
+    return Worker(worker, build_link(settings, clock), slot, clock, callbacks, supervisor)

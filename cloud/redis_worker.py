@@ -7,7 +7,6 @@ that a picture that kills workers takes no other with it. After `deliveries` it 
 from __future__ import annotations
 
 import functools
-import json
 import os
 import socket
 import threading
@@ -22,6 +21,7 @@ from cloud.jobs import JobState
 from cloud.model_slot import DetectorSlot
 from cloud.redis_link import GROUP, RedisLink, Started
 from cloud.redis_reload import ReloadBoard, ReloadListener
+from cloud.redis_status import WorkerStatus
 from cloud.wire import result_of
 from shared.clock import Clock
 from shared.detector import Detector, Prepared
@@ -29,8 +29,11 @@ from shared.error_code import ErrorCode
 from shared.errors import FireError
 from shared.imaging import ImageLimits, read_picture
 from shared.logs import get_logger
+from shared.supervise import Supervisor
 from shared.types import Picture
 
+_THREAD, _BEATER = "worker", "worker-beat"
+_SILENT_S = 30.0  # above the longest batch, and the longest wait for Redis
 _BLOCK_MS = 500  # a stopping worker notices within this
 _BEAT_S = 2.0
 _ALIVE_S = 10
@@ -106,8 +109,10 @@ class Worker:
         slot: DetectorSlot,
         clock: Clock,
         callbacks: Callbacks | None,
+        supervisor: Supervisor,
     ) -> None:
-        """Keep what it works with; the slot's model is loaded."""
+        """Keep what it works with; the slot's model is loaded. What `supervisor` finds is told to the front ends."""
+        self._supervisor = supervisor
         self._settings = settings
         self._link = link
         self._slot = slot
@@ -122,10 +127,13 @@ class Worker:
 
     def run(self) -> None:
         """Work until `stop`; while Redis is away try again and again."""
-        beat = threading.Thread(target=self._beat, name="worker-beat", daemon=True)
+        beat = threading.Thread(target=self._beat, name=_BEATER, daemon=True)
+        self._supervisor.watch(_THREAD, allowed_s=_SILENT_S, is_vital=True)
+        self._supervisor.watch(_BEATER, allowed_s=_SILENT_S)
         beat.start()
         is_away = True
         while not self.is_stopping.is_set():
+            self._supervisor.beat(_THREAD)
             try:
                 if is_away:
                     self._link.prepare()
@@ -298,9 +306,10 @@ class Worker:
         """Say every two seconds that this worker lives, and what it runs."""
         link, key = self._link, self._link.key("worker", self.name)
         while True:
+            self._supervisor.beat(_BEATER)
             detector = self._slot.current
             if detector:
-                status = json.dumps(detector.status())
+                status = self._status(detector).to_json()
                 self._quietly(functools.partial(link.client.set, key, status, ex=_ALIVE_S))
                 self._quietly(lambda: link.client.sadd(link.key("workers"), self.name))
             self._quietly(self._reloads.look)
@@ -308,6 +317,13 @@ class Worker:
                 break
         self._quietly(lambda: link.client.delete(key))
         self._quietly(lambda: link.client.srem(link.key("workers"), self.name))
+
+    def _status(self, detector: Detector) -> WorkerStatus:
+        own = [
+            replace(trouble, subject=f"{self.name} {trouble.subject}".rstrip())
+            for trouble in self._supervisor.active()
+        ]
+        return WorkerStatus(model=detector.status(), troubles=tuple(own))
 
     def _quietly(self, make: Callable[[], object]) -> None:
         try:

@@ -48,6 +48,29 @@ class Watchman(Protocol):
         ...
 
 
+class Unwatched:
+    """The watchman of threads that nobody watches."""
+
+    def watch(
+        self,
+        thread: str,
+        *,
+        allowed_s: float,
+        restart: Callable[[], None] | None = None,
+        is_vital: bool = False,
+    ) -> None:
+        """Do nothing."""
+
+    def unwatch(self, thread: str) -> None:
+        """Do nothing."""
+
+    def beat(self, thread: str) -> None:
+        """Do nothing."""
+
+
+NOBODY = Unwatched()
+
+
 class Heartbeats:
     """Remembers each watched thread's last beat; safe for use by many threads."""
 

@@ -6,7 +6,9 @@ began, the old one finishes. Whatever goes wrong, the old one goes on.
 
 from __future__ import annotations
 
+import functools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +18,15 @@ import numpy as np
 
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError
+from shared.heartbeat import NOBODY, Watchman
 from shared.imaging import ImageLimits, jpeg_picture, read_picture
 from shared.logs import get_logger
 from shared.manifest import Artifact
 from shared.types import Label, ModelIdentity, Picture, Reloaded
 
+_WATCHER = "model-watch"
+_BEAT_S = 5.0
+_BUILDING_S = 300.0  # a card tries every batch size of a new model, which may take minutes
 _RETRY_AFTER_S = 5.0  # building and trying a model takes about this long
 
 
@@ -61,6 +67,7 @@ class ModelSlot(Generic[M]):
         self._changing = threading.Lock()
         self._stop = threading.Event()
         self._watchers: list[threading.Thread] = []
+        self._refusal = ""
         self.current: M | None = None
 
     def load(self, artifact: Artifact | None = None) -> M:
@@ -92,11 +99,21 @@ class ModelSlot(Generic[M]):
         with self._alone():
             return self._change_to(artifact, keep)
 
-    def watch(self, every_s: float, look: Callable[[], object] | None = None) -> None:
+    @property
+    def refusal(self) -> str:
+        """Tell why the last look for a newer version failed; "" when it did not."""
+        return self._refusal
+
+    def watch(
+        self,
+        every_s: float,
+        look: Callable[[], object] | None = None,
+        watchman: Watchman = NOBODY,
+    ) -> None:
         """Look for a newer version every `every_s` seconds, in a thread of its own; `look` replaces `reload`."""
-        watcher = threading.Thread(
-            target=self._watch, args=(every_s, look or self.reload), name="model-watch", daemon=True
-        )
+        work = functools.partial(self._watch, every_s, look or self.reload, watchman)
+        watcher = threading.Thread(target=work, name=_WATCHER, daemon=True)
+        watchman.watch(_WATCHER, allowed_s=_BUILDING_S)
         self._watchers.append(watcher)
         watcher.start()
 
@@ -142,15 +159,24 @@ class ModelSlot(Generic[M]):
         except (FireError, ValueError, IndexError, KeyError, TypeError) as err:
             raise ModelError(ErrorCode.MODEL_REFUSED, f"the self-test failed: {err}") from err
 
-    def _watch(self, every_s: float, look: Callable[[], object]) -> None:
-        trouble = ""
-        while not self._stop.wait(every_s):
+    def _watch(self, every_s: float, look: Callable[[], object], watchman: Watchman) -> None:
+        while not self._is_over(every_s, watchman):
             try:
                 look()
-                trouble = ""
+                self._refusal = ""
             except FireError as err:
-                if err.detail != trouble:  # once a trouble, not once a look
+                if err.detail != self._refusal:  # once a trouble, not once a look
                     get_logger().error("model_not_taken", detail=err.detail)
-                trouble = err.detail
+                self._refusal = err.detail
             except Exception as err:  # thread top: a look that fails must not end the watching
                 get_logger().error("model_watch_failed", exc_info=err)
+        watchman.unwatch(_WATCHER)
+
+    def _is_over(self, wait_s: float, watchman: Watchman) -> bool:
+        """Wait, with signs of life in between; True when the watching shall end."""
+        ends_mono_s = time.monotonic() + wait_s
+        while (left_s := ends_mono_s - time.monotonic()) > 0:
+            watchman.beat(_WATCHER)
+            if self._stop.wait(min(_BEAT_S, left_s)):
+                return True
+        return self._stop.is_set()

@@ -51,6 +51,7 @@ class Supervisor:
         self._book = TroubleBook(self._kept.load() if self._kept else ())
         self._began_mono_s: dict[TroubleKey, float] = {}
         self._rules: list[_RuleMemory] = []
+        self._silent: set[str] = set()
         self._book_lock = threading.Lock()  # the innermost: nothing is called while it is held
         self._look_lock = threading.Lock()  # one look at a time
         self._save_lock = threading.Lock()  # one writer of the file
@@ -214,10 +215,9 @@ class Supervisor:
             if watched.restart is not None and self._beats.is_due(watched):
                 self._restart(watched, watched.restart)
         still = {watched.thread for watched in silent}
-        for trouble in self.active():
-            is_over = trouble.kind is TroubleKind.THREAD and trouble.subject not in still
-            if is_over and trouble.code == "silent":
-                self.clear(TroubleKind.THREAD, trouble.subject, "silent")
+        for thread in self._silent - still:
+            self.clear(TroubleKind.THREAD, thread, "silent")
+        self._silent = still
 
     def _silence(self, watched: Watched) -> Trouble:
         silent_s = self._beats.silent_s(watched.thread)

@@ -17,6 +17,7 @@ from cloud.fleet import Fleet
 from cloud.metrics import CloudMetrics
 from shared.access import Need, Visitor
 from shared.clock import Clock
+from shared.supervise import Supervisor
 from shared.ui.page import (
     LANGUAGE_COOKIE,
     THEME_COOKIE,
@@ -47,6 +48,7 @@ class ConsoleParts:
     house: House
     fleet: Fleet
     metrics: CloudMetrics
+    supervisor: Supervisor
     settings: CloudSettings
     clock: Clock
 
@@ -75,6 +77,7 @@ class Kit:
         """Write a page, or a part of one."""
         asked, visitor = _asked(), _visitor()
         silent = self.parts.fleet.count(is_silent=True)
+        troubles = len(self.parts.supervisor.active())
         page = frame_page(
             asked,
             speech,
@@ -82,7 +85,10 @@ class Kit:
             current=current,
             site="cloud",
             pages=_PAGES,
-            counts={"fleet": (silent, speech.t("page.silent", n=silent))},
+            counts={
+                "fleet": (silent, speech.t("page.silent", n=silent)),
+                "queue": (troubles, speech.t("page.troubles", n=troubles)),
+            },
             signed_in=visitor.name if visitor is not None and visitor.session else "",
             may_change=visitor is not None and visitor.role.may(Need.CHANGE),
         )

@@ -13,6 +13,7 @@ from cloud.routes import Inspector
 from cloud.ui.fleet_model import show_edge
 from cloud.ui.kit import ConsoleParts, Kit, is_fragment
 from cloud.ui.queue_model import read_loads
+from cloud.ui.trouble_model import show_troubles
 from cloud.ui.try_model import Tried, Unusable, show_tried, show_unusable
 from shared import arguments, web
 from shared.arguments import Posted
@@ -93,6 +94,7 @@ def _add_watching(console: Blueprint, kit: Kit) -> None:
             template,
             speech,
             current="queue",
+            troubles=show_troubles(parts.supervisor.active(), speech),
             waiting=_waiting(kit),
             places=parts.settings.engine.places,
             loads=loads,

@@ -19,29 +19,9 @@ from shared.imaging import encode_jpeg
 from tests.helpers.held_model import HeldModel
 from tests.helpers.pictures import calm_jpeg, fire_jpeg, noise_bgr
 from tests.helpers.redis_server import RedisServer, redis_server
-from tests.helpers.services import Running, cloud_settings, running_cloud, running_edge
+from tests.helpers.services import Running, running_cloud, running_edge
 from tests.helpers.signing import SignedBy
-
-
-@contextmanager
-def running_worker(state: Path, models: Path, **sections: Any) -> Iterator[Any]:
-    """Run a worker in a thread."""
-    from cloud.model_slot import detector_slot
-    from cloud.redis_wiring import build_worker
-    from cloud.service import slot_settings
-
-    settings = cloud_settings(state, models, **sections)
-    slot = detector_slot(slot_settings(settings, SystemClock()))
-    slot.load()
-    worker = build_worker(settings, slot, SystemClock(), None)
-    thread = threading.Thread(target=worker.run)
-    thread.start()
-    try:
-        yield worker
-    finally:
-        worker.stop()
-        thread.join(10)
-        worker._link.close()
+from tests.helpers.workers import running_worker
 
 
 class World:
@@ -405,7 +385,8 @@ def test_a_request_seen_before_redis_went_away_is_not_taken_again(tmp_path, mode
 
 
 def test_a_front_end_that_died_over_a_key_does_not_keep_it_for_ever(server):
-    from cloud.redis_link import RedisAnswers, RedisLink
+    from cloud.redis_books import RedisAnswers
+    from cloud.redis_link import RedisLink
 
     link = RedisLink(server.url, "test", SystemClock(), timeout_s=1.0)
     answers = RedisAnswers(link, SystemClock(), ttl_s=1.0)

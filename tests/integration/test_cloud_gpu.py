@@ -31,7 +31,7 @@ from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.redis_server import redis_server
 from tests.helpers.services import Running as RunningService
 from tests.helpers.services import cloud_settings, running_cloud
-from tests.integration.test_cloud_engines import running_worker
+from tests.helpers.workers import running_worker
 
 _NO_MEMORY = (
     "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Conv node. "

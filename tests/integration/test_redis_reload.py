@@ -18,7 +18,7 @@ from tests.helpers.redis_server import redis_server
 from tests.helpers.services import Running, running_cloud
 from tests.helpers.signing import SignedBy
 from tests.helpers.tiny_models import write_detector
-from tests.integration.test_cloud_engines import running_worker
+from tests.helpers.workers import running_worker
 
 
 class World:

@@ -1,0 +1,121 @@
+"""What can be wrong with a cloud, as troubles. Ring: domain.
+
+A rule gives the trouble as it is at this moment; since when it has been so is known to `shared.supervise`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from shared.trouble import Trouble, TroubleKind
+
+CLOUD_KINDS = (
+    TroubleKind.MODEL,
+    TroubleKind.LINK,
+    TroubleKind.SINK,
+    TroubleKind.DISK,
+    TroubleKind.THREAD,
+)
+"""The kinds that a cloud can have."""
+
+
+def model_failed(detail: str, now_at: datetime) -> Trouble:
+    """The model gives no answers any more."""
+    return Trouble(
+        kind=TroubleKind.MODEL,
+        subject="",
+        code="failed",
+        cause=f"The model gives no answers: {detail}",
+        remedy="Look at the card with `nvidia-smi`, then restart the service.",
+        since=now_at,
+    )
+
+
+def models_doubtful(models: Iterable[Mapping[str, Any]], now_at: datetime) -> list[Trouble]:
+    """Models that run, though not as they were wanted; `models` as `House.models` gives them."""
+    return [
+        Trouble(
+            kind=TroubleKind.MODEL,
+            subject=str(model["name"]),
+            code="not_as_wanted",
+            cause=f"The model answers, but not as it was wanted: {model['doubt']}.",
+            remedy="Check driver, CUDA and cuDNN with `nvidia-smi` and `emberlink-cloud doctor`, then restart.",
+            since=now_at,
+        )
+        for model in models
+        if model["doubt"]
+    ]
+
+
+def newer_refused(detail: str, now_at: datetime) -> Trouble:
+    """A newer model stands in the folder, and was not taken."""
+    return Trouble(
+        kind=TroubleKind.MODEL,
+        subject="",
+        code="newer_refused",
+        cause=f"The newest model was not taken, the one before goes on: {detail}",
+        remedy="Put a sound version into the models folder, or take this one out.",
+        since=now_at,
+    )
+
+
+def redis_away(detail: str, now_at: datetime) -> Trouble:
+    """The queue between front ends and workers cannot be reached."""
+    return Trouble(
+        kind=TroubleKind.LINK,
+        subject="redis",
+        code="redis_away",
+        cause=f"The queue cannot be reached. {detail}",
+        remedy="Check that Redis runs and that `redis.url` leads to it.",
+        since=now_at,
+    )
+
+
+def no_worker(now_at: datetime) -> Trouble:
+    """Nobody takes pictures out of the queue."""
+    return Trouble(
+        kind=TroubleKind.MODEL,
+        subject="",
+        code="no_worker",
+        cause="No worker is there: pictures wait, and nobody looks at them.",
+        remedy="Start `emberlink-cloud worker` on a machine with a card, with the same `redis` settings.",
+        since=now_at,
+    )
+
+
+def consul_away(now_at: datetime) -> Trouble:
+    """Edges that look for clouds in Consul may not find this one."""
+    return Trouble(
+        kind=TroubleKind.LINK,
+        subject="consul",
+        code="consul_away",
+        cause="Consul's agent did not take this cloud on its list.",
+        remedy="Check `consul.url` and its token; the log names the answer.",
+        since=now_at,
+    )
+
+
+def callbacks_failing(detail: str, now_at: datetime) -> Trouble:
+    """The newest callback was given up."""
+    return Trouble(
+        kind=TroubleKind.SINK,
+        subject="callbacks",
+        code="given_up",
+        cause=f"A callback was given up after its tries; {detail}. Its result can still be fetched.",
+        remedy="Check the receiver; the next callback that is delivered ends this trouble.",
+        since=now_at,
+    )
+
+
+def store_failing(detail: str, now_at: datetime) -> Trouble:
+    """Something that must survive a restart could not be written."""
+    return Trouble(
+        kind=TroubleKind.DISK,
+        subject="",
+        code="not_kept",
+        cause=f"What must survive a restart cannot be written: {detail}",
+        remedy="Free space on the disk of the state folder, or make it writable.",
+        since=now_at,
+    )

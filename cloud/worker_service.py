@@ -1,0 +1,57 @@
+"""A worker of the Redis engine, as a process. Ring: rim."""
+
+from __future__ import annotations
+
+import threading
+
+from cloud.config import CloudSettings
+from cloud.house_wiring import REDIS_MISSING, build_callbacks, prepare_process, slot_settings
+from cloud.model_slot import detector_slot, slot_troubles
+from shared.clock import SystemClock
+from shared.error_code import ErrorCode
+from shared.errors import ConfigError, ModelError
+from shared.logs import get_logger
+from shared.supervise import Supervisor
+from shared.terminal import wait_for_stop
+
+_LAST_CALLBACKS_S = 0.2
+
+
+def run_worker(settings: CloudSettings) -> None:
+    """Run a worker of the Redis engine until a signal; the batch that runs then is finished.
+
+    Raises:
+        ConfigError: the redis package is missing.
+        ModelError: the model is missing or was refused.
+    """
+    try:
+        from cloud.redis_wiring import build_worker
+    except ImportError as err:
+        raise ConfigError(ErrorCode.CONFIG_INVALID, REDIS_MISSING) from err
+    prepare_process()
+    clock = SystemClock()
+    supervisor = Supervisor(clock)
+    callbacks = build_callbacks(settings, clock, supervisor)
+    slot = detector_slot(slot_settings(settings, clock))
+    slot.load()
+    if settings.model.watch_s:
+        slot.watch(settings.model.watch_s, watchman=supervisor)
+    worker = build_worker(settings, slot, clock, callbacks, supervisor)
+    supervisor.add_rule(lambda: slot_troubles(slot, clock.now_at()))
+    if callbacks:
+        told = callbacks
+        supervisor.add_rule(lambda: told.troubles(clock.now_at()))
+    thread = threading.Thread(target=worker.run, name="worker")
+    thread.start()
+    supervisor.start()
+    wait_for_stop(worker.is_stopping)
+    supervisor.stopping()
+    worker.stop()
+    thread.join(settings.server.stop_timeout_s)
+    slot.stop()
+    if callbacks:
+        callbacks.stop(_LAST_CALLBACKS_S)
+    get_logger().info("worker_stopped")
+    trouble = slot.current.trouble if slot.current else None
+    if trouble:
+        raise ModelError(ErrorCode.MODEL_FAILED, trouble)  # an exit status that systemd restarts

@@ -1,0 +1,164 @@
+"""What is wrong with a cloud is said at /troubles, /readyz, in the metrics and on a page, until it is over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cloud.local_engine
+from cloud.callbacks import Callbacks
+from cloud.registration import Registered, Registration
+from shared.clock import SystemClock
+from tests.helpers.held_model import HeldModel, held_model
+from tests.helpers.pictures import fire_jpeg
+from tests.helpers.redis_server import redis_server
+from tests.helpers.services import Running, running_cloud
+from tests.helpers.stand_in_clouds import dead_url
+from tests.helpers.tiny_models import write_detector
+from tests.helpers.workers import running_worker
+
+
+def until(is_true: Callable[[], object]) -> None:
+    ends_s = time.monotonic() + 30
+    while not is_true():
+        assert time.monotonic() < ends_s, "not true within 30 s"
+        time.sleep(0.05)
+
+
+def codes(running: Running) -> set[tuple[str, str]]:
+    troubles = running.get("/troubles").json()["result"]["troubles"]
+    return {(trouble["kind"], trouble["code"]) for trouble in troubles}
+
+
+def test_a_session_that_hangs_makes_the_service_unfit_until_it_goes_on(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cloud.local_engine, "_SILENT_S", 1.0)
+    monkeypatch.setattr(cloud.local_engine, "_BEAT_S", 0.05)
+    with running_cloud(tmp_path, models) as running, held_model(running) as model:
+        asking = threading.Thread(target=lambda: running.show("/infer", fire_jpeg()))
+        asking.start()
+        until(lambda: codes(running) == {("thread", "silent")})
+        ready = running.get("/readyz")
+        assert (ready.status_code, ready.json()["checks"]["threads"]["state"]) == (503, "failed")
+        assert 'fire_cloud_trouble_active{kind="thread"} 1.0' in running.get("/metrics").text
+        page = running.get("/ui/queue").text
+        assert "session: silent" in page
+        assert 'aria-label="1 trouble">1</span>' in page
+        assert "session：无响应" in running.get("/ui/queue?lang=zh").text
+        model.go_on.set()
+        asking.join()
+        until(lambda: not codes(running))
+        assert running.get("/readyz").json()["status"] == "ready"
+
+
+def test_a_job_that_waits_long_for_the_model_is_not_taken_for_a_dead_thread(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("cloud.job_runner._SILENT_S", 1.0)
+    monkeypatch.setattr("cloud.job_runner._BEAT_S", 0.05)
+    monkeypatch.setattr("cloud.local_house._BEAT_S", 0.05)
+    with running_cloud(tmp_path, models) as running, held_model(running) as model:
+        running.show("/infer/async", fire_jpeg())
+        assert model.is_running.wait(10)
+        time.sleep(2.5)
+        assert not codes(running)
+
+
+def test_a_newer_model_that_was_refused_is_a_trouble_until_a_sound_one_comes(tmp_path: Path):
+    folder = tmp_path / "models"
+    write_detector(folder)
+    with running_cloud(tmp_path / "state", folder, model={"watch_s": 0.05}) as running:
+        bad = write_detector(folder, version="0.2.0", fire_bias=-3.5)
+        model = bad / "model.onnx"
+        model.write_bytes(model.read_bytes()[:-1] + b"x")
+        until(lambda: codes(running) == {("model", "newer_refused")})
+        ready = running.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+        write_detector(folder, version="0.3.0", fire_bias=-3.6)
+        until(lambda: not codes(running))
+
+
+def test_redis_that_is_away_is_a_trouble_also_where_the_front_end_answers_alone(
+    tmp_path: Path, models: Path
+):
+    with redis_server(tmp_path) as server:
+        redis = {"url": server.url, "timeout_s": 1.0, "fallback": True}
+        sections: dict[str, Any] = {"engine": {"kind": "redis"}, "redis": redis}
+        with (
+            running_worker(tmp_path / "w", models, **sections),
+            running_cloud(tmp_path / "a", models, **sections) as running,
+        ):
+            until(lambda: not codes(running))
+            server.kill()
+            until(lambda: codes(running) == {("link", "redis_away")})
+            ready = running.get("/readyz")
+            assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+            server.start()
+            until(lambda: not codes(running))
+
+
+def test_a_worker_that_hangs_is_named_by_the_front_ends(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with redis_server(tmp_path) as server:
+        sections: dict[str, Any] = {"engine": {"kind": "redis"}, "redis": {"url": server.url}}
+        monkeypatch.setattr("cloud.redis_worker._SILENT_S", 3.0)
+        with (
+            running_cloud(tmp_path / "a", models, **sections) as running,
+            running_worker(tmp_path / "w", models, **sections) as worker,
+        ):
+            until(lambda: not codes(running))
+            detector = worker._slot.current
+            held = HeldModel(detector.run_batch)
+            detector.run_batch = held
+            running.show("/infer/async", fire_jpeg())
+            until(lambda: codes(running) == {("thread", "silent")})
+            (trouble,) = running.get("/troubles").json()["result"]["troubles"]
+            assert trouble["subject"] == f"{worker.name} worker"
+            time.sleep(1.2)  # the next look finds the same trouble, not another
+            assert running.get("/troubles").json()["result"]["troubles"][0]["lasts_s"] > 1.0
+            held.go_on.set()
+            until(lambda: not codes(running))
+
+
+def test_a_front_end_without_a_worker_says_so(tmp_path: Path, models: Path):
+    with redis_server(tmp_path) as server:
+        sections: dict[str, Any] = {"engine": {"kind": "redis"}, "redis": {"url": server.url}}
+        with running_cloud(tmp_path, models, **sections) as running:
+            until(lambda: codes(running) == {("model", "no_worker")})
+            assert "emberlink-cloud worker" in running.get("/ui/queue").text
+
+
+def test_a_callback_that_was_given_up_is_a_trouble():
+    clock = SystemClock()
+    with dead_url() as url:
+        callbacks = Callbacks(clock, key=b"k" * 16, tries=1, timeout_s=1.0)
+        callbacks.send("job", url + "/hooks", b"{}")
+        until(lambda: callbacks.troubles(clock.now_at()))
+        (trouble,) = callbacks.troubles(clock.now_at())
+        assert "127.0.0.1" in trouble.cause
+        callbacks.stop(1.0)
+
+
+def test_a_consul_that_is_away_is_a_trouble():
+    clock = SystemClock()
+    with dead_url() as url:
+        what = Registered(
+            agent_url=url,
+            service="cloud",
+            address="127.0.0.1",
+            port=1,
+            tags=(),
+            is_tls=False,
+            token=None,
+        )
+        registration = Registration(what)
+        registration.start()
+        until(lambda: registration.troubles(clock.now_at()))
+        registration.stop()

@@ -39,6 +39,8 @@ _IN_MEMORY_BYTES = 4 * 1024 * 1024  # bodies above this go to a temporary file
 _CONNECTIONS = 1024  # waitress' default of 100 lets 100 idle clients shut everybody else out
 _PROXY_HEADERS = {"x-forwarded-for", "x-forwarded-proto"}
 _IDLE_S = 60  # half-sent requests are dropped after this
+_LIGHT_PATHS = frozenset({"/health", "/healthz", "/readyz", "/metrics", "/version"})
+_LIGHT_THREADS = 2  # a scrape of some ms must not hold up a health check
 
 
 class _EnvelopeErrorTask(ErrorTask):  # type: ignore[misc] # waitress has no types
@@ -183,6 +185,22 @@ class _Seat:
         return task
 
 
+class _Lanes:
+    """Threads for pictures and pages, and some apart for health: a service under full load is not a dead one."""
+
+    def __init__(self, count: int) -> None:
+        self._all = _Threads(count)
+        self._light = _Threads(_LIGHT_THREADS)
+
+    def add_task(self, channel: Any) -> None:
+        is_light = getattr(channel.requests[0], "path", "") in _LIGHT_PATHS
+        (self._light if is_light else self._all).add_task(channel)
+
+    def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
+        has_ended = self._all.shutdown(cancel_pending, timeout)
+        return self._light.shutdown(cancel_pending, timeout) and has_ended
+
+
 class _Trigger(trigger):  # type: ignore[misc]  # waitress has no types
     """What wakes the loop: a pull after its end does nothing.
 
@@ -258,7 +276,7 @@ class WebServer:
             _start=False,
             host=address[0],
             port=address[1],
-            _dispatcher=_Threads(settings.threads),
+            _dispatcher=_Lanes(settings.threads),
             recv_bytes=_RECV_BYTES,
             inbuf_overflow=_IN_MEMORY_BYTES,
             max_request_body_size=settings.max_body_bytes,

@@ -30,9 +30,9 @@ def _server(app, threads: int = 2) -> WebServer:
     return server
 
 
-def _ask(port: int) -> socket.socket:
+def _ask(port: int, path: str = "/") -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), timeout=5)
-    connection.sendall(b"GET / HTTP/1.1\r\nHost: edge\r\n\r\n")
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: edge\r\n\r\n".encode())
     return connection
 
 
@@ -61,6 +61,8 @@ def _wake(server: WebServer, is_over: threading.Event, failures: list[OSError]) 
 
 class _Endless:
     """A task that runs until it is told to end."""
+
+    requests = (None,)
 
     def __init__(self, is_over: threading.Event) -> None:
         self._is_over = is_over
@@ -92,3 +94,27 @@ def test_a_running_request_is_answered_before_the_server_closes():
     connection.settimeout(2)
     assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
     connection.close()
+
+
+def test_health_is_answered_while_every_thread_is_taken():
+    is_over = threading.Event()
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/joint_predict":
+            is_over.wait(30)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    server = _server(app)
+    taken = [_ask(server.port, "/joint_predict") for _ in range(6)]
+    try:
+        time.sleep(0.2)
+        for path in ("/healthz", "/readyz", "/health", "/metrics", "/version"):
+            with _ask(server.port, path) as asked:
+                assert asked.recv(100).startswith(b"HTTP/1.1 200")
+    finally:
+        is_over.set()
+        for connection in taken:
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+            connection.close()
+        server.stop(5)

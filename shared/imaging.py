@@ -25,8 +25,9 @@ _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _MIN_SIDE_PX = 16
 _JPEG_SCAN = b"\xff\xda"
 # Each scan walks over the whole picture: 13 ms for 20 megapixels and 40 bytes, so hours in a file within the limits.
-# Encoders write up to some 20 and a preview has a few of its own: a lower bound would refuse real pictures.
-_MAX_SCANS = 64
+# Encoders write up to some 20, a preview included, whatever the size: a lower bound would refuse real pictures.
+_USUAL_SCANS, _MAX_SCANS = 20, 64
+_MAX_SCANNED_PIXELS = 400_000_000  # between the two, by size: 0.3 s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ def decode(picture: Picture, *, at_least_px: tuple[int, int] | None = None) -> P
         ImageError(IMAGE_DAMAGED): cut, corrupt, or of another size than the header said.
     """
     is_jpeg = picture.media_type is MediaType.JPEG
-    bgr = _decode_jpeg(picture.encoded, at_least_px) if is_jpeg else _decode_png(picture)
+    bgr = _decode_jpeg(picture, at_least_px) if is_jpeg else _decode_png(picture)
     return Pixels(
         bgr_hwc_u8=bgr, source_width_px=picture.width_px, source_height_px=picture.height_px
     )
@@ -177,17 +178,30 @@ def _png_size(encoded: bytes) -> tuple[int, int]:
     return width_px, height_px
 
 
-def _decode_jpeg(encoded: bytes, at_least_px: tuple[int, int] | None) -> NDArray[np.uint8]:
+def _decode_jpeg(picture: Picture, at_least_px: tuple[int, int] | None) -> NDArray[np.uint8]:
     width_px, height_px = at_least_px or (0, 0)
-    if _may_have_many_scans(encoded) and (scans := encoded.count(_JPEG_SCAN)) > _MAX_SCANS:
-        raise ImageError(ErrorCode.IMAGE_DAMAGED, f"{scans} JPEG scans, at most {_MAX_SCANS}")
+    _check_scans(picture)
     try:
         bgr = simplejpeg.decode_jpeg(
-            encoded, colorspace="BGR", min_width=width_px, min_height=height_px, min_factor=1
+            picture.encoded,
+            colorspace="BGR",
+            min_width=width_px,
+            min_height=height_px,
+            min_factor=1,
         )
     except ValueError as err:
         raise ImageError(ErrorCode.IMAGE_DAMAGED, f"JPEG data: {err}") from err
     return np.asarray(bgr, dtype=np.uint8)
+
+
+def _check_scans(picture: Picture) -> None:
+    if not _may_have_many_scans(picture.encoded):
+        return
+    by_size = _MAX_SCANNED_PIXELS // (picture.width_px * picture.height_px)
+    most = max(_USUAL_SCANS, min(_MAX_SCANS, by_size))
+    if (scans := picture.encoded.count(_JPEG_SCAN)) > most:
+        detail = f"{scans} JPEG scans, at most {most} at this size"
+        raise ImageError(ErrorCode.IMAGE_DAMAGED, detail)
 
 
 def _may_have_many_scans(encoded: bytes) -> bool:

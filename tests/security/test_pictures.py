@@ -101,8 +101,18 @@ def test_a_jpeg_of_endless_scans_is_refused_at_once():
     assert time.monotonic() - started_s < 0.5
 
 
-def test_an_ordinary_progressive_jpeg_is_taken():
-    assert _code(progressive_jpeg(400, 300, scans=1)) is None
+def test_a_large_jpeg_may_have_fewer_scans_than_a_small_one():
+    with pytest.raises(ImageError, match="scans, at most 20"):
+        decode(read_picture(progressive_jpeg(4400, 4400, scans=40), _LIMITS))
+    with pytest.raises(
+        ImageError, match="progression"
+    ):  # repeated scans are damage, found by the decoder
+        decode(read_picture(progressive_jpeg(400, 300, scans=40), _LIMITS))
+
+
+@pytest.mark.parametrize("size", [(400, 300), (5000, 4000)])
+def test_an_ordinary_progressive_jpeg_is_taken(size):
+    assert _code(progressive_jpeg(*size, scans=1)) is None
 
 
 @pytest.mark.parametrize("kind", [b"zTXt", b"iCCP", b"iTXt"])

@@ -20,7 +20,7 @@ from shared.clock import SystemClock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, FireError
-from shared.gather import gather, list_files
+from shared.gather import VIDEO_SUFFIXES, gather, list_pictures
 from shared.ids import new_id
 from shared.imaging import ImageLimits
 from shared.types import Frame, Picture
@@ -36,12 +36,19 @@ def read_recordings(
     fps: float,
     truth: dict[str, float | None],
 ) -> Iterator[Recording]:
-    """Read the sources one after the other; pictures of a folder make one recording."""
-    for source in sources:
+    """Read the sources one after the other.
+
+    Each video and score log of a folder is a recording of its own; its pictures together make one.
+
+    Raises:
+        ConfigError(CONFIG_INVALID): a folder without any of them; a score log that is none.
+    """
+    for source in [one for named in sources for one in _split(named)]:
         if is_score_log(source):
             yield _logged(source, begins_at)
             continue
-        read = _read_frames(list_files([source]), classifier, client, begins_at, fps)
+        files = list_pictures(source) if source.is_dir() else [source]
+        read = _read_frames(files, classifier, client, begins_at, fps)
         moments = list(tqdm.tqdm(read, unit="frame", disable=not sys.stderr.isatty(), leave=False))
         yield Recording(
             name=str(source),
@@ -50,6 +57,18 @@ def read_recordings(
             is_labelled=source.name in truth,
             first_fire_s=truth.get(source.name),
         )
+
+
+def _split(source: Path) -> list[Path]:
+    if not source.is_dir():
+        return [source]
+    whole = [p for p in source.rglob("*") if is_score_log(p) or p.suffix.lower() in VIDEO_SUFFIXES]
+    found = sorted(whole) + ([source] if list_pictures(source) else [])
+    if not found:
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID, f"{source} holds no video, picture or score log"
+        )
+    return found
 
 
 def _read_frames(

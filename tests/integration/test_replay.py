@@ -13,6 +13,7 @@ from edge.cli import main
 from edge.score_log import ScoreLog
 from shared.types import Classification
 from tests.helpers.pictures import calm_jpeg, fire_jpeg, unsure_jpeg
+from tests.helpers.videos import write_video
 
 _KEYS = {"source", "policy", "frames", "forwarded", "cost", "exhausted_at", "reasons", "events"}
 
@@ -102,6 +103,37 @@ def test_a_score_log_gives_forwards_and_cost_but_no_answers(models, tmp_path):
     path = tmp_path / "scores" / "gate" / "2026-03-10.scores"
     (told,) = lines(models, path, "--policy", "fixed", "--daily-limit", 1_000_000)
     assert (told["frames"], told["forwarded"], told["events"]) == (120, 12, [])
+
+
+def test_a_folder_of_score_logs_is_played_log_by_log(models, tmp_path):
+    log = ScoreLog(tmp_path / "scores", keep_days=7)
+    for camera in ("gate", "yard"):
+        at = datetime(2026, 3, 10, 12, tzinfo=UTC)
+        log.note(camera, at, Classification(fire=0.5, smoke=0.0))
+    log.flush()
+    told = lines(models, tmp_path / "scores", "--policy", "fixed")
+    assert [Path(line["source"]).parent.name for line in told] == ["gate", "yard"]
+    assert [line["frames"] for line in told] == [1, 1]
+
+
+def test_the_labels_of_a_folder_are_those_of_its_videos(models, tmp_path):
+    folder, labels = tmp_path / "clips", tmp_path / "clips.csv"
+    folder.mkdir()
+    for name in ("calm.avi", "fire.avi"):
+        write_video(folder / name)
+    labels.write_text("file,first_fire_second\ncalm.avi,\nfire.avi,0.5\n", encoding="utf-8")
+    told = lines(models, folder, "--policy", "edge_only", "--labels", labels, "--fps", 10)
+    assert {Path(line["source"]).name: line["accuracy"] for line in told} == {
+        "calm.avi": 0.5,
+        "fire.avi": 1.0,
+    }
+
+
+def test_a_folder_with_nothing_to_play_is_refused(models, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, _, err = run(models, tmp_path / "empty")
+    assert code == 2
+    assert "holds no video, picture or score log" in err
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ _SENTENCES: dict[Reason, tuple[str, str]] = {
         "该摄像头今日已超出份额",
     ),
     Reason.EDGE_BATTERY: ("the battery is low", "电池电量不足"),
-    Reason.CLOUD_ROUTINE: ("the edge was unsure, the cloud answered", "边侧不确定,由云侧回答"),
+    Reason.CLOUD_ROUTINE: ("a look of the cloud was worth it", "值得由云侧查看"),
     Reason.CLOUD_AUDIT: ("a random check of a quiet frame", "对安静画面的随机抽查"),
     Reason.CLOUD_VERIFY: (
         "the edge was about to alarm, the cloud checked",

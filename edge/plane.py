@@ -138,7 +138,7 @@ class DecisionPlane:
             "elapsed": round(today.elapsed, 4),
             "daily_limit": today.limit_micros / MICROS,
             "spent": today.spent_micros / MICROS,
-            "left": (today.limit_micros - today.spent_micros) / MICROS,
+            "left": self.budget.remaining_micros() / MICROS,
             "cost_per_call": policy.cost_micros / MICROS,
             "reserve": {
                 "routine": policy.reserve * today.limit_micros * rest / MICROS,

@@ -193,8 +193,8 @@ def test_death_between_paying_and_calling_loses_a_call_and_no_money_twice(tmp_pa
     assert died.returncode == -signal.SIGKILL, died.stderr
     assert list(_open_calls(tmp_path / "ledger.sqlite3").values()) == [20_000]
     with running_edge(tmp_path, models, "mock:", policy={"daily_limit": 10}) as edge:
-        left = edge.service._budget.remaining_micros()
-    assert left == 10_000_000 - 20_000
+        left = edge.get("/policy").json()["result"]["left"]
+    assert left == 9.98
 
 
 def test_a_second_process_on_the_same_folder_is_refused(tmp_path, models):

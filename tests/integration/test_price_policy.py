@@ -99,6 +99,12 @@ def test_the_sums_of_the_day_are_told(tmp_path, models, clock):
     assert told["breaker"] == "closed"
 
 
+def test_what_is_left_today_is_never_more_than_what_the_month_leaves(tmp_path, models, clock):
+    policy = {**_ON_PLAN, "monthly_limit": 1}
+    with running_edge(tmp_path, models, _NO, clock=clock, policy=policy) as edge:
+        assert edge.get("/policy").json()["result"]["left"] == 1.0
+
+
 def test_the_price_survives_a_restart(tmp_path, models, clock):
     with running_edge(tmp_path, models, _NO, clock=clock, policy=_ON_PLAN) as edge:
         decisions(edge, [unsure_jpeg()] * 3, clock)

@@ -95,6 +95,7 @@ class EdgeItem(EdgeResult):
 
     index: int
     err_no: Literal[0]
+    model: ModelName
 
 
 class JointItem(JointFields):

@@ -110,7 +110,7 @@ class _Asked:
             source=Source.EDGE.value,
             label=seen.label.value,
             confidence=wire.rounded(seen.confidence),
-            model=(seen.model or self._line.model).as_dict(),
+            model=self._model_of(seen),
         )
 
     def batch(self) -> Response:
@@ -129,7 +129,13 @@ class _Asked:
         return [_item(verdict, as_dict) for verdict in verdicts]
 
     def _edge_items(self, frames: list[Frame]) -> list[dict[str, Any]]:
-        return [_item(_or_error(self._line.classify, f), wire.edge_result) for f in frames]
+        return [_item(_or_error(self._line.classify, f), self._edge_item) for f in frames]
+
+    def _edge_item(self, seen: Classification) -> dict[str, Any]:
+        return {**wire.edge_result(seen), "model": self._model_of(seen)}
+
+    def _model_of(self, seen: Classification) -> dict[str, str]:
+        return (seen.model or self._line.model).as_dict()
 
     def _deadline(self) -> Deadline:
         return self._line.deadline_in(

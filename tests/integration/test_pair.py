@@ -115,6 +115,7 @@ def test_a_batch_is_answered_in_its_order(edge):
     results = edge.post("/batch_predict", files=pictures).json()["result"]["results"]
     assert [r["index"] for r in results] == [0, 1, 2]
     assert [r["label"] for r in results][:2] == ["fire", "none"]
+    assert {r["model"]["name"] for r in results} == {"edge-classifier"}
 
 
 def test_a_batch_may_come_as_base64(edge):

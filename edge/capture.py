@@ -19,7 +19,7 @@ def open_source(address: CameraAddress, fps: float, limits: ImageLimits) -> Fram
     """Choose how a camera is read.
 
     Args:
-        address: rtsp://…, http(s)://… of a snapshot, /dev/videoN, a video file, a folder of pictures, or
+        address: rtsp://…, http(s)://… of a snapshot, /dev/videoN or N alone, a video file, a folder of pictures, or
             `sim:?seed=0&ignite_at_s=8`.
         fps: frames a second wanted; pictures between are skipped unconverted, or not asked for.
         limits: for pictures from a folder or over HTTP.
@@ -34,7 +34,9 @@ def open_source(address: CameraAddress, fps: float, limits: ImageLimits) -> Fram
         return VideoSource(address, fps, limits, is_live=True)
     if url.startswith(("http://", "https://")):
         return SnapshotSource(address, fps, limits)
-    path = Path(url)
+    if url.isascii() and url.isdigit():
+        address = CameraAddress(url=f"/dev/video{url}")
+    path = Path(address.url)
     if url and path.is_dir():
         return FolderSource(path, fps, limits)
     if url and path.exists():

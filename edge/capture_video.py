@@ -6,6 +6,7 @@ encoders under the GPL.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from shared.imaging import ImageLimits, jpeg_picture
 _OPEN_TIMEOUT_MS = 5_000
 _READ_TIMEOUT_MS = 5_000
 _LEAST_SIDE_PX = 16
+_DEVICES = "/dev/"
 _MOST_USELESS = 20  # frames in a row; a stream that recovers does so with its next key frame, every 10 s or sooner
 
 
@@ -62,14 +64,14 @@ class VideoSource:
         try:
             capture = (
                 cv2.VideoCapture(url, cv2.CAP_V4L2)
-                if url.startswith("/dev/")
+                if url.startswith(_DEVICES)
                 else cv2.VideoCapture(url, cv2.CAP_FFMPEG, params)
             )
         except cv2.error as err:
             raise self._unavailable(f"cannot be opened: {err.err}") from err
         if not capture.isOpened():
             capture.release()
-            raise self._unavailable("cannot be opened")
+            raise self._unavailable(f"cannot be opened{_why_not(url)}")
         return capture
 
     def _read_live(self, capture: cv2.VideoCapture, pace: Pace) -> Iterator[Shot]:
@@ -140,6 +142,19 @@ class VideoSource:
 
     def _unavailable(self, what: str) -> CameraError:
         return CameraError(ErrorCode.CAMERA_UNAVAILABLE, f"{self._address.shown} {what}")
+
+
+def _why_not(url: str) -> str:
+    """Say what the system tells of a device that OpenCV cannot open; nothing of anything else."""
+    if not url.startswith(_DEVICES):
+        return ""
+    try:
+        os.close(os.open(url, os.O_RDWR | os.O_NONBLOCK))
+    except PermissionError:
+        return ": the service may not read it; add its user to the group `video`"
+    except OSError as err:
+        return f": {err.strerror}"
+    return ": it gives no pictures, or another program uses it"
 
 
 def _as_bgr(pixels: NDArray[Any]) -> NDArray[np.uint8] | None:

@@ -21,7 +21,8 @@ def not_written(detail: str, now_at: datetime) -> Trouble:
     return _trouble(
         NOT_WRITTEN,
         f"Evidence cannot be written: {detail}.",
-        "Free room on that disk, or make it writable; frames of events are lost until then.",
+        "Free room on that disk, or make it writable; frames of events are lost until then. A disk that turned "
+        "read-only by itself is failing: stop the service, check the disk (`dmesg`, `fsck`), and replace it.",
         now_at,
     )
 
@@ -33,6 +34,19 @@ def set_aside(aside: str, now_at: datetime) -> Trouble:
         f"The journal of the evidence was damaged. It is kept as {aside}, its pictures are kept, too, and a new "
         "journal was begun.",
         "Check the disk. Restore a backup with `emberlink-edge state restore`, or acknowledge.",
+        now_at,
+        needs_acknowledgement=True,
+    )
+
+
+def lost(now_at: datetime) -> Trouble:
+    """The journal went away while it was written."""
+    return _trouble(
+        "lost",
+        "The journal of the evidence was moved, deleted or mounted over while the service ran. What lies in its place "
+        "now is written from here on; events that were open are not complete.",
+        "Put the old folder back while the service is stopped, or restore a backup with `emberlink-edge state "
+        "restore`; then acknowledge.",
         now_at,
         needs_acknowledgement=True,
     )

@@ -35,7 +35,7 @@ def build_records(
     """Open the evidence store; a visitor is a command beside the service.
 
     Raises:
-        StoreError: its folder is a symbolic link, or its journal is of a newer version.
+        StoreError: its journal is of a newer version, or the folder of a visitor is a symbolic link.
     """
 
     def facts(camera: str) -> Mapping[str, Any]:

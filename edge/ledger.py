@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from edge.audit import Audit
 from edge.budget import Charge
+from shared.errors import StoreError
 from shared.store import Store
 
 _MIGRATIONS = (
@@ -139,8 +141,14 @@ class Ledger:
 
     @property
     def trouble(self) -> str | None:
-        """Tell why the last access failed; None when it did not."""
+        """Tell why it cannot be written; None when it can, as far as is known."""
         return self._store.trouble
+
+    def look_again(self) -> None:
+        """Find out whether a ledger that could not be written can be now, also while nothing is spent."""
+        if self.trouble is not None:
+            with contextlib.suppress(StoreError), self._store.transaction():
+                pass
 
     def note_audit(self, call_id: str, audit: Audit) -> None:
         """Keep what an audit found."""

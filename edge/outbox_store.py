@@ -64,7 +64,7 @@ class OutboxStore:
 
     @property
     def trouble(self) -> str | None:
-        """Tell why the last access failed; None when it did not."""
+        """Tell why it cannot be written; None when it can, as far as is known."""
         return self._store.trouble
 
     def insert(

@@ -23,6 +23,7 @@ from edge.evidence_troubles import (
     FULL,
     NOT_WRITTEN,
     clock_off,
+    lost,
     not_written,
     room,
     set_aside,
@@ -91,11 +92,12 @@ class Records:
     ) -> None:
         """Open or create the store, and bring in order what a crash left.
 
-        A disk that cannot be written now is a trouble, not an error: every later call tries to open the store again.
-        A database that is damaged is set aside, and that is a trouble, too.
+        A disk that cannot be written now, or a folder that is a symbolic link, is a trouble, not an error: a box must
+        watch and alert without evidence, too, and every later call tries to open the store again. A database that is
+        damaged is set aside, and that is a trouble, too.
 
         Args:
-            folder: of journal and pictures; no symbolic link.
+            folder: of journal and pictures; no symbolic link, which would lead evidence elsewhere.
             clock: of entries and of ageing.
             troubles: where the store says what is wrong with it.
             camera_facts: what is known of a camera, kept with each event.
@@ -105,7 +107,7 @@ class Records:
             is_visitor: a command beside the service, which alone brings the store in order.
 
         Raises:
-            StoreError: the folder is a link, or its schema is newer.
+            StoreError: its schema is newer, or the folder of a visitor is a link.
         """
         self._folder = folder
         self._clock = clock
@@ -118,7 +120,8 @@ class Records:
         self._is_open: _Opened | None = None
         self._reader: Archive | None = None
         self._pruner = Pruner(self, rules, free_bytes)
-        refuse_link(folder)
+        if is_visitor:
+            refuse_link(folder)
         try:
             self._open()
         except StoreError as err:
@@ -321,6 +324,7 @@ class Records:
         """Stage pictures, write rows, settle the pictures: all of it or nothing, and a failure is a trouble."""
         with self._lock:
             try:
+                refuse_link(self._folder)
                 opened = self._open()
                 with opened.pictures.staging(contents) as names, opened.store.transaction() as db:
                     journal = self._journal(db, opened)
@@ -330,10 +334,22 @@ class Records:
                     journal.mark_time()
             except StoreError as err:
                 self._troubles.raise_trouble(not_written(err.detail, self._clock.now_at()))
+                self._let_go_if_lost()
                 raise
             _settle(opened.pictures, needed)
             opened.pictures.discard(set(names) - set(needed))
         self._tell([NOT_WRITTEN], [])
+
+    def _let_go_if_lost(self) -> None:
+        """Close a journal that was moved or deleted under us, so that the next call opens what lies there then."""
+        with self._opening:
+            opened = self._is_open
+            if opened is None or not opened.store.is_lost():
+                return
+            self._is_open = None
+            opened.archive.close()
+            opened.store.close()
+        self._troubles.raise_trouble(lost(self._clock.now_at()))
 
     def _follow_clock(self) -> None:
         """Take over a time that somebody vouched for beside the service, and tell when the wall clock disagrees."""

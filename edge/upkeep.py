@@ -19,6 +19,9 @@ from shared.supervise import Supervisor
 
 _THREAD = "upkeep"
 _EVERY_S = 60.0  # the room that eight cameras fill meanwhile is some 100 MB
+_AGAIN_S = (
+    20.0  # after a round that failed: a disk that can be written again is noticed within a minute
+)
 _SILENT_S = 900.0  # after a month without room there is much to delete
 _STOP_WAIT_S = 5.0
 
@@ -50,6 +53,7 @@ class Upkeep:
         self._keep_days = keep_days
         self._also = also
         self._noted: date | None = None
+        self._waited_s = _EVERY_S
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=_THREAD, daemon=True)
 
@@ -71,11 +75,14 @@ class Upkeep:
             StoreError: something could not be written; the evidence store has told so as a trouble.
         """
         today = self._records.keep_clock.now_at().date()
-        self._also(_EVERY_S, (today - timedelta(days=self._keep_days)).isoformat())
-        self._records.prune()
-        if today != self._noted:
-            self._note_day(today)
-            self._noted = today
+        try:
+            self._records.prune()
+            if today != self._noted:
+                self._note_day(today)
+                self._noted = today
+        finally:  # each has a file of its own, perhaps on another disk
+            self._ledger.look_again()
+            self._also(self._waited_s, (today - timedelta(days=self._keep_days)).isoformat())
 
     def add_metrics(self, registry: CollectorRegistry) -> None:
         """Add what the evidence takes, asked at each scrape; NaN while the store cannot be read."""
@@ -107,14 +114,17 @@ class Upkeep:
     def _run(self) -> None:
         while True:
             self._supervisor.beat(_THREAD)
+            wait_s = _AGAIN_S
             try:
                 self.round()
+                wait_s = _EVERY_S
             except StoreError as err:
                 get_logger().error("upkeep_failed", detail=err.detail)
             except Exception as err:  # thread top: the next round may do better
                 get_logger().error("upkeep_failed", exc_info=err)
-            if self._stopping.wait(_EVERY_S):
+            if self._stopping.wait(wait_s):
                 return
+            self._waited_s = wait_s
 
 
 def _or_nan(read: Callable[[], float]) -> Callable[[], float]:

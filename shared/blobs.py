@@ -7,6 +7,7 @@ staged, so that no row lacks its file and no file lacks its row.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -40,8 +41,7 @@ class Blobs:
         self._incoming = root / _INCOMING
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        refuse_link(root)
-        refuse_link(self._incoming)
+        self._refuse_links()
         if is_read_only:
             return
         try:
@@ -65,6 +65,7 @@ class Blobs:
         names = [hashlib.sha256(content).hexdigest() for content in contents]
         new: list[str] = []
         try:
+            self._refuse_links()
             with self._lock:
                 for name, content in zip(names, contents, strict=True):
                     if not self.has(name):
@@ -99,8 +100,8 @@ class Blobs:
                 raise _unavailable(self._root, err) from err
 
     def discard(self, names: Iterable[str]) -> None:
-        """Drop staged files whose rows did not come to be."""
-        with self._lock:
+        """Drop staged files whose rows did not come to be; what a broken disk keeps is dropped at the next start."""
+        with self._lock, contextlib.suppress(OSError):
             for name in names:
                 (self._incoming / name).unlink(missing_ok=True)
 
@@ -152,6 +153,10 @@ class Blobs:
     def is_in_place(self, path: Path) -> bool:
         """Tell whether a file lies where its name says."""
         return bool(_NAME.match(path.name)) and path == self._path_of(path.name)
+
+    def _refuse_links(self) -> None:
+        for folder in (self._root, self._incoming):
+            refuse_link(folder)
 
     def _path_of(self, name: str) -> Path:
         return self._root / name[:2] / name[2:4] / name

@@ -8,6 +8,7 @@ Measured: 0.23 ms a commit; 23,642 acknowledged commits over 40 × kill −9, no
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 import urllib.parse
@@ -54,7 +55,8 @@ class Store:
             if is_checked:
                 self._check()
             self._migrate(migrations)
-        except sqlite3.Error as err:
+            self._identity = _identity(path)
+        except (OSError, sqlite3.Error) as err:
             self._connection.close()  # closed later, it would delete the `-wal` of the file that takes its place
             raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{path}: {err}") from err
 
@@ -66,6 +68,9 @@ class Store:
             StoreError(STORE_UNAVAILABLE)
         """
         with self._lock:
+            if self.is_lost():
+                self._trouble = f"{self._path} was moved or deleted while it was open; put it back, or start again"
+                raise StoreError(ErrorCode.STORE_UNAVAILABLE, self._trouble)
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
@@ -78,12 +83,29 @@ class Store:
             except sqlite3.Error as err:
                 self._trouble = f"{self._path}: {err}"
                 raise StoreError(ErrorCode.STORE_UNAVAILABLE, self._trouble) from err
-            self._trouble = None
+            if self._trouble and self._can_write():
+                self._trouble = None
 
     @property
     def trouble(self) -> str | None:
-        """Tell why the last transaction failed; None when it did not."""
+        """Tell why the file cannot be written, from the transaction that failed until one after which it can be."""
         return self._trouble
+
+    def _can_write(self) -> bool:
+        """Write what is there already: a transaction that only read proves nothing about the disk."""
+        try:
+            (schema,) = self._connection.execute("PRAGMA user_version").fetchone()
+            self._connection.execute(f"PRAGMA user_version={schema}")
+        except sqlite3.Error:
+            return False
+        return True
+
+    def is_lost(self) -> bool:
+        """Tell whether the path leads elsewhere than to the open file: what is written now, nobody would find again."""
+        try:
+            return _identity(self._path) != self._identity
+        except OSError:
+            return True
 
     def close(self) -> None:
         """Close the file."""
@@ -120,6 +142,11 @@ class Store:
         with contextlib.closing(sqlite3.connect(part)) as target:
             self._connection.backup(target)
         part.rename(copy)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def set_damaged_aside(path: Path, error: StoreError, now_at: datetime) -> str | None:

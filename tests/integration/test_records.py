@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from dataclasses import replace
 from datetime import timedelta
@@ -214,14 +215,53 @@ def test_a_journal_of_a_newer_version_is_refused(tmp_path):
     assert caught.value.code is ErrorCode.STORE_SCHEMA
 
 
-def test_a_folder_that_is_a_symbolic_link_is_refused_with_its_remedy(tmp_path):
+def test_a_folder_that_is_a_symbolic_link_is_a_trouble_with_its_remedy_until_it_is_none(tmp_path):
+    supervisor = Supervisor(FakeClock(AT))
+    (tmp_path / "real").mkdir()
+    (tmp_path / "evidence").symlink_to(tmp_path / "real")
+    with open_records(tmp_path / "evidence", supervisor=supervisor) as records:
+        (trouble,) = supervisor.active()
+        assert "name that folder itself" in trouble.cause
+        with pytest.raises(StoreError, match="symbolic link"):
+            records.open_event(fire_event(), [kept_frame()])
+        assert list((tmp_path / "real").iterdir()) == []
+        (tmp_path / "evidence").unlink()
+        records.open_event(fire_event(), [kept_frame()])
+        assert supervisor.active() == ()
+
+
+def test_a_command_beside_the_service_refuses_a_folder_that_is_a_symbolic_link(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "evidence").symlink_to(tmp_path / "real")
     with (
         pytest.raises(StoreError, match="name that folder itself"),
-        open_records(tmp_path / "evidence"),
+        open_records(tmp_path / "evidence", is_visitor=True),
     ):
         pass
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_a_journal_that_is_moved_or_deleted_under_the_service_is_told_and_a_new_one_begun(
+    tmp_path, is_deleted
+):
+    supervisor = Supervisor(FakeClock(AT))
+    with open_records(tmp_path / "evidence", supervisor=supervisor) as records:
+        fill(records)
+        (tmp_path / "evidence").rename(tmp_path / "moved")
+        if is_deleted:
+            shutil.rmtree(tmp_path / "moved")
+        with pytest.raises(StoreError):
+            records.open_event(fire_event("next"), [kept_frame("next-0")])
+        assert {trouble.code for trouble in supervisor.active()} == {"not_written", "lost"}
+        fill(records, "next")
+        assert [trouble.code for trouble in supervisor.active()] == ["lost"]
+        assert records.verify().is_unaltered
+    with open_records(tmp_path / "evidence") as records:
+        assert records.event("next").frames_kept == 3
+    if not is_deleted:
+        with open_records(tmp_path / "moved") as records:
+            assert records.event("event").frames_kept == 3
+            assert records.verify().is_unaltered
 
 
 def test_a_disk_that_cannot_be_written_is_a_trouble_until_it_can(tmp_path):

@@ -1,0 +1,80 @@
+"""Small disks of their own, mounted for a test: they fill up, turn read-only while files are open, and come back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """Mount a disk in memory, for instance of `2m`; skips the test where that is not allowed."""
+    folder.mkdir()
+    _mount("-t", "tmpfs", "-o", f"size={size}", "none", str(folder))
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def remount(folder: Path, options: str) -> None:
+    """Mount a small disk anew with other options, such as `ro` or another size."""
+    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailingDisk:
+    """An ext4 file system in a file. What it finds wrong with itself makes it read-only, as on a worn-out SD card."""
+
+    image: Path
+    folder: Path
+
+    def fail(self) -> None:
+        """Turn read-only at once, whatever is open, as after a fault of the medium."""
+        source = subprocess.run(
+            ["findmnt", "-no", "SOURCE", str(self.folder)],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+        trigger = Path("/sys/fs/ext4") / Path(source).name / "trigger_fs_error"
+        if not trigger.exists():
+            pytest.skip("this kernel cannot pretend a fault of ext4")
+        trigger.write_text("1", encoding="ascii")
+
+    def repair(self) -> None:
+        """Check and mount it anew; no file on it may be open."""
+        subprocess.run(["umount", str(self.folder)], check=True)
+        subprocess.run(["e2fsck", "-fy", str(self.image)], check=False, capture_output=True)
+        _mount("-o", "loop,errors=remount-ro", str(self.image), str(self.folder))
+
+
+@contextmanager
+def failing_disk(folder: Path, megabytes: int = 24) -> Iterator[FailingDisk]:
+    """Mount an ext4 of its own that can be made to fail; skips the test where that is not allowed."""
+    make = shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if make is None:
+        pytest.skip("mkfs.ext4 is not installed")
+    folder.mkdir()
+    image = folder.with_suffix(".img")
+    with image.open("wb") as file:
+        file.truncate(megabytes << 20)
+    subprocess.run([make, "-q", str(image)], check=True)
+    _mount("-o", "loop,errors=remount-ro", str(image), str(folder))
+    try:
+        yield FailingDisk(image=image, folder=folder)
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _mount(*arguments: str) -> None:
+    done = subprocess.run(["mount", *arguments], capture_output=True, check=False, text=True)
+    if done.returncode:
+        pytest.skip(f"only root may mount a disk for this test: {done.stderr.strip()}")

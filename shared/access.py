@@ -205,7 +205,10 @@ def comes_from_elsewhere(*, origin: str | None, site: str | None, host: str) -> 
         host: the header Host.
     """
     if origin is not None:
-        return urlsplit(origin).netloc.lower() != host.lower()
+        try:
+            return urlsplit(origin).netloc.lower() != host.lower()
+        except ValueError:
+            return True
     return site not in (None, "same-origin", "none")
 
 

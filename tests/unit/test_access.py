@@ -131,6 +131,7 @@ def test_no_two_sessions_share_an_id_or_a_form_token():
         ("null", None, "127.0.0.1:5000", True),
         (None, "cross-site", "127.0.0.1:5000", True),
         (None, "none", "127.0.0.1:5000", False),
+        ("http://[", None, "127.0.0.1:5000", True),
     ],
 )
 def test_a_change_from_another_page_is_known_by_its_headers(origin, site, host, is_foreign):

@@ -242,9 +242,7 @@ class Gate:
         raise RequestError(ErrorCode.NOT_ALLOWED, detail)
 
     def _refuse_forged(self, visitor: Visitor) -> None:
-        is_program = visitor.session is None and (
-            "Authorization" in request.headers or "Signature" in request.headers
-        )
+        is_program = visitor.is_known and visitor.session is None
         if is_program:
             return
         self.refuse_other_pages()

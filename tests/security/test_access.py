@@ -297,7 +297,16 @@ def test_without_users_a_public_name_that_points_here_is_refused(tmp_path, model
         assert edge.get("/healthz", headers={"Host": "evil.example"}).status_code == 200
 
 
-@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Origin": "null"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        # What a browser adds by itself, for a proxy in front, does not tell that a program asks.
+        {"Origin": "https://evil.example", "Authorization": "Basic YW5uYTpnZWhlaW0="},
+    ],
+)
 def test_without_users_no_other_page_can_post(tmp_path, models, headers):
     with running_edge(tmp_path, models, policy={"name": "edge_only"}) as edge:
         for path in ("/joint_predict", "/predict", "/login"):

@@ -118,4 +118,6 @@ def _redact_value(value: Any) -> Any:
             key: "***" if _is_secret(str(key)) else _redact_value(inner)
             for key, inner in value.items()
         }
-    return [_redact_value(inner) for inner in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [_redact_value(inner) for inner in value]
+    return value if value is None or isinstance(value, int | float) else redact(str(value))

@@ -57,6 +57,8 @@ def test_a_text_without_credentials_in_a_url_is_left_alone(text):
         {"camera": {"source": "rtsp://u:hunter2@h"}},
         {"cameras": ["rtsp://u:hunter2@h"]},
         {"cameras": ({"url": "rtsp://u:hunter2@h"},)},
+        {"cause": OSError("rtsp://u:hunter2@h")},
+        {"causes": [OSError("rtsp://u:hunter2@h")]},
     ],
 )
 def test_no_line_shows_a_secret(lines, fields):

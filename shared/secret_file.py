@@ -79,4 +79,5 @@ def _stamp(path: Path) -> tuple[int, int] | None:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino
+    # The change time also moves when a file becomes ours to read while its content stays.
+    return found.st_ctime_ns, found.st_ino

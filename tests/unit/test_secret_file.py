@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shared.error_code import ErrorCode
+from shared.errors import ConfigError
+from shared.secret_file import WatchedFile
+from tests.helpers.clock import FakeClock
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "users.json"
+    path.write_text("first")
+    return path
+
+
+def test_a_changed_file_counts_after_a_second(file):
+    clock = FakeClock()
+    watched = WatchedFile(file, Path.read_text, clock)
+    file.write_text("second")
+    assert watched.value() == "first"
+    clock.advance(1.1)
+    assert watched.value() == "second"
+
+
+def test_a_file_that_was_not_ours_to_read_is_read_once_it_is(file):
+    clock, closed = FakeClock(), []
+
+    def read(path: Path) -> str:
+        if closed:
+            raise ConfigError(ErrorCode.CONFIG_INVALID, "permission denied")
+        return path.read_text()
+
+    watched = WatchedFile(file, read, clock)
+    file.write_text("second")
+    closed.append(True)
+    clock.advance(1.1)
+    assert watched.value() == "first"
+    closed.clear()
+    file.chmod(0o640)  # its content stays as it was
+    clock.advance(1.1)
+    assert watched.value() == "second"

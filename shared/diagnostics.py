@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+import urllib3
 from pydantic import BaseModel
 
 from shared.checkup import Finding
@@ -88,7 +89,8 @@ def _get(url: str) -> str:
             with session.get(url, timeout=_TIMEOUT_S, stream=True, allow_redirects=False) as answer:
                 body = answer.raw.read(_MAX_ANSWER_BYTES)
                 return f"HTTP {answer.status_code}\n\n{body.decode(errors='replace')}\n"
-        except (requests.RequestException, OSError) as err:
+        # Of an answer that is read raw, urllib3 tells the failures itself.
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as err:
             return f"no answer: {type(err).__name__}\n"
 
 

@@ -17,6 +17,7 @@ from cloud.cli import main as cloud_main
 from edge.cli import main as edge_main
 from edge.config import EdgeSettings
 from tests.helpers.services import running_cloud, running_edge
+from tests.helpers.stand_in_clouds import Exchange, stand_in_cloud
 
 
 def closed_port() -> int:
@@ -151,6 +152,22 @@ def test_diagnostics_hold_no_secret_and_say_when_nobody_answers(tmp_path):
     assert not any(secret in text for text in texts.values())
     assert "no answer" in texts["answers/readyz.txt"]
     assert "gate" in texts["settings.json"]
+
+
+def _hangs_mid_body(exchange: Exchange) -> None:
+    exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nready")
+    exchange.stopping.wait(60)
+
+
+def test_a_service_that_hangs_in_its_answers_is_written_down_as_that(tmp_path, monkeypatch):
+    monkeypatch.setattr("shared.diagnostics._TIMEOUT_S", 0.3)
+    with stand_in_cloud(_hangs_mid_body) as sick:
+        config = written(tmp_path, f'[server]\nport = {sick.port}\n[cloud]\nurl = "mock:"\n')
+        bundle = tmp_path / "d.zip"
+        done = CliRunner().invoke(edge_main, ["diagnostics", str(bundle), *config])
+    assert done.exit_code == 0, done.output
+    with zipfile.ZipFile(bundle) as opened:
+        assert "no answer" in opened.read("answers/readyz.txt").decode()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -68,7 +68,7 @@ def test_frames_tell_what_was_said_and_why(edge):
     assert [frame["frame"] for frame in result["frames"]] == ["e0-0", "e0-1", "e0-2"]
     (said,) = result["frames"][0]["verdicts"]
     assert (said["source"], said["reason"]) == ("cloud", "cloud_routine")
-    assert said["message"] == "边侧不确定,由云侧回答"
+    assert said["message"] == "值得由云侧查看"
     assert said["model"]["sha256_12"] == "0123456789ab"
 
 

@@ -40,7 +40,7 @@ say "Programs in $prefix, every package checked against its hash"
 "$prefix/bin/pip" install --disable-pip-version-check --quiet --require-hashes -r deploy/locks/edge.txt
 "$prefix/bin/pip" install --disable-pip-version-check --quiet --no-deps --no-build-isolation --force-reinstall .
 install -d "$prefix/share"
-install -m 644 README.md docs/settings.md docs/errors.md "$prefix/share/"
+install -m 644 README.md docs/*.md "$prefix/share/"
 
 say "Settings in $etc, state in $state"
 install -d -m 750 "$etc"

@@ -38,7 +38,7 @@ class ErrorCode(Enum):
         "The HTTP request itself is malformed; check the client.")
     HTTP_NOT_FOUND = ErrorRow(404, "not-found", 404,
         "no such route", "路径不存在",
-        "Check the path; the README lists every route.")
+        "Check the path; `/docs` lists every route.")
     HTTP_METHOD_NOT_ALLOWED = ErrorRow(405, "method-not-allowed", 405,
         "method not allowed", "方法不被允许",
         "The Allow header names the methods this route takes.")

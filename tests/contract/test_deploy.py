@@ -97,8 +97,14 @@ def test_the_example_settings_are_settings_of_the_cloud():
     assert CloudSettings.model_validate(given).model.device == "cuda"
 
 
-def test_every_file_that_the_guides_name_exists():
-    for guide in ("deploy.md", "troubleshooting.md"):
-        text = (DEPLOY.parent / "docs" / guide).read_text()
-        for name in re.findall(r"deploy/[\w./@-]+[\w]", text):
-            assert (DEPLOY.parent / name).exists(), f"{guide} names {name}"
+_ROOT = DEPLOY.parent
+_GUIDES = [_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("guide", _GUIDES, ids=lambda guide: guide.name)
+def test_every_file_that_the_guides_name_exists(guide):
+    text = guide.read_text(encoding="utf-8")
+    for name in re.findall(r"\bdeploy/[\w./@-]+\w", text):
+        assert (_ROOT / name).exists(), f"{guide.name} names {name}"
+    for link in re.findall(r"\]\((?!http|#)([^)#]+)", text):
+        assert (guide.parent / link).exists(), f"{guide.name} links to {link}"

@@ -10,7 +10,7 @@ from edge.camera_account import CameraAccount, CameraPlan
 from edge.camera_state import CameraState, ViewFinding
 from edge.cameras import Camera, PushedCamera
 from edge.capture import open_source
-from edge.config import CameraSection
+from edge.config_cameras import CameraSection
 from edge.shot import PUSH, CameraAddress
 from edge.troubles import camera_troubles
 from shared.clock import Clock

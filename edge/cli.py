@@ -17,7 +17,8 @@ from edge.camera_wiring import camera_address
 from edge.capture import open_source
 from edge.capture_sim import sim_settings
 from edge.classify import Classifier, LoadedClassifier
-from edge.config import ENV_PREFIX, CameraSection, EdgeLogSection, EdgeSettings
+from edge.config import ENV_PREFIX, EdgeLogSection, EdgeSettings
+from edge.config_cameras import CameraSection
 from edge.doctor import diagnostics_command, doctor_command
 from edge.evidence_command import evidence_command
 from edge.init_command import init_command

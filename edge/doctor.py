@@ -18,7 +18,8 @@ import requests
 from edge.camera_wiring import camera_address
 from edge.capture import open_source
 from edge.classify import Classifier, LoadedClassifier
-from edge.config import ENV_PREFIX, CameraSection, EdgeSettings
+from edge.config import ENV_PREFIX, EdgeSettings
+from edge.config_cameras import CameraSection
 from edge.discover import resolve
 from edge.shot import PUSH, Pace, Shot
 from shared import checkup

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from edge.chain import canonical
-from edge.config import CameraSection, EdgeSettings
+from edge.config import EdgeSettings
+from edge.config_cameras import CameraSection
 from edge.config_events import zones_of
 from edge.fire_event import FireEvent
 from edge.record import Records, Troubles

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from edge.balance import BalancedClient, Endpoint
 from edge.clock_skew import ClockSkew
 from edge.cloud_client import CloudClient, MockCloudClient
-from edge.config import CloudSection, EdgeSettings, RetryProfile
+from edge.config import EdgeSettings
+from edge.config_cloud import CloudSection, RetryProfile
 from edge.discover import Discovery
 from edge.forward import Books, Forwarder
 from edge.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, RetrySettings

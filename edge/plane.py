@@ -10,7 +10,8 @@ from typing import Any
 from edge.audit import Audit, AuditReport, report
 from edge.battery import Battery
 from edge.budget import BudgetManager
-from edge.config import CameraSection, EdgeSettings
+from edge.config import EdgeSettings
+from edge.config_cameras import CameraSection
 from edge.decide import Decider, Link
 from edge.evidence import Evidence
 from edge.fuse import Verdict

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from edge.classify import Classifier, LoadedClassifier
 from edge.cloud_client import CloudClient
-from edge.config import CloudSection, PolicySection
+from edge.config_cloud import CloudSection
+from edge.config_policy import PolicySection
 from edge.link import build_client
 from edge.local_client import LocalClient
 from edge.plane import value_model

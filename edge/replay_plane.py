@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from edge.config import PolicySection
 from edge.config_events import EventsSection
+from edge.config_policy import PolicySection
 from edge.decide import Decider
 from edge.events import Events
 from edge.evidence import Evidence

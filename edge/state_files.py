@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edge.budget import Charge
-from edge.config import PolicySection
+from edge.config_policy import PolicySection
 from edge.ledger import Ledger
 from edge.troubles import file_set_aside
 from shared.clock import Clock

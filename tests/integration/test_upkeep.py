@@ -9,8 +9,10 @@ import pytest
 from edge.audit import Audit
 from edge.budget import Charge
 from edge.ledger import Ledger
+from edge.record_types import EventQuery
 from edge.retention import KeepRules
 from edge.upkeep import Upkeep
+from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.supervise import Supervisor
 from tests.helpers.clock import FakeClock
@@ -45,6 +47,23 @@ def test_a_clock_set_forward_does_not_forget_what_was_spent_today(tmp_path):
         clock.set_wall(AT.replace(year=2027))
         upkeep.round()
         assert ledger.spent_micros(today) == 1
+    ledger.close()
+
+
+def test_counts_that_cannot_be_kept_do_not_keep_old_evidence(tmp_path):
+    clock = FakeClock(AT)
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+
+    def disk_is_full(every_s: float, before_day: str) -> None:
+        raise StoreError(ErrorCode.STORE_UNAVAILABLE, "database or disk is full")
+
+    with open_records(tmp_path / "e", clock, rules=KeepRules()) as records:
+        fill(records)
+        clock.advance(31 * _DAY_S)
+        upkeep = Upkeep(records, ledger, Supervisor(clock), keep_days=30, also=disk_is_full)
+        with pytest.raises(StoreError):
+            upkeep.round()
+        assert records.events(EventQuery()).events == ()
     ledger.close()
 
 

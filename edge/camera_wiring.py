@@ -15,6 +15,7 @@ from edge.shot import PUSH, CameraAddress
 from edge.troubles import camera_troubles
 from shared.clock import Clock
 from shared.config import read_secret
+from shared.deadline import Deadline
 from shared.imaging import ImageLimits
 from shared.supervise import Supervisor
 from shared.trouble import Trouble, TroubleKind
@@ -65,9 +66,12 @@ class Cameras:
             camera.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Stop to watch; each thread is waited for at most `timeout_s`."""
+        """Stop to watch; however many cameras hang, at most about `timeout_s` is waited for all of them."""
+        until = Deadline.after(timeout_s, self._clock)
         for camera in self._cameras.values():
-            camera.stop(timeout_s)
+            camera.end()
+        for camera in self._cameras.values():
+            camera.stop(until.remaining_s())
 
     def take_pushed(self, picture: Picture, name: str | None) -> Frame | None:
         """Make a frame of a posted picture, when it is of a camera that is configured to be posted."""

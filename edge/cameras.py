@@ -112,10 +112,14 @@ class Camera:
         self._reader.thread.start()
         self._line_thread.start()
 
-    def stop(self, timeout_s: float) -> None:
-        """Ask both threads to end; a read that hangs is left to its own timeout (the threads are daemons)."""
+    def end(self) -> None:
+        """Ask both threads to end, and do not wait for them."""
         self._reader.pace.end()
         self._slot.close()
+
+    def stop(self, timeout_s: float) -> None:
+        """End both threads; a read that hangs is left to its own timeout (the threads are daemons)."""
+        self.end()
         for thread in (self._reader.thread, self._line_thread):
             thread.join(timeout_s)
 
@@ -227,8 +231,11 @@ class PushedCamera:
     def start(self) -> None:
         """Do nothing: whoever posts begins."""
 
-    def stop(self, timeout_s: float) -> None:
+    def end(self) -> None:
         """Do nothing: the server stops taking frames."""
+
+    def stop(self, timeout_s: float) -> None:
+        """Do nothing, likewise."""
 
     def take(self, picture: Picture) -> Frame:
         """Make a frame of a posted picture."""

@@ -12,10 +12,13 @@ import pytest
 import edge.cameras
 from edge.camera_account import CameraAccount, CameraPlan
 from edge.camera_state import MOST_HANGING
+from edge.camera_wiring import Cameras
 from edge.cameras import Camera
+from edge.config_cameras import CameraSection
 from edge.shot import Pace, Shot
 from shared.clock import SystemClock
 from shared.errors import CameraError
+from shared.imaging import ImageLimits
 from shared.supervise import Supervisor
 from shared.types import ClockQuality, Frame
 from tests.helpers.clock import FakeClock
@@ -65,6 +68,26 @@ def _camera(source: _HangsFirst, work: Callable[[Frame], None] = lambda frame: N
     )
     camera.start()
     return camera
+
+
+def test_cameras_that_hang_are_waited_for_together(monkeypatch):
+    source = _HangsFirst(100)
+    monkeypatch.setattr("edge.camera_wiring.open_source", lambda *more: source)
+    clock = SystemClock()
+    cameras = Cameras(
+        {f"c{number}": CameraSection(source="rtsp://10.0.0.1/live") for number in range(6)},
+        limits=ImageLimits(),
+        work=lambda frame: None,
+        clock=clock,
+        supervisor=Supervisor(clock),
+        on_end=lambda name: None,
+    )
+    cameras.start()
+    begun_s = time.monotonic()
+    cameras.stop(timeout_s=1.0)
+    took_s = time.monotonic() - begun_s
+    source.release.set()
+    assert took_s < 3.0
 
 
 # --- readers that hang -----------------------------------------------------------------------------------------

@@ -172,7 +172,10 @@ class AlertDesk:
             try:
                 self._outbox.put(items)
             except StoreError:
-                return  # logged by the outbox; what was not told is due again at the next look
+                told, items = (
+                    case,
+                    [],
+                )  # logged by the outbox; what was not told is due again at the next look
         self._cases[event_id] = told
         if is_changed or items:
             try:

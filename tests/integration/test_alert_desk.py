@@ -9,6 +9,8 @@ from edge.alert_rules import ReceiverRules
 from edge.evidence import Grade
 from edge.fire_event import Origin, OriginMethod, Severity
 from edge.outbox_item import Poison, Retry
+from shared.error_code import ErrorCode
+from shared.errors import StoreError
 from shared.types import MediaType, Picture
 from tests.helpers.alerts import Recorder, closed, fire_event, office_in, opened, updated
 from tests.helpers.clock import FakeClock
@@ -49,6 +51,23 @@ def test_one_event_is_one_message_and_then_only_what_changed(
     assert phone.pictures[0] == b"jpeg"
     first = phone.alerts[0]
     assert (first.place, first.link, first.box_name) == ("upper left", "http://b/event-1", "box-1")
+
+
+def test_an_event_that_the_outbox_could_not_take_is_told_as_soon_as_it_can(
+    tmp_path: Path, clock: FakeClock, phone: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_full(items: object) -> None:
+        raise StoreError(ErrorCode.STORE_UNAVAILABLE, "neither disk nor memory has room")
+
+    with office_in(tmp_path, clock, sinks={"phone": phone}) as office:
+        with monkeypatch.context() as full:
+            full.setattr(office.outbox, "put", is_full)
+            office.desk.announce(opened(fire_event(clock)), _SNAPSHOT)
+            office.run(2.0)
+        assert phone.steps == []
+        office.run(2.0)
+    assert phone.steps == ["opened"]
+    assert phone.pictures == [b"jpeg"]
 
 
 def test_the_origin_is_told_when_it_was_traced(

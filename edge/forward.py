@@ -72,6 +72,7 @@ class Forwarder:
         self._lock = threading.Lock()
         self._free_places = self._most_places = max_in_flight
         self._running: dict[str, Deadline] = {}
+        self._promised: set[Future[Outcome]] = set()
         self._threads = ThreadPoolExecutor(max_workers=max_in_flight, thread_name_prefix="forward")
 
     @property
@@ -126,22 +127,40 @@ class Forwarder:
         traceparent: str | None = None,
         then: Callable[[Outcome], None] | None = None,
     ) -> Future[Outcome]:
-        """Send a frame whose decision took a place; `then` is called from the forwarder thread with the outcome."""
-        return self._threads.submit(self._run, frame, decision, deadline, traceparent, then)
+        """Send a frame whose decision took a place; `then` is called from the forwarder thread with the outcome.
+
+        After `stop` nothing is sent: place and charge are given back, and `then` is not called.
+        """
+        try:
+            promised = self._threads.submit(self._run, frame, decision, deadline, traceparent, then)
+        except RuntimeError:  # stopped since the decision
+            return self._unsent(decision)
+        self._promised.add(promised)
+        promised.add_done_callback(self._promised.discard)
+        return promised
 
     def overdue_s(self) -> float:
         """Tell for how long the most overdue call has outlived its deadline; above seconds its thread hangs."""
         running = list(self._running.values())
         return max((d.clock.mono_s() - d.at_mono_s for d in running), default=0.0)
 
-    def stop(self) -> None:
-        """End the threads once their calls are over; deadlines bound that."""
-        self._threads.shutdown(wait=True, cancel_futures=False)
+    def stop(self, timeout_s: float) -> None:
+        """Send nothing more, and wait for the calls under way; a caller may have given one ten minutes."""
+        self._threads.shutdown(wait=False)
+        concurrent.futures.wait(tuple(self._promised), timeout_s)
         self._client.close()
 
     def _release(self) -> None:
         with self._lock:
             self._free_places += 1
+
+    def _unsent(self, decision: Decision) -> Future[Outcome]:
+        self.leave(decision.call_id)
+        stopping = LinkError(ErrorCode.CLOUD_UNREACHABLE, "the service is stopping")
+        outcome = self._failed(decision, stopping, Reason.FALLBACK_CLOUD_DOWN, is_refundable=True)
+        promised: Future[Outcome] = Future()
+        promised.set_result(outcome)
+        return promised
 
     def _run(
         self,

@@ -69,12 +69,12 @@ class Link:
         if self._discovery:
             self._discovery.start()
 
-    def stop(self) -> None:
-        """Stop looking, and end once the calls under way are over."""
+    def stop(self, timeout_s: float) -> None:
+        """Stop looking, and wait for the calls under way."""
         if self._discovery:
             self._discovery.stop()
         if self.forwarder:
-            self.forwarder.stop()
+            self.forwarder.stop(timeout_s)
 
     def breaker_state(self) -> BreakerState | None:
         """Tell whether the cloud is asked at all; None without a cloud."""

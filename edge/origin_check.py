@@ -15,7 +15,6 @@ from edge.policies import PolicyName, Wish
 from edge.reasons import Reason
 from shared.clock import Clock
 from shared.deadline import Deadline
-from shared.errors import FireError
 from shared.types import Classification, Frame
 
 _PATIENCE_S = 10.0  # nobody waits for it
@@ -73,8 +72,5 @@ class OriginCheck:
         decision = self._decider.decide(question, UNKNOWN, deadline)
         if not decision.forward:
             return None
-        try:
-            promised = self._forwarder.send(question, decision, deadline)
-        except (FireError, RuntimeError):  # the forwarder is stopping
-            return None
+        promised = self._forwarder.send(question, decision, deadline)
         return self._forwarder.wait(promised, decision, deadline).answer

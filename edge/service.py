@@ -135,7 +135,7 @@ class EdgeService:
         self._server.stop(timeout_s)
         if self._heartbeat:
             self._heartbeat.stop()
-        self._link.stop()
+        self._link.stop(timeout_s)
         self._what_if.stop()
         self._selftest.stop(2.0)
         self._events.stop(timeout_s)

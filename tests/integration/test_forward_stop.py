@@ -1,0 +1,107 @@
+"""A forwarder that stops: calls under way are waited for with a limit, later ones cost nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from edge.budget import BudgetManager
+from edge.cloud_client import CloudAnswer, MockCloudClient
+from edge.decide import Decider
+from edge.forward import Forwarder
+from edge.latency import Latency
+from edge.ledger import Ledger
+from edge.policies import PolicyName, build_simple_policy
+from edge.reasons import Reason
+from edge.uplink import Uplink, UploadForm
+from shared.breaker import Breaker, BreakerSettings
+from shared.clock import SystemClock
+from shared.deadline import Deadline
+from shared.types import Classification, Picture
+from tests.helpers.frames import frame
+
+_LIMIT_MICROS = 1_000_000
+_CLOCK = SystemClock()
+
+
+class _Hanging(MockCloudClient):
+    """A cloud whose socket never says anything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.release = threading.Event(), threading.Event()
+
+    def infer(
+        self, picture: Picture, *, call_id: str, deadline: Deadline, traceparent: str | None
+    ) -> CloudAnswer:
+        self.is_asked.set()
+        self.release.wait(30)
+        raise RuntimeError("nobody answered")
+
+
+@contextmanager
+def _books(folder: Path) -> Iterator[BudgetManager]:
+    ledger = Ledger(folder / "ledger.sqlite3")
+    try:
+        yield BudgetManager(
+            limit_micros=_LIMIT_MICROS, zone=ZoneInfo("UTC"), store=ledger, now_at=_CLOCK.now_at
+        )
+    finally:
+        ledger.close()
+
+
+def _forwarder(client: MockCloudClient, books: BudgetManager) -> Forwarder:
+    return Forwarder(
+        client,
+        breaker=Breaker(
+            BreakerSettings(failures_to_open=3, probe_after_s=5.0, probe_after_max_s=15.0), _CLOCK
+        ),
+        books=books,
+        latency=Latency(_CLOCK),
+        max_in_flight=1,
+        uplink=Uplink(
+            best=UploadForm(long_side_px=1280, quality=75),
+            bytes_per_s=0,
+            burst_bytes=1_000_000,
+            clock=_CLOCK,
+        ),
+    )
+
+
+def _decider(books: BudgetManager, forwarder: Forwarder) -> Decider:
+    policy = build_simple_policy(PolicyName.ALWAYS, threshold=0.7)
+    return Decider(policy, budget=books, link=forwarder, cost_micros=20_000)
+
+
+def test_a_frame_that_was_decided_on_when_the_service_stopped_costs_nothing(tmp_path):
+    with _books(tmp_path) as books:
+        forwarder = _forwarder(MockCloudClient(latency_s=0), books)
+        deadline = Deadline.after(2.5, _CLOCK)
+        seen = Classification(fire=0.5, smoke=0.5)
+        decision = _decider(books, forwarder).decide(frame(), seen, deadline)
+        assert books.remaining_micros() == _LIMIT_MICROS - 20_000
+        forwarder.stop(1.0)
+        outcome = forwarder.send(frame(), decision, deadline).result(0)
+        assert (outcome.reason, outcome.charged_micros) == (Reason.FALLBACK_CLOUD_DOWN, 0)
+        assert books.remaining_micros() == _LIMIT_MICROS
+
+
+def test_a_call_that_hangs_does_not_keep_the_service_from_stopping(tmp_path):
+    with _books(tmp_path) as books:
+        cloud = _Hanging()
+        forwarder = _forwarder(cloud, books)
+        deadline = Deadline.after(600.0, _CLOCK)
+        seen = Classification(fire=0.5, smoke=0.5)
+        decision = _decider(books, forwarder).decide(frame(), seen, deadline)
+        promised = forwarder.send(frame(), decision, deadline)
+        assert cloud.is_asked.wait(10)
+        begun_s = time.monotonic()
+        forwarder.stop(0.2)
+        took_s = time.monotonic() - begun_s
+        cloud.release.set()
+        promised.result(10)
+        assert took_s < 5.0

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge.cloud_client import CloudAnswer, CloudClient
+from edge.cloud_client import CloudAnswer, CloudClient, no_time_left
 from edge.latency import Latency
 from shared.breaker import Breaker, BreakerSettings, BreakerState
 from shared.clock import Clock
@@ -117,6 +117,7 @@ class BalancedClient:
         may_have_run = False
         for cloud in self._in_order():
             if deadline.remaining_s() < _LEAST_TRY_S:
+                failure = failure or no_time_left()
                 break
             if not cloud.breaker.admit(call_id):
                 continue

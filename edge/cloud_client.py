@@ -30,6 +30,12 @@ class CloudAnswer:
     took_s: float | None = None
 
 
+def no_time_left() -> LinkError:
+    """Give the error of a call whose turn came after its deadline: the box was busy, no cloud is to blame."""
+    detail = "no time was left when its turn came"
+    return LinkError(ErrorCode.DEADLINE_MISSED, detail, certainly_not_run=True)
+
+
 class CloudClient(Protocol):
     """One cloud, own or commercial; safe for use by several threads."""
 

@@ -247,9 +247,11 @@ class Forwarder:
         return sent
 
     def _report(self, err: LinkError, call_id: str) -> None:
-        """A cloud that refuses a picture is alive; anything else counts against it."""
+        """A cloud that refuses a picture is alive; anything else that reached it counts against it."""
         if err.code is ErrorCode.CLOUD_REFUSED:
             self._breaker.succeeded()
+        elif err.code is ErrorCode.DEADLINE_MISSED:
+            self._breaker.abandoned(call_id)
         else:
             self._breaker.failed(call_id)
 
@@ -270,6 +272,8 @@ class Forwarder:
 
 def _reason_of(err: LinkError) -> Reason:
     match err.code:
+        case ErrorCode.DEADLINE_MISSED:
+            return Reason.FALLBACK_TOO_LATE
         case ErrorCode.CLOUD_TIMEOUT:
             return Reason.FALLBACK_TIMEOUT
         case ErrorCode.CLOUD_OVERLOADED:

@@ -21,7 +21,7 @@ from urllib3.exceptions import ConnectTimeoutError as Urllib3ConnectTimeout
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
 from edge.clock_skew import ClockSkew
-from edge.cloud_client import CloudAnswer
+from edge.cloud_client import CloudAnswer, no_time_left
 from shared.auth import Signer
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
@@ -164,8 +164,10 @@ class HttpCloudClient:
     def _ask_once(
         self, picture: Picture, call_id: str, deadline: Deadline, traceparent: str | None
     ) -> CloudAnswer:
-        self._on_try()
         seconds = min(self._retry.timeout_s, deadline.remaining_s())
+        if seconds <= 0.0:
+            raise no_time_left()
+        self._on_try()
         headers = {
             "Content-Type": picture.media_type.value,
             "Accept": "application/json",

@@ -12,13 +12,19 @@ import requests
 import responses
 
 from edge.cloud_client import CloudAnswer
+from edge.forward import Forwarder
 from edge.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, RetrySettings
+from edge.latency import Latency
+from edge.reasons import Reason
+from edge.uplink import Uplink, UploadForm
+from shared.breaker import Breaker, BreakerSettings, BreakerState
 from shared.clock import SystemClock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import LinkError
 from shared.types import Label
-from tests.helpers.frames import picture
+from tests.helpers.clock import FakeClock
+from tests.helpers.frames import decision, frame, picture
 from tests.helpers.stand_in_clouds import (
     HOSTILE,
     answers,
@@ -272,3 +278,44 @@ def test_a_connection_is_used_again(client):
         with pytest.raises(LinkError):
             _ask(asking)
     assert len(ports) == 1
+
+
+def test_a_call_whose_turn_came_too_late_is_not_sent_not_paid_and_not_held_against_the_cloud(
+    wire, client
+):
+    """A box under full load gives its forwarder threads their turn late; that must not shut the cloud out."""
+    clock = FakeClock()
+    books = _Books()
+    forwarder = Forwarder(
+        client(),
+        breaker=Breaker(BreakerSettings(), clock),
+        books=books,
+        latency=Latency(clock),
+        max_in_flight=1,
+        uplink=Uplink(
+            best=UploadForm(long_side_px=1280, quality=75),
+            bytes_per_s=0,
+            burst_bytes=100_000,
+            clock=clock,
+        ),
+    )
+    for _ in range(4):
+        assert forwarder.enter("frame") is None
+        outcome = forwarder.send(frame(), decision(), Deadline.after(0.0, clock)).result(5)
+        assert (outcome.reason, outcome.charged_micros) == (Reason.FALLBACK_TOO_LATE, 0)
+    forwarder.stop()
+    assert books.refunded == ["frame"] * 4
+    assert forwarder.breaker.state is BreakerState.CLOSED
+    assert len(wire.calls) == 0
+
+
+class _Books:
+    def __init__(self) -> None:
+        self.refunded: list[str] = []
+
+    def refund(self, call_id: str) -> bool:
+        self.refunded.append(call_id)
+        return True
+
+    def settle(self, call_id: str, cost_micros: int) -> int:
+        raise AssertionError("nothing was answered")

@@ -84,6 +84,9 @@ def replay_command(
 ) -> None:
     """What would have happened: SOURCES are videos, pictures, folders, or score logs of an edge."""
     with explained():
+        if plot and not labels:
+            detail = "--plot needs --labels: without them nobody knows what was right"
+            raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
         begins_at = _begin(start)
         folder = models or shipped_models()
         names = [_policy_name(n) for n in (compare.split(",") if compare else [policy])]
@@ -200,12 +203,13 @@ def _plot(rows: Sequence[_Row], path: Path) -> None:
     """Draw accuracy against cost, one point a policy and one for the oracle."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import PercentFormatter
     except ImportError as err:
         detail = "--plot needs matplotlib: pip install emberlink[plots]"
         raise ConfigError(ErrorCode.CONFIG_INVALID, detail) from err
     known = [row for row in rows if row.judged]
     if not known:
-        detail = "--plot needs --labels: without them nobody knows what was right"
+        detail = "--plot: --labels names none of the sources, so nobody knows what was right"
         raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
@@ -213,13 +217,16 @@ def _plot(rows: Sequence[_Row], path: Path) -> None:
     for row in known:
         points.setdefault((row.cost, row.right / row.judged), []).append(row.name)
     for at, names in points.items():
-        axes.scatter(*at, s=70, marker="*" if _ORACLE in names else "o")
-        axes.annotate(", ".join(names), at, xytext=(6, 5), textcoords="offset points")
+        axes.scatter(*at, s=70, marker="*" if _ORACLE in names else "o", clip_on=False)
+        axes.annotate(", ".join(names), at, xytext=(8, -14), textcoords="offset points")
     axes.set_xlabel("cost of the calls")
     axes.set_ylabel("frames with the right verdict")
     axes.set_title("What each policy would have cost and got right")
     axes.grid(alpha=0.3)
     axes.margins(0.15)
+    axes.set_xlim(left=0.0)
+    axes.set_ylim(top=min(1.0, axes.get_ylim()[1]))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     figure.savefig(path)
 
 

@@ -143,6 +143,7 @@ def test_a_folder_with_nothing_to_play_is_refused(models, tmp_path):
         (["--start", "25:99"], "HH:MM"),
         (["--labels", "/nowhere.csv"], "first_fire_second"),
         (["--cloud", "ftp://cloud"], "http://"),
+        (["--plot", "cost.png"], "--plot needs --labels"),
     ],
 )
 def test_a_question_that_cannot_be_answered_is_refused_with_what_is_allowed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from edge.config import EdgeSettings
 from edge.config_events import zones_of
 from edge.decide import Budget
 from edge.events import Events
-from edge.fire_event import FireEvent, Origin
+from edge.fire_event import FireEvent, KeptFrame, Origin
 from edge.forward import Forwarder
 from edge.incidents import Announces, Incidents, Records
 from edge.origin_check import OriginCheck
@@ -27,7 +27,10 @@ from shared.ids import new_id
 from shared.types import Frame
 
 _RECORDER, _TRACER = "recorder", "tracer"
-_SILENT_S = 45.0  # above a slow disk's longest write, and a look of the detector on a busy machine
+_SILENT_S = 45.0  # above a slow disk's longest write
+_TRACER_SILENT_S = (
+    300.0  # at low priority, loading the detector took over 45 s on a machine at its limit
+)
 
 
 class EventPlane:
@@ -98,14 +101,20 @@ class EventPlane:
             took=took,
         )
 
-    def start(self, left: Sequence[FireEvent] = ()) -> None:
-        """Close what was `left` open, and begin to record and to trace."""
+    def start(
+        self,
+        left: Sequence[FireEvent] = (),
+        untraced: Iterable[tuple[FireEvent, Sequence[KeptFrame]]] = (),
+    ) -> None:
+        """Close what was `left` open, begin to record and to trace, first of all the `untraced`."""
         self.incidents.close_left(left)
         self._watchman.watch(_RECORDER, allowed_s=_SILENT_S)
         self.incidents.start()
         if self._tracer:
-            self._watchman.watch(_TRACER, allowed_s=_SILENT_S)
+            self._watchman.watch(_TRACER, allowed_s=_TRACER_SILENT_S)
             self._tracer.start()
+            for event, frames in untraced:
+                self._tracer.trace(event, frames)
 
     def stop(self, timeout_s: float) -> None:
         """Close what is open, write what waits, and end both threads."""

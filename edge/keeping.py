@@ -21,6 +21,7 @@ from edge.supervision import free_bytes
 from shared.clock import Clock
 from shared.errors import FireError
 from shared.logs import get_logger, redact
+from shared.version import commit, version
 
 _MOST_PAGES = 10
 
@@ -74,10 +75,11 @@ def left_open(records: Records) -> tuple[FireEvent, ...]:
 
 
 def camera_facts(section: CameraSection) -> dict[str, Any]:
-    """Tell what is noted of a camera with each of its events: its settings and their hash, no secret."""
+    """Tell what is noted of a camera with each of its events: settings, their hash, and who records; no secret."""
     secrets = {name for name, value in section if isinstance(value, SecretStr)}
     facts = section.model_dump(mode="json", exclude={*secrets, "password_file"})
     facts["source"] = redact(section.source)
     facts["zones_version"] = zones_of(section.zones).version
-    version = hashlib.sha256(canonical(facts).encode()).hexdigest()[:12]
-    return {**facts, "settings_sha256_12": version}
+    settings = hashlib.sha256(canonical(facts).encode()).hexdigest()[:12]
+    software = f"emberlink {version()}, commit {commit()}"
+    return {**facts, "settings_sha256_12": settings, "recorded_by": software}

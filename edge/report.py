@@ -7,7 +7,7 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import jinja2
@@ -50,6 +50,7 @@ def render(report: Report, *, zone: tzinfo, is_chinese: bool) -> str:
         event=record.event,
         origin=record.origin,
         origin_frame=origin_frame,
+        opening_frame=by_id.get(record.event.frame_id),
         place=_place(record.origin, origin_frame, t, is_chinese=is_chinese),
         growth=_growth(record.origin, by_id),
         timeline=_timeline(report),
@@ -58,6 +59,7 @@ def render(report: Report, *, zone: tzinfo, is_chinese: bool) -> str:
         facts=_facts(record.camera_facts),
         local=functools.partial(_local, zone=zone),
         clock_time=functools.partial(_clock_time, zone=zone),
+        utc=_utc,
         reason=lambda said: sentence(said.reason, is_chinese=is_chinese),
         boxes=_boxes,
     )
@@ -85,6 +87,10 @@ def _local(at: datetime, *, zone: tzinfo) -> str:
 def _clock_time(at: datetime, *, zone: tzinfo) -> str:
     here = at.astimezone(zone)
     return f"{here:%H:%M:%S}.{here.microsecond // 100_000}"
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
 
 
 def _place(

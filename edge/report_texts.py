@@ -17,6 +17,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "edge_only": ("seen by the edge alone, not checked", "仅边侧识别,未经核实"),
     "origin": ("Where and when it began", "起火时间与位置"),
     "began": ("It began at", "起始时间"),
+    "first_alarm": ("First alarm at", "首次报警时间"),
     "origin_short": ("Origin", "起火"),
     "utc": ("in UTC", "协调世界时"),
     "camera": ("Camera", "摄像头"),
@@ -111,6 +112,12 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "entries": ("Journal entries", "日志条目"),
     "chain_begin": ("Chain before", "链起点"),
     "chain_end": ("Chain at the end", "链终点"),
+    "files": ("The pictures, each with its hash", "画面文件及其哈希"),
+    "files_note": (
+        "As they were judged: private zones are black, and nothing was drawn in afterwards.",
+        "均为判定时的画面:隐私区域已涂黑,此后未绘制任何内容。",
+    ),
+    "file": ("File", "文件"),
     "lost": (
         "These pictures were altered or lost on the box before this export:",
         "以下画面在导出前已被更改或丢失:",

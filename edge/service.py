@@ -41,6 +41,7 @@ from edge.tally_store import SqliteTallyStore
 from edge.troubles import blind_cameras
 from edge.ui.parts import ConsoleParts
 from edge.ui.vitals_model import LinkNow
+from edge.untraced import untraced
 from edge.upkeep import Upkeep
 from edge.web_app import build_app
 from edge.what_if_wiring import build_what_if
@@ -102,7 +103,7 @@ class EdgeService:
 
     def start(self) -> None:
         """Begin to answer and to watch."""
-        self._events.start(left_open(self._records))
+        self._events.start(left_open(self._records), untraced(self._records))
         self._server.start()
         self._supervisor.watch(_WEB_LOOP, allowed_s=_WEB_LOOP_SILENT_S, is_vital=True)
         self._models.classifier.be_watched(self._supervisor)

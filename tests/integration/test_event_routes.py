@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.version import commit, version
 from tests.helpers.evidence import AT, fill, kept_frame
 from tests.helpers.services import Running, running_edge
 
@@ -146,3 +147,4 @@ def test_the_camera_is_described_without_its_password(tmp_path, models):
     assert facts["source"] == "rtsp://***@10.0.0.5/s?token=***"
     assert "hidden" not in str(facts)
     assert len(facts["settings_sha256_12"]) == 12
+    assert facts["recorded_by"] == f"emberlink {version()}, commit {commit()}"

@@ -283,6 +283,42 @@ def test_an_event_that_a_dead_box_left_open_is_closed_at_the_next_start(models, 
         assert [told["event_id"] for told in events(edge)] == ["01LEFT"]
 
 
+def test_an_origin_that_a_power_cut_left_untraced_is_traced_at_the_next_start(models, tmp_path):
+    line = Line()
+    shown = []
+    for jpeg in (calm_jpeg(), calm_jpeg(), fire_jpeg(), fire_jpeg()):
+        line.clock.advance(1)
+        picture = read_picture(jpeg, ImageLimits())
+        frame = replace(line.frame(), picture=picture)
+        shown.append(KeptFrame(frame=frame, verdict=None))
+    opening = shown[-1].frame
+    event = FireEvent(
+        event_id="01CUT",
+        camera="gate",
+        zone=None,
+        severity=Severity.FIRE,
+        grade=Grade.EDGE_ONLY,
+        opened_at=opening.captured_at,
+        last_seen_at=opening.captured_at,
+        closed_at=None,
+        frame_id=opening.frame_id,
+        box=None,
+        peak=0.9,
+        frames=1,
+    )
+    settings = edge_settings(tmp_path / "state", models)
+    supervisor = Supervisor(SystemClock(), tmp_path / "supervised")
+    records = build_records(settings, SystemClock(), supervisor)
+    records.open_event(event, shown)
+    records.close()
+    with running_edge(tmp_path / "state", models) as edge:
+        until(lambda: events(edge)[0]["closed_at"] is not None)
+        until(lambda: events(edge)[0]["origin"] is not None)
+        origin = events(edge)[0]["origin"]
+    assert origin["frame"] == shown[2].frame.frame_id
+    assert origin["method"] == "detector"
+
+
 def test_the_newest_frame_of_a_camera_can_be_fetched(models, tmp_path):
     with running_edge(tmp_path / "state", models) as edge:
         assert edge.get("/cameras/gate/frame").status_code == 404

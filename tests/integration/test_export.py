@@ -168,6 +168,17 @@ def test_the_report_gives_each_decision_its_reason_and_each_model_its_hash(recor
     assert "never replaces one" in report
 
 
+def test_the_report_lists_every_picture_with_the_hash_of_its_file(records):
+    packed = _packed(records)
+    report = _report(packed)
+    with zipfile.ZipFile(io.BytesIO(packed)) as file:
+        pictures = {n: file.read(n) for n in file.namelist() if n.startswith("pictures/")}
+    assert pictures
+    for name, content in pictures.items():
+        row = report[report.rindex(f'href="{name}"') :]
+        assert hashlib.sha256(content).hexdigest() in row[: row.index("</tr>")]
+
+
 def test_the_report_speaks_chinese(records):
     report = _report(_packed(records, is_chinese=True))
     assert '<html lang="zh-CN">' in report

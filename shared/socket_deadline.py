@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import math
 import socket
 import threading
 import time
@@ -116,6 +117,7 @@ class SocketDeadlines:
         call = _Call(time.monotonic() + seconds)
         with self._wake:
             heapq.heappush(self._heap, (call.ends_mono_s, next(self._order), call))
+            call.is_over = self._is_stopping
             self._wake.notify()
         _current.call = call
         try:
@@ -125,7 +127,7 @@ class SocketDeadlines:
             call.finish()
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the thread; it cuts the calls that are left, since nobody would bound them any more."""
         with self._wake:
             self._is_stopping = True
             self._wake.notify()
@@ -134,16 +136,17 @@ class SocketDeadlines:
     def _work(self) -> None:
         while True:
             with self._wake:
-                if self._is_stopping:
-                    return
-                now_mono_s = time.monotonic()
+                is_last = self._is_stopping
+                until_mono_s = math.inf if is_last else time.monotonic()
                 due = []
-                while self._heap and self._heap[0][0] <= now_mono_s:
+                while self._heap and self._heap[0][0] <= until_mono_s:
                     due.append(heapq.heappop(self._heap)[2])
-                if not due:
-                    self._wake.wait(self._heap[0][0] - now_mono_s if self._heap else None)
+                if not due and not is_last:
+                    self._wake.wait(self._heap[0][0] - until_mono_s if self._heap else None)
             for call in due:
                 call.expire()
+            if is_last:
+                return
 
 
 def _watch(sock: socket.socket | None) -> None:

@@ -1,4 +1,4 @@
-"""A forwarder that stops: calls under way are waited for with a limit, later ones cost nothing."""
+"""A link that stops: calls under way are waited for with a limit, later ones cost nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,7 @@ from edge.budget import BudgetManager
 from edge.cloud_client import CloudAnswer, MockCloudClient
 from edge.decide import Decider
 from edge.forward import Forwarder
+from edge.http_client import DEFAULT_RETRY, HttpCloudClient
 from edge.latency import Latency
 from edge.ledger import Ledger
 from edge.policies import PolicyName, build_simple_policy
@@ -21,8 +23,10 @@ from edge.uplink import Uplink, UploadForm
 from shared.breaker import Breaker, BreakerSettings
 from shared.clock import SystemClock
 from shared.deadline import Deadline
+from shared.errors import LinkError
 from shared.types import Classification, Picture
-from tests.helpers.frames import frame
+from tests.helpers.frames import frame, picture
+from tests.helpers.stand_in_clouds import stand_in_cloud
 
 _LIMIT_MICROS = 1_000_000
 _CLOCK = SystemClock()
@@ -105,3 +109,32 @@ def test_a_call_that_hangs_does_not_keep_the_service_from_stopping(tmp_path):
         cloud.release.set()
         promised.result(10)
         assert took_s < 5.0
+
+
+def test_closing_a_client_cuts_the_calls_that_are_under_way():
+    with stand_in_cloud(lambda exchange: exchange.stopping.wait(30)) as cloud:
+        client = HttpCloudClient(
+            cloud.url, replace(DEFAULT_RETRY, tries=2, timeout_s=25.0), pool_size=1
+        )
+        found: list[LinkError] = []
+
+        def ask() -> None:
+            try:
+                client.infer(
+                    picture(),
+                    call_id="c",
+                    deadline=Deadline.after(25.0, _CLOCK),
+                    traceparent=None,
+                )
+            except LinkError as err:
+                found.append(err)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        ends_s = time.monotonic() + 10
+        while not cloud.calls and time.monotonic() < ends_s:
+            time.sleep(0.02)
+        client.close()
+        thread.join(8)
+        assert found
+        assert not found[0].certainly_not_run

@@ -15,12 +15,11 @@ from edge.link import Link
 from edge.model_slot import ClassifierSlot
 from edge.plane import DecisionPlane
 from edge.policies import Wish
-from edge.supervision import free_bytes, is_clock_synchronised, readiness
+from edge.supervision import BoxCheck, free_bytes, is_clock_synchronised, readiness, well
 from edge.troubles import BoxState
 from shared.supervise import Supervisor
 from shared.types import MICROS, Classification, ModelIdentity, Reloaded
 from shared.version import commit, version
-from shared.web import Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +68,18 @@ class BoxStatus:
             for state in self.cameras.states()
         ]
 
-    def checks(self) -> Mapping[str, Check]:
+    def checks(self) -> Mapping[str, BoxCheck]:
         """Give the lines of `/readyz`."""
-        well = {
-            "model": f"{self.model.name} {self.model.version}",
-            "cameras": f"{len(self.settings.cameras)} watching",
-            "cloud_link": self.link.describe(),
-            "disk": "state is written",
-            "clock": "in step with the books",
-            "budget": f"{self.plane.budget.remaining_micros() / MICROS:.2f} left today",
+        left = f"{self.plane.budget.remaining_micros() / MICROS:.2f}"
+        found = {
+            "model": well("model", name=self.model.name, version=self.model.version),
+            "cameras": well("cameras", count=str(len(self.settings.cameras))),
+            "cloud_link": self.link.check(),
+            "disk": well("disk"),
+            "clock": well("clock"),
+            "budget": well("budget", left=left),
         }
-        return readiness(self.supervisor, well)
+        return readiness(self.supervisor, found)
 
     def state(self) -> BoxState:
         """Give the state that `box_troubles` judges."""

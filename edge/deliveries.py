@@ -134,6 +134,7 @@ class Deliveries:
                 remedy="They wait on disk and are tried again. Check address, secret and network; "
                 f"`emberlink-edge alerts test {receiver.name}` shows what it answers.",
                 since=now_at,
+                figures={"kind": receiver.kind, "reason": reason},
             )
             for receiver in self._receivers.values()
             if (reason := self._trouble(receiver)) is not None

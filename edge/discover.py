@@ -181,6 +181,7 @@ class Discovery:
                 cause=cause,
                 remedy="Check the address in `cloud.endpoints`; the clouds found last stay in use.",
                 since=self._clock.now_at(),
+                figures={"detail": cause},
             )
         )
 

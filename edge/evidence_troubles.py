@@ -20,10 +20,11 @@ def not_written(detail: str, now_at: datetime) -> Trouble:
     """Nothing can be recorded."""
     return _trouble(
         NOT_WRITTEN,
-        f"Evidence cannot be written: {detail}.",
+        "Evidence cannot be written: {detail}.",
         "Free room on that disk, or make it writable; frames of events are lost until then. A disk that turned "
         "read-only by itself is failing: stop the service, check the disk (`dmesg`, `fsck`), and replace it.",
         now_at,
+        detail=detail,
     )
 
 
@@ -31,11 +32,12 @@ def set_aside(aside: str, now_at: datetime) -> Trouble:
     """The journal was damaged, and a new one was begun."""
     return _trouble(
         "set_aside",
-        f"The journal of the evidence was damaged. It is kept as {aside}, its pictures are kept, too, and a new "
+        "The journal of the evidence was damaged. It is kept as {file}, its pictures are kept, too, and a new "
         "journal was begun.",
         "Check the disk. Restore a backup with `emberlink-edge state restore`, or acknowledge.",
         now_at,
         needs_acknowledgement=True,
+        file=aside,
     )
 
 
@@ -56,14 +58,14 @@ def clock_off(wall_is_ahead: timedelta, now_at: datetime) -> Trouble | None:
     """The wall clock and the clock by which evidence ages are far apart."""
     if -_SET_BACK <= wall_is_ahead <= BELIEVED_GAP:
         return None
-    side = "ahead of" if wall_is_ahead > timedelta(0) else "behind"
     return _trouble(
         CLOCK_OFF,
-        f"The clock is {_days(abs(wall_is_ahead))} {side} the time that this box has counted. Evidence is kept by "
-        "what was counted, so nothing goes early.",
+        "The clock differs by {days} days from the time that this box has counted; plus means ahead. Evidence is "
+        "kept by what was counted, so nothing goes early.",
         "Set the clock right (NTP). If it is right and the box was off for so long, run "
         "`emberlink-edge evidence prune --trust-clock`.",
         now_at,
+        days=f"{wall_is_ahead / timedelta(days=1):+.1f}",
     )
 
 
@@ -83,41 +85,47 @@ def room(forecast: Forecast, pruned: Pruned, now_at: datetime) -> list[Trouble]:
         found.append(
             _trouble(
                 FILLING,
-                f"At today's rate the room for evidence lasts {forecast.days_left:.1f} days; pictures of little worth "
-                f"will then go before their {forecast.keep_days} days are over.",
+                "At today's rate the room for evidence lasts {days} days; pictures of little worth "
+                "will then go before their {keep} days are over.",
                 "Use a larger disk, raise `evidence.max_bytes`, or lower `evidence.keep_days`.",
                 now_at,
+                days=f"{forecast.days_left:.1f}",
+                keep=str(forecast.keep_days),
             )
         )
     if pruned.frames:
         found.append(
             _trouble(
                 CUT_SHORT,
-                f"{pruned.frames} pictures of little worth were removed before their {forecast.keep_days} days were "
+                "{count} pictures of little worth were removed before their {keep} days were "
                 "over, because the disk needed room.",
                 f"See `emberlink-edge evidence size`; the room should last {forecast.keep_days} days, and warns "
                 f"{WARN_DAYS:.0f} days before it is full.",
                 now_at,
                 needs_acknowledgement=True,
+                count=str(pruned.frames),
+                keep=str(forecast.keep_days),
             )
         )
     return found
 
 
-def _days(span: timedelta) -> str:
-    days = span / timedelta(days=1)
-    return f"{days:.0f} days" if days >= 2 else f"{span / timedelta(hours=1):.0f} hours"
-
-
 def _trouble(
-    code: str, cause: str, remedy: str, now_at: datetime, *, needs_acknowledgement: bool = False
+    code: str,
+    cause: str,
+    remedy: str,
+    now_at: datetime,
+    *,
+    needs_acknowledgement: bool = False,
+    **figures: str,
 ) -> Trouble:
     return Trouble(
         kind=TroubleKind.EVIDENCE,
         subject="",
         code=code,
-        cause=cause,
+        cause=cause.format_map(figures),
         remedy=remedy,
         since=now_at,
         needs_acknowledgement=needs_acknowledgement,
+        figures=figures,
     )

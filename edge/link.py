@@ -13,6 +13,7 @@ from edge.discover import Discovery
 from edge.forward import Books, Forwarder
 from edge.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, RetrySettings
 from edge.latency import Latency
+from edge.supervision import BoxCheck, well
 from edge.uplink import Uplink, UploadForm
 from shared.auth import MIN_KEY_CHARACTERS, Signer
 from shared.breaker import Breaker, BreakerState
@@ -84,14 +85,14 @@ class Link:
         """Tell for how long the most overdue call has outlived its deadline."""
         return self.forwarder.overdue_s() if self.forwarder else 0.0
 
-    def describe(self) -> str:
+    def check(self) -> BoxCheck:
         """Say in a few words how the breaker is, and each of several clouds."""
         state = self.breaker_state()
         if state is None:
-            return "no cloud is configured"
+            return well("no_link")
         clouds = self._balanced.states() if self._balanced else ()
         several = "".join(f"; {cloud.url} {cloud.breaker.value}" for cloud in clouds)
-        return f"breaker is {state.value}{several}"
+        return well("link", breaker=state.value, several=several)
 
     def _build_client(
         self, settings: EdgeSettings, supervisor: Supervisor, clock: Clock

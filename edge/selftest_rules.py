@@ -93,6 +93,7 @@ def selftest_troubles(
                 remedy="A real fire may go untold. Put right what it names, then run "
                 f"`emberlink-edge selftest --camera {result.camera}`.",
                 since=now_at,
+                figures={"why": result.why},
             )
     last_at = max((result.began_at for result in results.values()), default=since)
     if schedule.is_overdue(now_at, last_at):
@@ -103,4 +104,5 @@ def selftest_troubles(
             cause=f"The last test alarm was on {last_at:%Y-%m-%d}.",
             remedy="Leave the box on at the time of its test, or run `emberlink-edge selftest`.",
             since=now_at,
+            figures={"day": f"{last_at:%Y-%m-%d}"},
         )

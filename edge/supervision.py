@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.troubles import BoxState, box_troubles
@@ -25,6 +26,16 @@ _CHECKS: Mapping[str, tuple[TroubleKind, ...]] = {
     "threads": (TroubleKind.THREAD,),
     "restart": (TroubleKind.RESTART,),
 }
+_WELL: Mapping[str, str] = {
+    "model": "{name} {version}",
+    "cameras": "{count} watching",
+    "link": "breaker is {breaker}{several}",
+    "no_link": "no cloud is configured",
+    "disk": "state is written",
+    "clock": "in step with the books",
+    "budget": "{left} left today",
+    "nothing": "nothing is wrong",
+}
 
 
 def box_rule(state: Callable[[], BoxState], clock: Clock) -> Callable[[], Iterable[Trouble]]:
@@ -32,17 +43,35 @@ def box_rule(state: Callable[[], BoxState], clock: Clock) -> Callable[[], Iterab
     return lambda: box_troubles(state(), clock.now_at())
 
 
-def readiness(supervisor: Supervisor, well: Mapping[str, str]) -> dict[str, Check]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxCheck(Check):
+    """A line of `/readyz` that can be told in another language.
+
+    `says` names the sentence of a check without a trouble, with its `figures`; else `troubles` are what is told.
+    """
+
+    says: str = ""
+    figures: Mapping[str, str] = field(default_factory=dict, hash=False)
+    troubles: tuple[Trouble, ...] = ()
+
+
+def well(says: str, **figures: str) -> BoxCheck:
+    """Say that a check found nothing wrong, and what there is instead."""
+    text = _WELL[says].format_map(figures)
+    return BoxCheck(state=CheckState.OK, text=text, says=says, figures=figures)
+
+
+def readiness(supervisor: Supervisor, found: Mapping[str, BoxCheck]) -> dict[str, BoxCheck]:
     """Sum up the troubles as the checks of `/readyz`, after a look at this moment.
 
     Args:
         supervisor: knows the troubles.
-        well: what to say of a check without a trouble, by its name; "nothing is wrong" where nothing is said.
+        found: what a check without a trouble says, by its name; "nothing is wrong" where nothing is said.
     """
     supervisor.look()
     active = supervisor.active()
     return {
-        name: _check([t for t in active if t.kind in kinds], well.get(name, "nothing is wrong"))
+        name: _check([t for t in active if t.kind in kinds], found.get(name, well("nothing")))
         for name, kinds in _CHECKS.items()
     }
 
@@ -60,8 +89,8 @@ def is_clock_synchronised() -> bool | None:
     return (_TIMESYNC / "synchronized").exists() if _TIMESYNC.exists() else None
 
 
-def _check(troubles: list[Trouble], well: str) -> Check:
+def _check(troubles: list[Trouble], otherwise: BoxCheck) -> BoxCheck:
     if not troubles:
-        return Check(state=CheckState.OK, text=well)
+        return otherwise
     texts = [f"{t.subject}: {t.cause}" if t.subject else t.cause for t in troubles]
-    return Check(state=CheckState.DEGRADED, text="; ".join(texts))
+    return BoxCheck(state=CheckState.DEGRADED, text="; ".join(texts), troubles=tuple(troubles))

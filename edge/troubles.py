@@ -16,7 +16,7 @@ from edge.outbox_item import OutboxStatus
 from shared.breaker import BreakerState
 from shared.trouble import Trouble, TroubleKind
 
-_Find = Callable[[TroubleKind, str, str, str], Trouble]
+_Find = Callable[..., Trouble]
 _LEAST_FREE_BYTES = 500_000_000  # a day of score logs and ledgers is some 20 MB for eight cameras
 _MOST_OVERDUE_S = 15.0  # sockets are shut at the deadline; a call that outlives it by this hangs
 _STALE_RUN = 10  # frames in a row; a single hiccup of a busy machine drops one or two
@@ -54,8 +54,9 @@ def box_troubles(state: BoxState, now_at: datetime) -> Iterator[Trouble]:
         yield found(
             TroubleKind.MODEL,
             "broken_scores",
-            f"The classifier gives numbers that mean nothing: {state.classifier_trouble}",
+            "The classifier gives numbers that mean nothing: {detail}",
             'Install the model again, or start with `model.variant = "fp32"`.',
+            detail=state.classifier_trouble,
         )
 
 
@@ -66,29 +67,33 @@ def camera_troubles(camera: CameraState, now_at: datetime) -> Iterator[Trouble]:
         yield found(
             TroubleKind.CAMERA,
             "lost",
-            camera.trouble,
+            "{detail}",
             "Check its power, address and password; it is tried again with growing pauses.",
+            detail=camera.trouble,
         )
     elif camera.late_s is not None:
         yield found(
             TroubleKind.CAMERA,
             "late",
-            f"No new frame for {camera.late_s:.0f} s.",
+            "No new frame for {seconds} s.",
             "Check the camera's load and network, or whoever posts its frames.",
+            seconds=f"{camera.late_s:.0f}",
         )
     elif camera.stale_run >= _STALE_RUN:
         yield found(
             TroubleKind.CAMERA,
             "old_frames",
-            f"Its last {camera.stale_run} frames were too old to be looked at.",
+            "Its last {count} frames were too old to be looked at.",
             "Set the camera's clock right, or `max_age_s` of this camera higher.",
+            count=str(camera.stale_run),
         )
     if camera.hanging >= MOST_HANGING:
         yield found(
             TroubleKind.CAMERA,
             "hangs",
-            f"{camera.hanging} reads of this camera hang and cannot be ended.",
+            "{count} reads of this camera hang and cannot be ended.",
             "Start the camera anew; if it does not come back, start the service anew.",
+            count=str(camera.hanging),
         )
     for finding in camera.view:
         yield found(TroubleKind.VIEW, finding.value, *_VIEWS[finding])
@@ -105,21 +110,24 @@ def outbox_troubles(outbox: OutboxStatus, now_at: datetime) -> Iterator[Trouble]
     if outbox.disk_trouble is not None:
         yield found(
             "not_written",
-            f"The outbox cannot be written; alerts wait in memory only: {outbox.disk_trouble}",
+            "The outbox cannot be written; alerts wait in memory only: {detail}",
             "Free space on the disk of the state folder, or make it writable.",
+            detail=outbox.disk_trouble,
         )
     if outbox.quarantined:
         yield found(
             "quarantined",
-            f"{outbox.quarantined} messages were refused for good and are set aside.",
+            "{count} messages were refused for good and are set aside.",
             "`emberlink-edge outbox ls` shows why; then `outbox retry` or `outbox drop`.",
+            count=str(outbox.quarantined),
         )
     if outbox.lost:
         counts = ", ".join(f"{count} {result}" for result, count in sorted(outbox.lost.items()))
         yield found(
             "lost",
-            f"Messages were given up within the last day: {counts}.",
+            "Messages were given up within the last day: {counts}.",
             "Look at the receivers' troubles; raise `outbox.max_bytes` or the `outbox.keep_…` settings.",
+            counts=counts,
         )
 
 
@@ -134,13 +142,20 @@ def file_set_aside(name: str, aside: str, now_at: datetime) -> Trouble:
         remedy=remedy,
         since=now_at,
         needs_acknowledgement=True,
+        figures={"file": aside},
     )
 
 
 def _finder(subject: str, now_at: datetime) -> _Find:
-    def found(kind: TroubleKind, code: str, cause: str, remedy: str) -> Trouble:
+    def found(kind: TroubleKind, code: str, cause: str, remedy: str, **figures: str) -> Trouble:
         return Trouble(
-            kind=kind, subject=subject, code=code, cause=cause, remedy=remedy, since=now_at
+            kind=kind,
+            subject=subject,
+            code=code,
+            cause=cause.format_map(figures),
+            remedy=remedy,
+            since=now_at,
+            figures=figures,
         )
 
     return found
@@ -158,8 +173,9 @@ def _cloud_troubles(state: BoxState, found: _Find) -> Iterator[Trouble]:
         yield found(
             TroubleKind.THREAD,
             "call_hangs",
-            f"A call to the cloud has outlived its deadline by {state.overdue_call_s:.0f} s.",
+            "A call to the cloud has outlived its deadline by {seconds} s.",
             "Restart the service; its place for calls is lost until then.",
+            seconds=f"{state.overdue_call_s:.0f}",
         )
     if state.budget_left_micros < max(1, state.cost_micros):
         yield found(
@@ -175,16 +191,17 @@ def _clock_troubles(state: BoxState, found: _Find) -> Iterator[Trouble]:
         yield found(
             TroubleKind.CLOCK,
             "set_back",
-            f"The clock was set back: the budget of {state.frozen_day} holds until that day is over.",
+            "The clock was set back: the budget of {day} holds until that day is over.",
             "Set the clock right (NTP); times in the evidence are wrong until then.",
+            day=state.frozen_day,
         )
     if state.clock_skew_s is not None and abs(state.clock_skew_s) > _MOST_SKEW_S:
-        side = "ahead of" if state.clock_skew_s > 0 else "behind"
         yield found(
             TroubleKind.CLOCK,
             "differs",
-            f"The clock is at least {abs(state.clock_skew_s):.0f} s {side} the cloud's.",
+            "The clock differs from the cloud's by {seconds} s or more; plus means ahead.",
             "Let NTP set the clock of this box, or of the cloud.",
+            seconds=f"{state.clock_skew_s:+.0f}",
         )
     if state.is_clock_synchronised is False:
         yield found(
@@ -200,15 +217,17 @@ def _disk_troubles(state: BoxState, found: _Find) -> Iterator[Trouble]:
         yield found(
             TroubleKind.DISK,
             "ledger",
-            f"The ledger cannot be written, so the cloud is not asked: {state.ledger_trouble}",
+            "The ledger cannot be written, so the cloud is not asked: {detail}",
             "Free space on the disk of the state folder, or make it writable.",
+            detail=state.ledger_trouble,
         )
     if state.free_bytes is not None and state.free_bytes < _LEAST_FREE_BYTES:
         yield found(
             TroubleKind.DISK,
             "low",
-            f"The disk of the state folder has {state.free_bytes // 1_000_000} MB left.",
+            "The disk of the state folder has {left} MB left.",
             f"Free at least {_LEAST_FREE_BYTES // 1_000_000} MB.",
+            left=str(state.free_bytes // 1_000_000),
         )
 
 

@@ -229,6 +229,7 @@ class Supervisor:
             cause=f"The thread gave no sign of life for {silent_s:.0f} s.",
             remedy=f"{remedy}if this repeats, send the log of that time to the maker.",
             since=self._clock.now_at(),
+            figures={"seconds": f"{silent_s:.0f}"},
         )
 
     def _restart(self, watched: Watched, restart: Callable[[], None]) -> None:
@@ -254,6 +255,7 @@ class Supervisor:
                 remedy="Nothing was watched until this start. Check power and log, then acknowledge.",
                 since=self._clock.now_at(),
                 needs_acknowledgement=True,
+                figures={"at": f"{last_at:%Y-%m-%d %H:%M:%S}"},
             )
         )
 
@@ -302,6 +304,7 @@ class Supervisor:
                 cause=f"Troubles cannot be written down: {detail}",
                 remedy="Free space on the disk of the state folder, or make it writable.",
                 since=self._clock.now_at(),
+                figures={"detail": detail},
             )
         )
 

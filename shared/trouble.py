@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -43,7 +43,8 @@ class Trouble:
 
     `subject` is the camera, sink, disk or thread it is about ("" for the box itself). `code` names the finding within
     its kind in snake_case (for instance `frozen` of a view), so that pages can say it in their language. `cause` and
-    `remedy` are sentences. `needs_acknowledgement`: it does not go away by itself. `acknowledged_at` and `_by`: a
+    `remedy` are sentences; `figures` names what the cause tells in numbers, names and details, so that another
+    language can tell them, too. `needs_acknowledgement`: it does not go away by itself. `acknowledged_at` and `_by`: a
     person has seen it; None and "" before.
     """
 
@@ -56,6 +57,7 @@ class Trouble:
     needs_acknowledgement: bool = False
     acknowledged_at: datetime | None = None
     acknowledged_by: str = ""
+    figures: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def key(self) -> TroubleKey:

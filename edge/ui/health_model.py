@@ -12,6 +12,7 @@ from edge.deliveries import SinkStatus
 from edge.live import CloudHeard
 from edge.outbox_item import ItemClass, OutboxStatus
 from edge.retention import Forecast
+from edge.supervision import BoxCheck
 from edge.ui.now_model import CameraNow, is_watching, trouble_word
 from edge.ui.speech import Speech
 from edge.ui.try_model import Fact
@@ -19,7 +20,7 @@ from edge.ui.vitals_model import LinkNow
 from shared.breaker import BreakerState
 from shared.trouble import Trouble, TroubleKind
 from shared.types import ModelIdentity
-from shared.web import Check, CheckState
+from shared.web import CheckState
 
 _ICONS = {
     TroubleKind.CAMERA: "eye",
@@ -116,7 +117,7 @@ def _trouble_row(trouble: Trouble, titles: Mapping[str, str], speech: Speech) ->
         headline=headline,
         since=speech.t("time.since", at=speech.moment(trouble.since), span=span),
         remedy=_translated(f"{key}_do", trouble.remedy, speech),
-        cause=_translated(f"{key}_why", trouble.cause, speech),
+        cause=trouble_cause(trouble, speech),
         kind=trouble.kind.value,
         subject=trouble.subject,
         code=trouble.code,
@@ -125,9 +126,18 @@ def _trouble_row(trouble: Trouble, titles: Mapping[str, str], speech: Speech) ->
     )
 
 
-def _translated(key: str, given: str, speech: Speech) -> Markup:
-    """Take the sentence that came with the trouble in English: it knows figures that a catalogue does not."""
-    return speech.known(key, given) if speech.is_chinese else Markup("{}").format(given)
+def _translated(key: str, given: str, speech: Speech, **figures: str) -> Markup:
+    """Say in Chinese what came with the trouble in English."""
+    return speech.known(key, given, **figures) if speech.is_chinese else Markup("{}").format(given)
+
+
+def trouble_cause(trouble: Trouble, speech: Speech) -> Markup:
+    """Say why, with its figures."""
+    key = f"trouble.{trouble.kind.value}_{trouble.code}_why"
+    try:
+        return _translated(key, trouble.cause, speech, **trouble.figures)
+    except KeyError:  # kept by an older version, without its figures
+        return speech.known("", trouble.cause)
 
 
 def show_link_panel(
@@ -310,14 +320,26 @@ def _rate(camera: CameraNow, speech: Speech) -> str:
     )
 
 
-def show_checks(checks: Mapping[str, Check], speech: Speech) -> tuple[CheckRow, ...]:
+def _check_text(name: str, check: BoxCheck, speech: Speech) -> Markup:
+    if not speech.is_chinese:
+        return Markup("{}").format(check.text)
+    if not check.troubles:
+        return speech.known(f"check.{check.says or 'nothing'}_well", check.text, **check.figures)
+    return Markup("；").join(
+        Markup("{}{}").format(f"{trouble.subject}：" if trouble.subject else "", cause)
+        for trouble in check.troubles
+        for cause in [trouble_cause(trouble, speech)]
+    )
+
+
+def show_checks(checks: Mapping[str, BoxCheck], speech: Speech) -> tuple[CheckRow, ...]:
     """List the readiness checks as a program sees them."""
     return tuple(
         CheckRow(
             name=speech.known(f"check.{name}", name),
             state=speech.t(f"health.{check.state.value}"),
             is_well=check.state is CheckState.OK,
-            text=check.text,
+            text=_check_text(name, check, speech),
         )
         for name, check in checks.items()
     )

@@ -12,13 +12,13 @@ from edge.locate import HeatMap
 from edge.outbox_item import OutboxStatus
 from edge.retention import Forecast
 from edge.selftest import SelfTest
+from edge.supervision import BoxCheck
 from edge.tally import Tally
 from edge.ui.vitals_model import LinkNow
 from edge.what_if import WhatIfAnswer
 from shared.clock import Clock
 from shared.supervise import Supervisor
 from shared.types import Picture
-from shared.web import Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class ConsoleParts:
     forecast: Callable[[], Forecast]
     outbox: Callable[[], OutboxStatus]
     sinks: Callable[[], tuple[SinkStatus, ...]]
-    checks: Callable[[], Mapping[str, Check]]
+    checks: Callable[[], Mapping[str, BoxCheck]]
     selftest: SelfTest
     origins: Mapping[tuple[str, ...], str]
     what_if: Callable[[], WhatIfAnswer]

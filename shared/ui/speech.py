@@ -55,10 +55,10 @@ class Speech:
         """Say a text of the catalogue."""
         return self.words.say(key, self.language, **values)
 
-    def known(self, key: str, otherwise: str) -> Markup:
+    def known(self, key: str, otherwise: str, **values: object) -> Markup:
         """Say a text where the catalogue has it, else what is given, marked as the English that it is."""
         if self.words.has(key):
-            return self.t(key)
+            return self.t(key, **values)
         shown = Markup("{}").format(otherwise)
         return Markup('<span lang="en">{}</span>').format(shown) if self.is_chinese else shown
 

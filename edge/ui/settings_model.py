@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr
 
 from edge.selftest_rules import TestResult
 from edge.ui.speech import Speech
+from edge.ui.words import settings_in_chinese
 from shared.logs import redact
 
 Origins = Mapping[tuple[str, ...], str]
@@ -52,14 +53,14 @@ def show_settings(
 ) -> tuple[SettingGroup, ...]:
     """List every setting by section; secrets are only said to be there."""
     rows: dict[str, list[SettingRow]] = {}
-    for path, value, meaning in _leaves(settings, ()):
+    for path, value, meaning in leaves(settings):
         origin = _origin(path, origins)
         row = SettingRow(
             name=".".join(path),
             value=_shown(value, speech),
             origin=origin or speech.t("settings.default"),
             is_set=origin is not None,
-            meaning=meaning,
+            meaning=settings_in_chinese()[meaning] if speech.is_chinese else meaning,
         )
         rows.setdefault(path[0] if len(path) > 1 else "", []).append(row)
     return tuple(
@@ -68,7 +69,10 @@ def show_settings(
     )
 
 
-def _leaves(model: BaseModel, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, str]]:
+def leaves(
+    model: BaseModel, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any, str]]:
+    """Give the path, value and meaning of every setting."""
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         yield from _branch(value, (*path, name), field.description or "")
@@ -78,7 +82,7 @@ def _branch(
     value: Any, path: tuple[str, ...], meaning: str
 ) -> Iterator[tuple[tuple[str, ...], Any, str]]:
     if isinstance(value, BaseModel):
-        yield from _leaves(value, path)
+        yield from leaves(value, path)
     elif (
         isinstance(value, dict) and value and all(isinstance(v, BaseModel) for v in value.values())
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,13 @@ __all__ = ["LANGUAGES", "catalogue", "has_words", "say", "words"]
 def words() -> Words:
     """Give all texts."""
     return Words([COMMON, Path(__file__).with_name("words.toml")])
+
+
+@functools.cache  # as above
+def settings_in_chinese() -> Mapping[str, str]:
+    """Give what each setting means, by its description in English."""
+    path = Path(__file__).with_name("settings_words.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def catalogue() -> Mapping[str, tuple[str, str]]:

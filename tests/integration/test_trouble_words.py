@@ -102,6 +102,7 @@ def _cameras() -> Iterator[Trouble]:
 
 def _evidence() -> Iterator[Trouble]:
     yield evidence_troubles.not_written("read-only file system", _NOW)
+    yield evidence_troubles.lost(_NOW)
     yield evidence_troubles.set_aside("records.sqlite3.damaged", _NOW)
     off = evidence_troubles.clock_off(timedelta(days=12), _NOW)
     assert off is not None

@@ -10,10 +10,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import edge.ui
+from edge.config import EdgeSettings
 from edge.reasons import Reason
+from edge.ui.settings_model import leaves
 from edge.ui.speech import Speech
-from edge.ui.words import catalogue, has_words, say
+from edge.ui.words import catalogue, has_words, say, settings_in_chinese
 from shared import web
+from shared.config import describe_settings
 from shared.ui.assets import SHARED, vendored
 
 _UI = Path(edge.ui.__file__).parent
@@ -35,6 +38,18 @@ def test_every_text_has_both_languages_and_takes_the_same_values() -> None:
         assert chinese.strip(), key
         if not key.endswith("_one"):
             assert set(_VALUE.findall(english)) == set(_VALUE.findall(chinese)), key
+
+
+def test_every_setting_is_explained_in_chinese_with_its_figures_and_no_other_is() -> None:
+    english = {description for _, _, description in describe_settings(EdgeSettings)}
+    sparse = {"cameras": {"gate": {"source": "sim:"}}, "alerts": {"sinks": {}}}
+    for given in ({}, sparse):
+        english |= {m for _, _, m in leaves(EdgeSettings.model_validate(given))}
+    assert set(settings_in_chinese()) == english
+    figure = re.compile(r"\d[\d.:]*\d|\d|`[^`]+`|\$\{\w+\}|[a-z]+_[a-z_]+")
+    for told, chinese in settings_in_chinese().items():
+        assert re.search("[\u4e00-\u9fff]", chinese) or told == chinese, told
+        assert set(figure.findall(told)) == set(figure.findall(chinese)), told
 
 
 def test_every_reason_has_a_sentence_for_people() -> None:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -20,6 +19,7 @@ from edge.shot import CameraAddress, Pace, Shot
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import CameraError, ImageError
+from shared.http_date import read_http_date
 from shared.imaging import ImageLimits, read_picture
 from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
 from shared.types import Picture
@@ -166,11 +166,7 @@ def _told_at(answer: _Answer) -> datetime | None:
 
 
 def _date(answer: _Answer, name: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(answer.headers[name])
-    except (KeyError, ValueError):
-        return None
-    return date if date.tzinfo else None
+    return read_http_date(answer.headers.get(name, ""))
 
 
 def _plain(err: Exception) -> str:

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from shared.config import load_settings, read_secret
 from shared.diagnostics import write_bundle
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, FireError
+from shared.http_date import read_http_date
 from shared.imaging import jpeg_picture
 from shared.inference import best_cpu_variant
 from shared.logs import redact
@@ -183,11 +183,8 @@ def _clock(skew_s: float) -> Finding:
 
 
 def _skew_s(answer: requests.Response, now_at: datetime) -> float | None:
-    try:
-        told = parsedate_to_datetime(answer.headers["Date"])
-    except (KeyError, ValueError):
-        return None
-    return (now_at - told).total_seconds() - 0.5 if told.tzinfo else None
+    told_at = read_http_date(answer.headers.get("Date", ""))
+    return (now_at - told_at).total_seconds() - 0.5 if told_at else None
 
 
 def _camera(name: str, camera: CameraSection, settings: EdgeSettings) -> Iterator[Finding]:

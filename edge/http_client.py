@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -27,6 +25,7 @@ from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import LinkError
 from shared.fleet import PATH
+from shared.http_date import read_http_date
 from shared.ids import continue_trace
 from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
 from shared.types import Box, Detection, Label, Picture
@@ -180,7 +179,7 @@ class HttpCloudClient:
         }
         sent_at = self._skew.now_at() if self._skew else None
         response, body = self._post("/infer", picture.encoded, headers, seconds)
-        if self._skew and sent_at and (told_at := _date(response)):
+        if self._skew and sent_at and (told_at := read_http_date(response.headers.get("Date", ""))):
             self._skew.note(sent_at, told_at)
         return _parse(response, body)
 
@@ -332,15 +331,6 @@ def _err_no(body: bytes) -> int | None:
         return None
     number = value.get("err_no") if isinstance(value, dict) else None
     return number if isinstance(number, int) else None
-
-
-def _date(response: requests.Response) -> datetime | None:
-    """Read the answer's `Date`; None when it has none that can be read."""
-    try:
-        date = parsedate_to_datetime(response.headers["Date"])
-    except (KeyError, ValueError):
-        return None
-    return date if date.tzinfo else None
 
 
 def _retry_after_s(response: requests.Response) -> float | None:

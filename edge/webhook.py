@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from edge.alert_message import Alert, Language, as_dict
 from edge.outbox_item import Delivered, Outcome, Poison, Retry
 from edge.webhook_template import BodyTemplate
 from shared.clock import Clock
+from shared.http_date import read_http_date
 from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
 from shared.version import version
 
@@ -159,11 +159,10 @@ def retry_after_s(header: str, now_at: datetime) -> float | None:
     """Read `Retry-After`, seconds or a date (RFC 9110, 10.2.3), an hour at most; None when it is neither."""
     if header.isascii() and header.isdigit() and len(header) < 10:
         return min(float(header), _LONGEST_RETRY_AFTER_S)
-    try:
-        wait_s = (parsedate_to_datetime(header) - now_at).total_seconds()
-    except (ValueError, TypeError):
+    told_at = read_http_date(header)
+    if told_at is None:
         return None
-    return min(max(0.0, wait_s), _LONGEST_RETRY_AFTER_S)
+    return min(max(0.0, (told_at - now_at).total_seconds()), _LONGEST_RETRY_AFTER_S)
 
 
 def _root(err: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 `https://host:port` is itself; `dns+srv://_emberlink._tcp.example.com` reads SRV records (RFC 2782); the address
 `consul://host:8500/service` asks Consul for the passing instances of a service. What a directory says is hostile until
-parsed: bounded bytes, bounded number, host names only.
+parsed: bounded time, bytes and number, host names only.
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import dns.exception
 import dns.resolver
 import requests
+from urllib3.exceptions import HTTPError
 
 from edge.balance import Endpoint
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import LinkError
 from shared.logs import get_logger, redact
+from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
 from shared.supervise import Supervisor
 from shared.trouble import Trouble, TroubleKind
 
 _MAX_ANSWER_BYTES = 256_000  # some 500 instances; a directory that says more is not believed
 _MAX_ENDPOINTS = 16  # each holds a connection pool; more clouds than this want a load balancer
-_TIMEOUT_S = 3.0
+_TIMEOUT_S = 3.0  # for the whole answer; a directory is near, and asked again soon
 _HOST = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$")
 _THREAD = "discover"
 
@@ -54,7 +56,14 @@ def resolve(address: str, token: str | None = None) -> list[Endpoint]:
             if parts.scheme == "dns+srv"
             else _healthy_instances(address, options, token)
         )
-    except (dns.exception.DNSException, requests.RequestException, ValueError, OSError) as err:
+    except (
+        dns.exception.DNSException,
+        requests.RequestException,
+        HTTPError,
+        ValueError,
+        RecursionError,
+        OSError,
+    ) as err:
         detail = f"{redact(address)}: {type(err).__name__}: {str(err)[:200]}"
         raise LinkError(ErrorCode.CLOUD_UNREACHABLE, detail, certainly_not_run=True) from err
     if not found:
@@ -108,14 +117,20 @@ def _endpoint(host: str, port: int, options: dict[str, str], *, rank: int) -> En
 
 
 def _read_json(url: str, headers: dict[str, str]) -> Any:
-    with requests.Session() as session:
-        session.trust_env = False
-        with session.get(
-            url, headers=headers, timeout=_TIMEOUT_S, stream=True, allow_redirects=False
-        ) as response:
-            if response.status_code != 200:
-                raise ValueError(f"HTTP {response.status_code}")
-            body = response.raw.read(_MAX_ANSWER_BYTES + 1)
+    deadlines = SocketDeadlines()
+    try:
+        with requests.Session() as session, deadlines.call(_TIMEOUT_S):
+            session.trust_env = False
+            session.mount("http://", DeadlineAdapter())
+            session.mount("https://", DeadlineAdapter())
+            with session.get(
+                url, headers=headers, timeout=_TIMEOUT_S, stream=True, allow_redirects=False
+            ) as response:
+                if response.status_code != 200:
+                    raise ValueError(f"HTTP {response.status_code}")
+                body = response.raw.read(_MAX_ANSWER_BYTES + 1)
+    finally:
+        deadlines.stop()
     if len(body) > _MAX_ANSWER_BYTES:
         raise ValueError(f"more than {_MAX_ANSWER_BYTES} bytes")
     return json.loads(body)

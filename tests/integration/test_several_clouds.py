@@ -12,6 +12,12 @@ from shared.errors import ConfigError, LinkError
 from tests.helpers.directories import consul_agent, dns_server
 from tests.helpers.pictures import unsure_jpeg
 from tests.helpers.services import running_cloud, running_edge
+from tests.helpers.stand_in_clouds import (
+    closes_mid_body,
+    drips,
+    drips_headers,
+    stand_in_cloud,
+)
 
 _ALWAYS = {"name": "always", "daily_limit": 100}
 
@@ -117,6 +123,16 @@ def test_a_directory_that_answers_garbage_names_no_cloud(answer):
         agent.answer = answer
         with pytest.raises(LinkError):
             resolve(f"consul://{host}/fire")
+
+
+@pytest.mark.parametrize("answer", [drips, drips_headers, closes_mid_body])
+def test_a_directory_that_never_ends_its_answer_is_given_up_in_time(monkeypatch, answer):
+    monkeypatch.setattr("edge.discover._TIMEOUT_S", 0.5)
+    with stand_in_cloud(answer) as directory:
+        begun_s = time.monotonic()
+        with pytest.raises(LinkError):
+            resolve(f"consul://127.0.0.1:{directory.port}/fire")
+        assert time.monotonic() - begun_s < 10
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from typing import Any
 
 from edge.blackout import black_out
 from edge.config import EdgeSettings
-from edge.config_events import zones_of
 from edge.decide import Budget
 from edge.events import Events
 from edge.fire_event import FireEvent, KeptFrame, Origin
@@ -41,6 +40,7 @@ class EventPlane:
         settings: EdgeSettings,
         *,
         models: Path,
+        masks: Masks,
         keeps: Records,
         announces: Announces,
         outbox: Outbox,
@@ -55,6 +55,7 @@ class EventPlane:
         Args:
             settings: of the service.
             models: where the local detector is.
+            masks: the cameras' zones.
             keeps: the record.
             announces: the alert desk.
             outbox: carries the question about an origin while the cloud is away.
@@ -66,8 +67,7 @@ class EventPlane:
         """
         self._watchman = watchman
         section = settings.events
-        cameras = settings.cameras
-        self.masks = Masks({name: zones_of(camera.zones) for name, camera in cameras.items()})
+        self.masks = masks
         self.preroll = section.preroll(clock)
         events = Events(
             section.event_settings(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,23 @@ def evidence_folder(settings: EdgeSettings) -> Path:
 
 
 def build_records(
-    settings: EdgeSettings, clock: Clock, troubles: Troubles, *, is_visitor: bool = False
+    settings: EdgeSettings,
+    clock: Clock,
+    troubles: Troubles,
+    *,
+    is_visitor: bool = False,
+    section_of: Callable[[str], CameraSection | None] | None = None,
 ) -> Records:
     """Open the evidence store; a visitor is a command beside the service.
+
+    `section_of` gives a camera's settings as they hold, those of the configuration unless given.
 
     Raises:
         StoreError: its journal is of a newer version, or the folder of a visitor is a symbolic link.
     """
 
     def facts(camera: str) -> Mapping[str, Any]:
-        section = settings.cameras.get(camera)
+        section = (section_of or settings.cameras.get)(camera)
         return camera_facts(section) if section else {}
 
     folder = evidence_folder(settings)

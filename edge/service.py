@@ -34,6 +34,7 @@ from edge.policies import PolicyName
 from edge.publish import Publisher
 from edge.score_log import ScoreLog
 from edge.selftest_wiring import build_selftest
+from edge.site_zones import SiteZones
 from edge.state_files import StateFiles
 from edge.supervision import box_rule
 from edge.tally import Tally
@@ -45,6 +46,7 @@ from edge.untraced import untraced
 from edge.upkeep import Upkeep
 from edge.web_app import build_app
 from edge.what_if_wiring import build_what_if
+from edge.zone_store import ZoneStore
 from shared.clock import Clock, SystemClock
 from shared.errors import StoreError
 from shared.inference import refuse_two_runtimes
@@ -149,6 +151,7 @@ class EdgeService:
             self._tally.save()
         self._counts.close()
         self._records.close()
+        self._zones.close()
         self._gate.audit.close()
         self._ledger.close()
         self._supervisor.stopped()
@@ -163,7 +166,12 @@ class EdgeService:
         self._files = StateFiles(settings.state, self._supervisor.raise_trouble, self._clock)
         self._ledger = self._files.ledger(settings.policy)
         undo.callback(self._ledger.close)
-        self._records = build_records(settings, self._clock, self._supervisor)
+        zones = self._files.open("zones.sqlite3", ZoneStore)
+        self._zones = SiteZones(settings.cameras, zones, self._clock)
+        undo.callback(self._zones.close)
+        self._records = build_records(
+            settings, self._clock, self._supervisor, section_of=self._zones.section
+        )
         undo.callback(self._records.close)
         self._counts = self._files.open("tally.sqlite3", SqliteTallyStore)
         undo.callback(self._counts.close)
@@ -220,6 +228,7 @@ class EdgeService:
         self._events = EventPlane(
             settings,
             models=settings.models or shipped_models(),
+            masks=self._zones.masks,
             keeps=self._records,
             announces=self.alerting.desk,
             outbox=self.alerting.outbox,
@@ -379,6 +388,7 @@ class EdgeService:
             selftest=self._selftest,
             origins=origins,
             what_if=self._what_if.answer,
+            zones=self._zones,
         )
 
     def _link_now(self) -> LinkNow:

@@ -140,13 +140,19 @@ class Masks:
 
     def __init__(self, cameras: Mapping[str, Zones]) -> None:
         """Keep the zones by camera."""
-        self._cameras = cameras
+        self._cameras = dict(cameras)
         self._lock = threading.Lock()
         self._suppressed: Counter[str] = Counter()
 
     def of(self, camera: str | None) -> Zones:
         """Give a camera's zones, none for one that has none."""
         return self._cameras.get(camera or "", _NO_ZONES)
+
+    def take(self, camera: str, zones: Zones) -> None:
+        """Let other zones hold for a camera from its next frame on."""
+        self._cameras[camera] = (
+            zones  # one reference is replaced: readers see the old zones or the new
+        )
 
     def suppressed(self, camera: str) -> int:
         """Tell how many of a camera's frames lost all or part of what was seen in them."""

@@ -12,6 +12,7 @@ from edge.locate import HeatMap
 from edge.outbox_item import OutboxStatus
 from edge.retention import Forecast
 from edge.selftest import SelfTest
+from edge.site_zones import SiteZones
 from edge.supervision import BoxCheck
 from edge.tally import Tally
 from edge.ui.vitals_model import LinkNow
@@ -40,3 +41,4 @@ class ConsoleParts:
     selftest: SelfTest
     origins: Mapping[tuple[str, ...], str]
     what_if: Callable[[], WhatIfAnswer]
+    zones: SiteZones

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 from flask import Blueprint, Response, request
 
 from edge.ui.action_views import done
 from edge.ui.kit import Kit
 from edge.ui.settings_model import show_settings, show_tests
+from edge.ui.zones_model import KINDS, show_zones, with_zones
 
 
 def add_settings(console: Blueprint, kit: Kit) -> None:
@@ -21,27 +20,22 @@ def add_settings(console: Blueprint, kit: Kit) -> None:
         asked = request.args.get("camera", "")
         chosen = asked if asked in titles else next(iter(titles), "")
         look = kit.parts.live.look(chosen) if chosen else None
-        zones = settings.cameras[chosen].zones if chosen else {}
+        zones = kit.parts.zones
         return kit.render(
             "settings.html",
             speech,
             title=speech.t("page.settings"),
             current="settings",
-            groups=show_settings(settings, kit.parts.origins, speech),
+            groups=show_settings(
+                zones.effective(settings),
+                with_zones(kit.parts.origins, zones, settings, speech),
+                speech,
+            ),
             cameras=titles,
             chosen=chosen,
             look=look,
-            zones=[
-                {"name": name, "kind": zone.kind.value, "points": zone.points}
-                for name, zone in zones.items()
-            ],
-            zones_json=json.dumps(
-                {
-                    "camera": chosen,
-                    "names": sorted(zones),
-                    "prompt": speech.t("settings.zone_first"),
-                }
-            ),
+            zones=show_zones(zones, chosen, speech) if chosen else None,
+            zone_kinds=[kind.value for kind in KINDS],
             running=kit.parts.selftest.running(),
             tests=show_tests(kit.parts.selftest.results(), titles, speech),
         )

@@ -21,6 +21,7 @@ from edge.ui.parts import ConsoleParts
 from edge.ui.settings_views import add_settings
 from edge.ui.statistics_views import add_statistics
 from edge.ui.try_views import add_try
+from edge.ui.zones_views import add_zones
 from shared.errors import FireError
 from shared.ui.assets import SHARED, add_assets
 
@@ -45,5 +46,6 @@ def add_console(
     add_budget(console, kit)
     add_statistics(console, kit)
     add_settings(console, kit)
+    add_zones(console, kit)
     add_health(console, kit)
     app.register_blueprint(console)

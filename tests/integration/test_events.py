@@ -18,6 +18,7 @@ from edge.event_plane import EventPlane
 from edge.evidence import Grade
 from edge.fire_event import EventStep, FireEvent, KeptFrame, Severity
 from edge.keeping import build_records
+from edge.zones import Masks
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
@@ -90,6 +91,7 @@ def plane(line: Line, book: Book, tmp_path) -> Iterator[EventPlane]:
         built = EventPlane(
             settings,
             models=tmp_path / "models",
+            masks=Masks({}),
             keeps=book,
             announces=book,
             outbox=outbox,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge.cloud_client import CloudAnswer, CloudClient, no_time_left
-from edge.latency import Latency
+from edge.latency import Latency, LatencyBin
 from shared.breaker import Breaker, BreakerSettings, BreakerState
 from shared.clock import Clock
 from shared.deadline import Deadline
@@ -108,6 +108,12 @@ class BalancedClient:
             )
             for endpoint, cloud in clouds
         )
+
+    def histories(self) -> dict[str, tuple[LatencyBin, ...]]:
+        """Tell how quick each cloud was in the last hour, by its URL."""
+        with self._lock:
+            clouds = {endpoint.url: cloud for endpoint, cloud in self._clouds.items()}
+        return {url: cloud.latency.history() for url, cloud in clouds.items()}
 
     def infer(
         self, picture: Picture, *, call_id: str, deadline: Deadline, traceparent: str | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edge.balance import BalancedClient, Endpoint
 from edge.clock_skew import ClockSkew
@@ -12,7 +12,7 @@ from edge.config_cloud import CloudSection, RetryProfile
 from edge.discover import Discovery
 from edge.forward import Books, Forwarder
 from edge.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, RetrySettings
-from edge.latency import Latency
+from edge.latency import Latency, LatencyBin
 from edge.supervision import BoxCheck, well
 from edge.uplink import Uplink, UploadForm
 from shared.auth import MIN_KEY_CHARACTERS, Signer
@@ -49,6 +49,7 @@ class Link:
             ConfigError: a key that is too short or cannot be read.
         """
         self.latency = latency
+        self._url = settings.cloud.url
         self.skew = ClockSkew(clock)
         self.uplink = _uplink(settings.cloud, clock)
         self._balanced: BalancedClient | None = None
@@ -84,6 +85,12 @@ class Link:
     def overdue_s(self) -> float:
         """Tell for how long the most overdue call has outlived its deadline."""
         return self.forwarder.overdue_s() if self.forwarder else 0.0
+
+    def histories(self) -> Mapping[str, tuple[LatencyBin, ...]]:
+        """Tell how quick each cloud was in the last hour, by its address."""
+        if self._balanced:
+            return self._balanced.histories()
+        return {self._url: self.latency.history()} if self.client else {}
 
     def check(self) -> BoxCheck:
         """Say in a few words how the breaker is, and each of several clouds."""

@@ -11,7 +11,7 @@ from shared.error_code import ErrorCode
 from shared.errors import ModelError
 from shared.logs import get_logger
 from shared.manifest import Artifact, load_version, newest_version
-from shared.reload import ModelSlot, Recipe
+from shared.reload import ModelSlot, Recipe, Tried
 from shared.types import Label, Picture, Reloaded
 
 
@@ -48,9 +48,16 @@ class ClassifierSlot:
         self._pull = pull
         self._slot = ModelSlot(Recipe(find=self._newest, build=build, label=_label), self._taken)
         self._on_change = on_change
-        loaded = self._slot.load(self._at_start())
+        artifact = self._at_start()
+        loaded = self._slot.load(artifact)
+        self._slot.check(loaded, artifact)
         self.value = loaded.value
         self.classifier = Classifier(loaded, at_once=at_once)
+
+    @property
+    def tried(self) -> Tried | None:
+        """Tell when the model that runs was tried on its artifact's pictures, and what came of it."""
+        return self._slot.tried
 
     def reload(self) -> Reloaded:
         """Take the newest version of this box's folders, or else of the cloud when that has a newer one.

@@ -381,6 +381,8 @@ class EdgeService:
             acknowledge=self._acknowledge,
             heat=self._models.classifier.heat,
             link=self._link_now,
+            latencies=self._link.histories,
+            model_tried=lambda: self._models.tried,
             forecast=self._records.forecast,
             outbox=self.alerting.outbox.status,
             sinks=self.alerting.desk.status,

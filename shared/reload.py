@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError
 from shared.heartbeat import NOBODY, Watchman
@@ -40,6 +42,15 @@ class Loaded(Protocol):
 
 
 M = TypeVar("M", bound=Loaded)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """When a model looked at the pictures of its artifact, how many there were, and what was wrong; "" for nothing."""
+
+    at: datetime
+    pictures: int
+    failure: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +80,7 @@ class ModelSlot(Generic[M]):
         self._watchers: list[threading.Thread] = []
         self._refusal = ""
         self.current: M | None = None
+        self.tried: Tried | None = None
 
     def load(self, artifact: Artifact | None = None) -> M:
         """Load a model for the first time: the newest version when none is given.
@@ -78,6 +90,16 @@ class ModelSlot(Generic[M]):
         """
         self.current = self._recipe.build(artifact or self._recipe.find())
         return self.current
+
+    def check(self, model: M, artifact: Artifact) -> None:
+        """Try the model that was just loaded and keep what came of it; one that fails runs on, for want of another."""
+        try:
+            self._try(model, artifact)
+        except ModelError as err:
+            get_logger().error("model_selftest_failed", detail=err.detail)
+            self.tried = _tried(artifact, err.detail)
+        else:
+            self.tried = _tried(artifact, "")
 
     def reload(self) -> Reloaded:
         """Replace the model by the newest version, when that is another file.
@@ -139,7 +161,7 @@ class ModelSlot(Generic[M]):
             model = self._recipe.build(artifact)
             self._try(model, artifact)
             keep()
-            self.current = model
+            self.current, self.tried = model, _tried(artifact, "")
             self._on_change(model)
             get_logger().info("model_taken", model=model.identity.as_dict())
         return Reloaded(model=artifact.identity, before=before)
@@ -180,3 +202,7 @@ class ModelSlot(Generic[M]):
             if self._stop.wait(min(_BEAT_S, left_s)):
                 return True
         return self._stop.is_set()
+
+
+def _tried(artifact: Artifact, failure: str) -> Tried:
+    return Tried(at=SystemClock().now_at(), pictures=len(artifact.self_tests), failure=failure)

@@ -12,6 +12,7 @@ from edge.ui.health_model import (
     show_cameras,
     show_checks,
     show_disk,
+    show_latencies,
     show_link_panel,
     show_models,
     show_outbox,
@@ -48,9 +49,12 @@ def health_page(kit: Kit) -> Response:
         title=speech.t("page.health"),
         current="health",
         rows=show_troubles(troubles, {c.name: c.title for c in cameras}, speech),
+        latencies=show_latencies(parts.latencies(), speech),
         panels=_panels(kit, troubles, speech),
         is_fragment=is_fragment(),
-        models=show_models(kit.status.model, _edge_s(cameras), parts.live.cloud, speech),
+        models=show_models(
+            kit.status.model, _edge_s(cameras), parts.model_tried(), parts.live.cloud, speech
+        ),
         cameras=show_cameras(cameras, states, speech, now_mono_s),
         checks=show_checks(parts.checks(), speech),
         version=version(),

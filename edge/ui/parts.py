@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge.deliveries import SinkStatus
 from edge.event_routes import Acknowledges, Events
+from edge.latency import LatencyBin
 from edge.live import LiveView
 from edge.locate import HeatMap
 from edge.outbox_item import OutboxStatus
@@ -18,6 +19,7 @@ from edge.tally import Tally
 from edge.ui.vitals_model import LinkNow
 from edge.what_if import WhatIfAnswer
 from shared.clock import Clock
+from shared.reload import Tried
 from shared.supervise import Supervisor
 from shared.types import Picture
 
@@ -34,6 +36,8 @@ class ConsoleParts:
     acknowledge: Acknowledges
     heat: Callable[[Picture], HeatMap | None]
     link: Callable[[], LinkNow]
+    latencies: Callable[[], Mapping[str, tuple[LatencyBin, ...]]]
+    model_tried: Callable[[], Tried | None]
     forecast: Callable[[], Forecast]
     outbox: Callable[[], OutboxStatus]
     sinks: Callable[[], tuple[SinkStatus, ...]]

@@ -55,7 +55,7 @@ def show_zones(zones: SiteZones, camera: str, speech: Speech) -> ZonesPanel:
         rows=tuple(_row(name, zone) for name, zone in held.items()),
         number=saved.number if saved else 0,
         is_saved=saved is not None and saved.zones is not None,
-        origin=_origin(saved, speech),
+        origin=_origin(saved, speech) if saved or held else speech.t("settings.zones_none"),
         toml=write_toml(camera, held),
     )
 

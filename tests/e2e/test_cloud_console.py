@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def fire(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width_px", [PHONE_PX, DESK_PX])
-@pytest.mark.parametrize(("language", "theme"), [("en", "dark"), ("zh", "light")])
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_page_stands_without_a_complaint(browser, cloud, width_px, language, theme):
     with browser.sheet(cloud.url, width_px=width_px, language=language, theme=theme) as sheet:
         for path in _PAGES:
@@ -92,9 +94,11 @@ def test_the_documentation_stands_without_a_complaint(browser, cloud):
 
 
 def test_the_sign_in_page_stands_in_both_languages(browser, cloud):
-    for language in ("en", "zh"):
+    for language, theme in itertools.product(("en", "zh"), ("dark", "light")):
         for width_px in (PHONE_PX, DESK_PX):
-            with browser.sheet(cloud.url, language=language, width_px=width_px) as sheet:
+            with browser.sheet(
+                cloud.url, language=language, theme=theme, width_px=width_px
+            ) as sheet:
                 sheet.open("/login")
                 assert sheet.grave_findings() == []
                 assert not sheet.is_wider_than_its_window()

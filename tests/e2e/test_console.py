@@ -107,6 +107,17 @@ def test_a_page_stands_in_both_languages_at_phone_and_desk_width(
         assert sheet.loaded_bytes() <= 150_000
 
 
+@pytest.mark.parametrize(("language", "theme"), [("en", "light"), ("zh", "dark")])
+def test_no_page_is_hard_to_use_in_the_other_theme(
+    browser: Browser, edge: Running, burning: str, language: str, theme: str
+) -> None:
+    """The pairs of language and theme that the test above leaves out."""
+    with browser.sheet(edge.url, language=language, theme=theme) as sheet:
+        for path in (*_PAGES.values(), "/ui/events/nothing", "/login"):
+            sheet.open(path.format(event=burning))
+            assert sheet.grave_findings() == [], path
+
+
 def test_a_fire_is_red_until_somebody_acknowledges_it(browser: Browser, edge: Running) -> None:
     event = tell_fire(edge.service._records, camera="yard", began_at=datetime.now(UTC), seed=5)
     with browser.sheet(edge.url) as sheet:

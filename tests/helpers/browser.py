@@ -88,10 +88,15 @@ class Browser:
             context.close()
 
 
+def find_chromium() -> str | None:
+    """Tell where Debian's Chromium is."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start the browser, or skip where there is none."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    path = find_chromium()
     if path is None:
         pytest.skip("chromium is not installed")
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

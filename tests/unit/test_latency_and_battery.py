@@ -35,6 +35,39 @@ def test_a_slow_spell_is_forgotten_after_a_while():
     assert latency.known_percentile_s(0.5) is None
 
 
+def test_the_last_hour_is_told_in_steps_and_what_is_older_is_forgotten():
+    clock = FakeClock()
+    latency = Latency(clock)
+    for _ in range(30):
+        for milliseconds in range(100, 200):
+            latency.note(milliseconds / 1000)
+        clock.advance(300.0)
+    history = latency.history()
+    assert len(history) in (11, 12)
+    assert all(found.calls == 100 for found in history)
+    assert [found.age_s for found in history] == sorted((f.age_s for f in history), reverse=True)
+    assert history[0].age_s <= 3600.0
+    assert (history[0].median_s, history[0].p90_s) == (pytest.approx(0.15), pytest.approx(0.19))
+
+
+def test_a_step_without_a_call_is_left_out_of_the_hour():
+    clock = FakeClock()
+    latency = Latency(clock)
+    latency.note(0.1)
+    clock.advance(1500.0)
+    latency.note(0.2)
+    assert [found.calls for found in latency.history()] == [1, 1]
+    clock.advance(3600.0)
+    assert latency.history() == ()
+
+
+def test_a_flood_of_calls_takes_bounded_memory():
+    latency = Latency(FakeClock())
+    for _ in range(5_000):
+        latency.note(0.1)
+    assert latency.history()[0].calls == 200
+
+
 def test_a_box_without_a_battery_counts_as_full(tmp_path):
     assert Battery(FakeClock(), tmp_path / "nothing").level() == 1.0
 

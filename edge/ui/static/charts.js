@@ -32,12 +32,12 @@
     var axis = { stroke: colour('muted'), grid: { stroke: colour('line'), width: 1 }, ticks: { stroke: colour('line') }, font: '12px system-ui' };
     var series = spec.lines.map(function (line) {
       var tint = colour(KINDS[line.kind]);
-      return { label: line.name, stroke: tint, width: 2, dash: DASHES[line.kind], fill: line.kind === 'calm' ? tint + '22' : undefined, points: { show: false } };
+      return { label: line.name, stroke: tint, width: 2, dash: DASHES[line.kind], fill: line.kind === 'calm' ? tint + '22' : undefined, points: { show: !!spec.points } };
     });
     var data = [spec.x].concat(spec.lines.map(function (line) { return line.y.map(function (v) { return spec.log && v === 0 ? null : v; }); }));
     new uPlot({
       width: width, height: 200,
-      scales: { x: { time: false }, y: spec.log ? { distr: 3 } : { range: function (u, low, high) { return [0, high || 1]; } } },
+      scales: { x: { time: false, range: spec.from === undefined ? undefined : [spec.from, spec.to] }, y: spec.log ? { distr: 3 } : { range: function (u, low, high) { return [0, high || 1]; } } },
       axes: [Object.assign({ label: spec.unit, labelSize: 18, size: 32 }, ticked(spec), axis), Object.assign({ size: 62, label: spec.side, labelSize: spec.side ? 18 : 0 }, axis)],
       hooks: { draw: [mark(spec)] },
       series: [{ label: spec.unit, value: spec.ticks ? function (u, v) { return v === null ? '–' : spec.ticks[v]; } : undefined }].concat(series),

@@ -226,34 +226,6 @@ def test_charts_are_drawn_and_the_counts_are_given_as_a_file(
         assert any(",yard," in line for line in lines[1:])
 
 
-def test_a_zone_is_drawn_on_a_still_saved_and_removed(browser: Browser, edge: Running) -> None:
-    zones = edge.service._zones
-    with browser.sheet(edge.url) as sheet:
-        sheet.open("/ui/settings?camera=yard")
-        for x, y in ((20, 20), (200, 20), (200, 120), (20, 120), (10, 10)):
-            sheet.page.click("[data-zones] img", position={"x": x, "y": y}, force=True)
-        sheet.page.click("[data-zone-undo]")
-        sheet.page.fill(".zrow input[name=name]", "stove")
-        sheet.page.select_option(".zrow select", "watch")
-        sheet.page.fill(".zrow input[name=threshold]", "0.7")
-        with sheet.page.expect_navigation():
-            sheet.page.click("[data-zone-save]")
-        held = zones.zones("yard")["stove"]
-        assert (held.kind.value, held.threshold, len(held.points)) == ("watch", 0.7, 4)
-        assert "Saved on this page as version" in sheet.text()
-        for x, y in ((20, 20), (200, 120), (200, 20), (20, 120)):
-            sheet.page.click("[data-zones] img", position={"x": x, "y": y}, force=True)
-        sheet.page.click("[data-zone-save]")
-        sheet.page.wait_for_selector("#toast .toast.trouble")
-        assert "crosses itself" in sheet.page.inner_text("#toast")
-        sheet.page.click(".zrow:last-child [data-zone-remove]")
-        sheet.page.click(".zrow:last-child [data-zone-remove]")
-        with sheet.page.expect_navigation():
-            sheet.page.click("[data-zone-save]")
-        assert zones.zones("yard") == {}
-        assert [c for c in sheet.complaints if "400" not in c] == []
-
-
 def test_a_test_alarm_begins_from_the_settings(browser: Browser, edge: Running) -> None:
     with browser.sheet(edge.url) as sheet:
         sheet.open("/ui/settings")

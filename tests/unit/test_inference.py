@@ -59,6 +59,20 @@ def test_a_model_with_other_outputs_than_its_manifest_is_refused(tmp_path):
         Session(_artifact(tmp_path))
 
 
+def test_every_canvas_has_run_in_every_batch_size_before_anybody_asks(models, monkeypatch):
+    shapes, run = [], Session.run
+
+    def noting(session: Session, tensor: np.ndarray) -> dict[str, np.ndarray]:
+        shapes.append(tensor.shape)
+        return run(session, tensor)
+
+    monkeypatch.setattr(Session, "run", noting)
+    artifact = _artifact(models)
+    Session(artifact, batch_sizes=(1, 2))
+    sizes_px = artifact.manifest.input.sizes_px
+    assert sorted(shapes) == sorted((n, 3, h, w) for w, h in sizes_px for n in (1, 2))
+
+
 def test_a_tensor_of_the_wrong_shape_is_a_failed_run(models):
     with pytest.raises(ModelError) as caught:
         Session(_artifact(models)).run(np.zeros((1, 1, 8, 8), np.float32))

@@ -86,6 +86,7 @@ class BoxStatus:
         budget = self.plane.budget
         return BoxState(
             breaker=self.link.breaker_state(),
+            budget_limit_micros=budget.limit_micros,
             budget_left_micros=budget.remaining_micros(),
             cost_micros=self.settings.policy.cost_micros,
             frozen_day=budget.frozen_until(),

@@ -33,6 +33,7 @@ class BoxState:
     """
 
     breaker: BreakerState | None
+    budget_limit_micros: int
     budget_left_micros: int
     cost_micros: int
     overdue_call_s: float
@@ -177,7 +178,8 @@ def _cloud_troubles(state: BoxState, found: _Find) -> Iterator[Trouble]:
             "Restart the service; its place for calls is lost until then.",
             seconds=f"{state.overdue_call_s:.0f}",
         )
-    if state.budget_left_micros < max(1, state.cost_micros):
+    is_meant_to_ask = state.budget_limit_micros > 0  # a limit of 0 keeps everything at the edge
+    if is_meant_to_ask and state.budget_left_micros < max(1, state.cost_micros):
         yield found(
             TroubleKind.BUDGET,
             "spent",

@@ -66,6 +66,13 @@ def test_a_budget_that_is_spent_is_a_trouble(tmp_path, models):
         assert list(_troubles(running)) == ["budget//spent"]
 
 
+def test_a_limit_of_nothing_is_a_choice_and_no_trouble(tmp_path, models):
+    policy = {"daily_limit": "0", "name": "always"}
+    with running_edge(tmp_path, models, "mock:?latency_s=0", policy=policy) as running:
+        assert running.show("/joint_predict", unsure_jpeg()).json()["source"] == "edge_fallback"
+        assert _troubles(running) == {}
+
+
 def test_a_disk_that_runs_full_is_a_trouble_before_it_is_full(tmp_path, models, monkeypatch):
     with running_edge(tmp_path, models) as running:
         monkeypatch.setattr(edge.box_status, "free_bytes", lambda folder: 400_000_000)

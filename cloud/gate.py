@@ -18,6 +18,7 @@ from shared.config import AccessMode
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, FireError, RequestError
 from shared.gate import Gate
+from shared.sessions import SessionStore
 from shared.users import Users
 
 RULES = Rules(
@@ -48,6 +49,7 @@ class CloudGate(Gate):
         keys: KeyRing,
         verifier: Verifier,
         must_sign: Callable[[], bool],
+        sessions: SessionStore,
         clock: Clock,
     ) -> None:
         """Keep what to go by; `must_sign` tells whether a request without signature may ask at all."""
@@ -59,6 +61,7 @@ class CloudGate(Gate):
             access=settings.access,
             server=settings.server,
             clock=clock,
+            sessions=sessions,
         )
         self._keys = keys
         self._verifier = verifier

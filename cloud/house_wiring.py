@@ -13,9 +13,11 @@ from cloud.config import CloudSettings, EngineKind
 from cloud.engine import House
 from cloud.job_runner import Order, RunnerSettings
 from cloud.jobs import JobState
+from cloud.kept_state import KeptState
 from cloud.local_house import HouseSettings, LocalHouse, Reports
 from cloud.metrics import CloudMetrics
 from cloud.model_slot import SlotSettings
+from cloud.sqlite_state import SqliteState
 from shared.clock import Clock, SystemClock
 from shared.detector import Detector, Running
 from shared.error_code import ErrorCode
@@ -147,6 +149,24 @@ def slot_settings(settings: CloudSettings, clock: Clock) -> SlotSettings:
         ),
         clock=clock,
     )
+
+
+def build_state(settings: CloudSettings, clock: Clock) -> KeptState:
+    """Build what keeps sessions and reports: in Redis where front ends share one, else on this disk.
+
+    Raises:
+        ConfigError: the redis package is missing.
+    """
+    access = settings.access
+    if settings.engine.kind is EngineKind.LOCAL:
+        path = settings.state / "console.sqlite3"
+        return SqliteState(path, clock, longest_s=access.session_longest_s)
+    try:
+        from cloud.redis_state import RedisState
+        from cloud.redis_wiring import build_link
+    except ImportError as err:
+        raise ConfigError(ErrorCode.CONFIG_INVALID, REDIS_MISSING) from err
+    return RedisState(build_link(settings, clock), idle_s=access.session_idle_s)
 
 
 def build_callbacks(

@@ -13,10 +13,12 @@ from cloud.engine import House
 from cloud.fleet import Fleet
 from cloud.gate import CloudGate, must_sign, refuse_open_door
 from cloud.gpu import GpuMemoryCollector
-from cloud.house_wiring import build_callbacks, build_house, prepare_process
+from cloud.house_wiring import build_callbacks, build_house, build_state, prepare_process
+from cloud.kept_state import MirroredSessions
 from cloud.keys import KeyRing
 from cloud.metrics import CloudMetrics
 from cloud.registration import Registration, build_registration
+from cloud.troubles import store_failing
 from shared.auth import Verifier
 from shared.clock import Clock, SystemClock
 from shared.deadline import Deadline
@@ -47,7 +49,8 @@ class CloudService:
         self._is_stopped = False
         self._registration: Registration | None = None
         self._supervisor = Supervisor(self._clock)
-        self._fleet = Fleet(self._clock)
+        self._state = build_state(settings, self._clock)
+        self._fleet = Fleet(self._clock, self._state)
         self._metrics = self._build_metrics()
         self._callbacks = build_callbacks(
             settings, self._clock, self._supervisor, self._metrics.callback
@@ -104,6 +107,8 @@ class CloudService:
             self._callbacks.stop(timeout.remaining_s())
         for server in self._servers:
             server.stop(max(_LAST_ANSWERS_S, timeout.remaining_s()))
+        self._fleet.save()
+        self._state.close()
         self._gate.audit.close()
         get_logger().info("cloud_stopped")
 
@@ -127,6 +132,7 @@ class CloudService:
             keys=self._keys,
             verifier=Verifier(self._keys.keys_of, self.house.nonces, clock),
             must_sign=partial(must_sign, settings, self._keys),
+            sessions=MirroredSessions(self._state),
             clock=clock,
         )
 
@@ -146,6 +152,9 @@ class CloudService:
         if self._callbacks:
             callbacks = self._callbacks
             self._supervisor.add_rule(lambda: callbacks.troubles(now_at()))
+        self._supervisor.add_rule(
+            lambda: [store_failing(why, now_at())] if (why := self._state.trouble) else []
+        )
         self._supervisor.add_rule(
             lambda: self._registration.troubles(now_at()) if self._registration else ()
         )

@@ -1,4 +1,4 @@
-"""Who may do what: roles, passwords, tokens, sessions, and changes that come from our own pages. Ring: domain."""
+"""Who may do what: roles, passwords, tokens, and changes that come from our own pages. Ring: domain."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ import hashlib
 import hmac
 import os
 import re
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from urllib.parse import urlsplit
-
-from shared.clock import Clock
 
 MIN_PASSWORD_CHARACTERS = 10
 MAX_PASSWORD_CHARACTERS = 256
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _LOG2_N, _R, _P = 15, 8, 1  # 32 MB and some 80 ms a try; half of it halves what a guesser pays
 _SCRYPT_BYTES = 64 * 1024 * 1024
-_MOST_SESSIONS = 1_000  # above, the one that was silent longest has to sign in again
 
 
 class Need(StrEnum):
@@ -108,49 +104,7 @@ class Session:
     name: str
     kept: str = field(repr=False)
     form_token: str = field(repr=False)
-    began_mono_s: float
-
-
-class Sessions:
-    """Who is signed in, by the digest of a random id; a restart signs everybody out. Safe for use by many threads."""
-
-    def __init__(self, clock: Clock, *, idle_s: float, longest_s: float) -> None:
-        """Start empty; a session ends `idle_s` after its last request, and `longest_s` after its beginning."""
-        self._clock = clock
-        self._idle_s = idle_s
-        self._longest_s = longest_s
-        self._lock = threading.Lock()
-        self._seen: OrderedDict[str, tuple[Session, float]] = OrderedDict()
-
-    def begin(self, name: str, kept: str) -> str:
-        """Sign somebody in; the id that is returned goes into the cookie and is kept nowhere."""
-        now_mono_s, session_id = self._clock.mono_s(), new_secret()
-        session = Session(name=name, kept=kept, form_token=new_secret(), began_mono_s=now_mono_s)
-        with self._lock:
-            self._seen[digest(session_id)] = session, now_mono_s
-            while len(self._seen) > _MOST_SESSIONS:
-                self._seen.popitem(last=False)
-        return session_id
-
-    def find(self, session_id: str) -> Session | None:
-        """Give the session of a cookie; None when it is unknown or over."""
-        key, now_mono_s = digest(session_id), self._clock.mono_s()
-        with self._lock:
-            session, seen_mono_s = self._seen.get(key, (None, 0.0))
-            if session is None:
-                return None
-            is_idle = now_mono_s - seen_mono_s > self._idle_s
-            if is_idle or now_mono_s - session.began_mono_s > self._longest_s:
-                del self._seen[key]
-                return None
-            self._seen[key] = session, now_mono_s
-            self._seen.move_to_end(key)
-        return session
-
-    def end(self, session_id: str) -> None:
-        """Sign one session out."""
-        with self._lock:
-            self._seen.pop(digest(session_id), None)
+    began_at: datetime
 
 
 def is_name(text: str) -> bool:

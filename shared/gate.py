@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -14,7 +15,6 @@ from shared.access import (
     Role,
     Rules,
     Session,
-    Sessions,
     Visitor,
     comes_from_elsewhere,
     could_be_rebound,
@@ -27,6 +27,7 @@ from shared.config import AccessMode, AccessSection, ServerSection
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, FireError, RequestError, StoreError
 from shared.logs import get_logger
+from shared.sessions import Sessions, SessionStore
 from shared.users import Users
 
 FORM_HEADER = "X-CSRF-Token"
@@ -61,6 +62,7 @@ class Gate:
         server: ServerSection,
         clock: Clock,
         control_token: str | None = None,
+        sessions: SessionStore | None = None,
     ) -> None:
         """Keep what to go by.
 
@@ -73,6 +75,7 @@ class Gate:
             server: where the service listens, and which other web origins may call it.
             clock: for sessions.
             control_token: what the command line on this machine sends.
+            sessions: where sessions are kept; None keeps them in memory, and a restart signs everybody out.
         """
         self._control_token = control_token
         self.rules = _merged(rules, _EVERYBODY, metrics_are_open=access.metrics_are_open)
@@ -85,7 +88,10 @@ class Gate:
         self.users = users
         self.audit = audit
         self.sessions = Sessions(
-            clock, idle_s=access.session_idle_s, longest_s=access.session_longest_s
+            clock,
+            idle_s=access.session_idle_s,
+            longest_s=access.session_longest_s,
+            store=sessions,
         )
 
     def anonymous_role(self) -> Role | None:
@@ -222,7 +228,8 @@ class Gate:
             return None
         user = self.users.book().users.get(session.name)
         if user is None or digest(user.password) != session.kept:
-            self.sessions.end(session_id or "")
+            with contextlib.suppress(FireError):  # it is refused the next time, too
+                self.sessions.end(session_id or "")
             return None
         return Visitor(name=session.name, role=user.role, session=session)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 from flask import Flask, Response, g, render_template, request
@@ -126,7 +127,8 @@ def _add_signing(app: Flask, gate: Gate, desk: Desk) -> None:
         except FireError as err:
             response = _page(safe_target(form.next), err)
             return response if _wants_page() else web.error_response(err)
-        gate.sessions.end(request.cookies.get(gate.cookie, ""))
+        with contextlib.suppress(FireError):  # where sessions are kept is away: it ends by itself
+            gate.sessions.end(request.cookies.get(gate.cookie, ""))
         response = Response(status=303, headers={"Location": safe_target(form.next)})
         _set_cookie(response, gate, session_id)
         return response

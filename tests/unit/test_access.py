@@ -10,7 +10,6 @@ from shared.access import (
     Need,
     Role,
     Rules,
-    Sessions,
     comes_from_elsewhere,
     could_be_rebound,
     hash_password,
@@ -18,6 +17,7 @@ from shared.access import (
     is_password_hash,
     safe_target,
 )
+from shared.sessions import Sessions
 from tests.helpers.clock import FakeClock
 
 _RULES = Rules(

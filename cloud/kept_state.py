@@ -1,0 +1,58 @@
+"""What a cloud keeps beside pictures: who is signed in, and what edges reported. Ring: domain.
+
+A store may be away: who was signed in at this process stays so, and what edges reported here is still known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Protocol
+
+from cloud.fleet import FleetStore
+from shared.errors import FireError
+from shared.sessions import MemorySessions, SeenSession, SessionStore
+
+
+class KeptState(SessionStore, FleetStore, Protocol):
+    """A store for both; every call may raise FireError while it is away."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Tell why nothing can be kept; None when it can, and where others tell that already."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class MirroredSessions:
+    """Sessions in a store, and in memory for while that is away, see `shared.sessions.SessionStore`."""
+
+    def __init__(self, store: SessionStore) -> None:
+        """Keep the store; it is asked first, since other processes may have signed somebody out."""
+        self._store = store
+        self._memory = MemorySessions()
+
+    def load(self, key: str) -> SeenSession | None:
+        """Give a session as the store knows it, or as it was last known here."""
+        try:
+            seen = self._store.load(key)
+        except FireError:
+            return self._memory.load(key)
+        if seen is None:
+            self._memory.remove(key)
+        else:
+            self._memory.save(key, seen)
+        return seen
+
+    def save(self, key: str, seen: SeenSession) -> None:
+        """Keep a session, where possible in the store."""
+        self._memory.save(key, seen)
+        with contextlib.suppress(FireError):  # told as a trouble by whoever owns the store
+            self._store.save(key, seen)
+
+    def remove(self, key: str) -> None:
+        """Forget a session everywhere, or raise."""
+        self._memory.remove(key)
+        self._store.remove(key)

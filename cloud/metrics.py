@@ -31,76 +31,38 @@ class CloudMetrics:
     def __init__(self, waiting: Callable[[], Mapping[str, int]]) -> None:
         """Create them in a registry of their own; `waiting` is asked for `queue` and `jobs` at each scrape."""
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "fire_cloud_requests",
-            "Requests by route and status.",
-            ["route", "code"],
-            registry=self.registry,
-        )
-        self.dropped = Counter(
-            "fire_cloud_dropped", "Pictures not run, by reason.", ["reason"], registry=self.registry
-        )
-        for (
-            reason
-        ) in _REFUSALS.values():  # from the first scrape on, or a rise from nothing is not seen
-            self.dropped.labels(reason)
-        self._queue = Gauge(
-            "fire_cloud_queue_items", "Pictures that wait for the session.", registry=self.registry
-        )
-        self._queue.set_function(lambda: waiting()["queue"])
-        self._wait = Histogram(
-            "fire_cloud_queue_wait_seconds",
-            "Wait for the session.",
-            buckets=SECONDS_BUCKETS,
-            registry=self.registry,
-        )
+        self.set_model = add_model_info(self.registry, "fire_cloud")
+        self.requests = self._counter("requests", "Requests by route and status.", "route", "code")
+        self.dropped = self._counter("dropped", "Pictures not run, by reason.", "reason")
+        for reason in _REFUSALS.values():
+            self.dropped.labels(
+                reason
+            )  # from the first scrape on, or a rise from nothing is not seen
+        self._jobs = self._counter("jobs", "Finished jobs by state.", "state")
+        self._callbacks = self._counter("callbacks", "Callbacks by outcome.", "outcome")
+        self._wait = self._seconds("queue_wait_seconds", "Wait for the session.")
+        self._infer = self._seconds("infer_seconds", "One run of the model.")
+        self._stage = self._seconds("stage_seconds", "Time by stage.", "stage")
         self._batch = Histogram(
             "fire_cloud_batch_size",
             "Pictures in one run.",
             buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=self.registry,
         )
-        self._infer = Histogram(
-            "fire_cloud_infer_seconds",
-            "One run of the model.",
-            buckets=SECONDS_BUCKETS,
-            registry=self.registry,
-        )
-
-        self._stage = Histogram(
-            "fire_cloud_stage_seconds",
-            "Time by stage.",
-            ["stage"],
-            buckets=SECONDS_BUCKETS,
-            registry=self.registry,
-        )
-        jobs = Gauge("fire_cloud_jobs_waiting", "Jobs that wait.", registry=self.registry)
+        queue = self._gauge("queue_items", "Pictures that wait for the session.")
+        queue.set_function(lambda: waiting()["queue"])
+        jobs = self._gauge("jobs_waiting", "Jobs that wait.")
         jobs.set_function(lambda: waiting()["jobs"])
-        self.set_model = add_model_info(self.registry, "fire_cloud")
-        self._jobs = Counter(
-            "fire_cloud_jobs", "Finished jobs by state.", ["state"], registry=self.registry
-        )
-        self._callbacks = Counter(
-            "fire_cloud_callbacks",
-            "Callbacks by outcome.",
-            ["outcome"],
-            registry=self.registry,
-        )
 
     def add_fleet(self, fleet: Fleet) -> None:
         """Publish how many edges report, and how many fell silent."""
-        gauge = Gauge("fire_cloud_edges", "Edges by state.", ["state"], registry=self.registry)
+        gauge = self._gauge("edges", "Edges by state.", "state")
         gauge.labels("reporting").set_function(lambda: fleet.count(is_silent=False))
         gauge.labels("silent").set_function(lambda: fleet.count(is_silent=True))
 
     def add_troubles(self, troubles: Callable[[], Iterable[Trouble]]) -> None:
         """Publish how many troubles of each kind hold."""
-        gauge = Gauge(
-            "fire_cloud_trouble_active",
-            "Troubles that hold now.",
-            ["kind"],
-            registry=self.registry,
-        )
+        gauge = self._gauge("trouble_active", "Troubles that hold now.", "kind")
         for kind in CLOUD_KINDS:
             gauge.labels(kind.value).set_function(functools.partial(_count, troubles, kind))
 
@@ -130,6 +92,17 @@ class CloudMetrics:
         if report.size:
             self._batch.observe(report.size)
             self._infer.observe(report.run_s)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"fire_cloud_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"fire_cloud_{name}", text, labels, registry=self.registry)
+
+    def _seconds(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(
+            f"fire_cloud_{name}", text, labels, buckets=SECONDS_BUCKETS, registry=self.registry
+        )
 
 
 def _count(troubles: Callable[[], Iterable[Trouble]], kind: TroubleKind) -> float:

@@ -30,6 +30,7 @@ import psutil
 from bench.gpu_ready import refuse_without_card
 from bench.numbers import RESULTS, Number, median, print_table, quantile, write_results
 from bench.picture import posted_jpeg
+from bench.processes import ServiceProcess
 from shared.manifest import shipped_models
 
 _START_S = 60.0  # a model on a GPU compiles its kernels first
@@ -48,28 +49,10 @@ class Setting:
     is_quick: bool
 
 
-class CloudProcess:
-    """A running cloud service or worker."""
-
-    def __init__(self, process: psutil.Process, port: int) -> None:
-        """Keep what to measure."""
-        self.port = port
-        self._process = process
-
-    def cpu_s(self) -> float:
-        """Tell the CPU time it has used, user and system, all threads."""
-        used = self._process.cpu_times()
-        return float(used.user + used.system)
-
-    def rss_mb(self) -> float:
-        """Tell its resident memory."""
-        return float(self._process.memory_info().rss) / 1e6
-
-
 @contextmanager
 def cloud_process(
     setting: Setting, command: str = "run", **settings: str
-) -> Iterator[CloudProcess]:
+) -> Iterator[ServiceProcess]:
     """Run `emberlink-cloud` for the length of a block; `settings` by their environment names."""
     with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("wb") as log:
         port = _free_port()
@@ -90,7 +73,7 @@ def cloud_process(
         try:
             if command == "run":
                 _wait_until_ready(process, port, Path(folder, "log"))
-            yield CloudProcess(process, port)
+            yield ServiceProcess(port, process)
         finally:
             process.terminate()
             try:
@@ -354,20 +337,20 @@ def _run(module: str, setting: Setting, flags: list[str]) -> list[str]:
     return done.stdout.splitlines()
 
 
-def _cpu_of(processes: list[CloudProcess], work: Callable[[], object]) -> float:
+def _cpu_of(processes: list[ServiceProcess], work: Callable[[], object]) -> float:
     before_s = sum(p.cpu_s() for p in processes)
     work()
     return sum(p.cpu_s() for p in processes) - before_s
 
 
 @contextmanager
-def _redis() -> Iterator[tuple[CloudProcess, str]]:
+def _redis() -> Iterator[tuple[ServiceProcess, str]]:
     port = _free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     process = psutil.Popen(command, stdout=subprocess.DEVNULL)
     try:
         time.sleep(1.0)
-        yield CloudProcess(process, port), f"redis://127.0.0.1:{port}/0"
+        yield ServiceProcess(port, process), f"redis://127.0.0.1:{port}/0"
     finally:
         process.terminate()
         process.wait(_STOP_S)

@@ -44,19 +44,13 @@ class Answer:
     smoke: float | None
 
 
-class EdgeProcess:
-    """A running edge service."""
+class ServiceProcess:
+    """A running service or worker."""
 
-    def __init__(self, port: int, process: psutil.Process, log: Path) -> None:
+    def __init__(self, port: int, process: psutil.Process) -> None:
         """Keep what to measure."""
         self.port = port
         self._process = process
-        self._log = log
-
-    def log_lines(self) -> list[dict[str, Any]]:
-        """Give what it has logged so far."""
-        with self._log.open(encoding="utf-8") as lines:
-            return [json.loads(line) for line in lines if line.endswith("}\n")]
 
     def cpu_s(self) -> float:
         """Tell the CPU time it has used, user and system, all threads."""
@@ -66,6 +60,20 @@ class EdgeProcess:
     def rss_mb(self) -> float:
         """Tell its resident memory."""
         return float(self._process.memory_info().rss) / 1e6
+
+
+class EdgeProcess(ServiceProcess):
+    """A running edge service."""
+
+    def __init__(self, port: int, process: psutil.Process, log: Path) -> None:
+        """Keep what to measure."""
+        super().__init__(port, process)
+        self._log = log
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Give what it has logged so far."""
+        with self._log.open(encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines if line.endswith("}\n")]
 
 
 @contextmanager

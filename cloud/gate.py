@@ -9,7 +9,7 @@ from flask import g, request
 
 from cloud.config import AuthMode, CloudSettings
 from cloud.keys import ADMIN, KeyRing
-from shared import web
+from shared import bodies
 from shared.access import Role, Rules, Visitor
 from shared.audit_log import AuditLog
 from shared.auth import Signed, Verifier
@@ -82,7 +82,7 @@ class CloudGate(Gate):
                 signature_input=request.headers.get("Signature-Input"),
                 signature=request.headers.get("Signature"),
                 content_digest=request.headers.get("Content-Digest"),
-                body=web.keep_body,
+                body=bodies.keep_body,
             )
         )
         return Visitor(name=g.edge_id, role=Role.ADMIN if g.edge_id == ADMIN else Role.SENDER)

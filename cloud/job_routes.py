@@ -16,7 +16,7 @@ from cloud.idempotency import Claim, fingerprint, read_key
 from cloud.jobs import Job, JobBook, JobState
 from cloud.keyed import Keyed
 from cloud.routes import Door, say
-from shared import arguments, web
+from shared import arguments, bodies, web
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
@@ -94,7 +94,7 @@ class _JobRoutes:
         deadline = self._submitter.job_deadline_in(arguments.parse_deadline_ms(given))
         key = read_key(request.headers.get("Idempotency-Key"))
         self._submitter.knock(lane(), needs_place=False)
-        posted = web.read_posted(self._limits)
+        posted = bodies.read_posted(self._limits)
         web.take_req_id(posted.fields)
         fields = dict(posted.fields)
         callback_url = self._callback(fields.pop("callback_url", None))

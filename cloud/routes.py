@@ -16,7 +16,7 @@ from cloud.engine import Inspected
 from cloud.idempotency import Claim, fingerprint, read_key
 from cloud.keyed import Keyed
 from cloud.paths import read_inside
-from shared import arguments, web
+from shared import arguments, bodies, web
 from shared.arguments import Posted
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
@@ -161,7 +161,7 @@ class _PictureRoutes:
     def _posted(self, *, is_keyed: bool, several: bool = False) -> Posted:
         # A keyed request may have its answer already, however full the house is.
         self._inspector.knock(lane(), needs_place=not is_keyed)
-        read = web.read_posted(self._limits, several=several)
+        read = bodies.read_posted(self._limits, several=several)
         web.take_req_id(read.fields)
         arguments.parse_fields(read.fields)
         return read

@@ -12,7 +12,7 @@ from pydantic import Field
 from edge import answers, wire
 from edge.config import EdgeSettings
 from edge.fuse import Verdict
-from shared import arguments, web
+from shared import arguments, bodies, web
 from shared.arguments import Posted
 from shared.config import LimitsSection
 from shared.deadline import Deadline
@@ -151,7 +151,7 @@ class _Asked:
         return [_or_error(framed, index) for index in range(len(posted.pictures))]
 
     def _posted(self, *, several: bool) -> tuple[Posted, str | None]:
-        posted = web.read_posted(self._limits, several=several)
+        posted = bodies.read_posted(self._limits, several=several)
         web.take_req_id(posted.fields)
         return posted, arguments.parse_fields(posted.fields).camera
 

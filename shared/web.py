@@ -6,27 +6,26 @@ The only place that turns errors into HTTP.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Response, g, request
 from flask.globals import request_ctx
 from flask_cors import CORS
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
 from shared import arguments
 from shared.answers import Healthy, Readiness, VersionAnswer
-from shared.arguments import Posted
 from shared.clock import Clock
-from shared.config import LimitsSection, ServerSection
+from shared.config import ServerSection
 from shared.error_code import ErrorCode, by_http_status
 from shared.error_pages import add_error_pages
-from shared.errors import FireError, RequestError
+from shared.errors import FireError
 from shared.ids import is_req_id, new_id
 from shared.logs import get_logger
 from shared.metrics import EXPOSITION_TYPE, exposition
@@ -227,89 +226,6 @@ def take_req_id(values: Mapping[str, Any]) -> None:
     given = values.get("req_id")
     if is_req_id(given):
         g.req_id = given
-
-
-def read_posted(limits: LimitsSection, *, several: bool = False) -> Posted:
-    """Read pictures and fields from the current request, whichever of the three bodies it has.
-
-    Args:
-        limits: bounds on bytes and on the number of pictures.
-        several: whether a list of pictures is expected (`images`).
-
-    Raises:
-        RequestError: what is wrong with it, see `shared.arguments`.
-    """
-    now = request_ctx.request  # each touch of Flask's `request` costs a look-up
-    media_type = arguments.media_type_of(now.content_type)
-    query = now.args.to_dict()
-    query.pop("joint", None)
-    if arguments.is_picture_type(media_type):
-        body = _read_body(now)
-        if not body:
-            raise RequestError(
-                ErrorCode.REQUEST_FIELD_MISSING, "the body is empty, expected a picture"
-            )
-        return Posted(pictures=(body,), fields=query)
-    if media_type == "multipart/form-data":
-        return _read_multipart(limits, query, several=several)
-    if media_type == _JSON:
-        return _read_json(limits, query, several=several)
-    detail = f"got {media_type or 'none'}"
-    raise RequestError(ErrorCode.REQUEST_CONTENT_TYPE, detail)
-
-
-def _read_body(now: Request) -> bytes:
-    """Read the whole body, in one piece where the server has it complete; werkzeug would copy it in pieces of 64 kB."""
-    kept: bytes | None = g.get("body")
-    if kept is not None:
-        return kept
-    length, limit = now.content_length, now.max_content_length
-    is_complete = now.environ.get("wsgi.input_terminated", False)
-    if is_complete and length is not None and limit is not None and length <= limit:
-        return bytes(now.input_stream.read())
-    return now.get_data(cache=False)
-
-
-def keep_body() -> bytes:
-    """Read the body before anybody else does, for its signature; what parses it later gets the same bytes."""
-    body: bytes = request.get_data()
-    g.body = body
-    return body
-
-
-def _read_json(limits: LimitsSection, query: Mapping[str, str], *, several: bool) -> Posted:
-    values = arguments.parse_json_object(request.get_data(cache=False))
-    take_req_id(values)
-    taken = arguments.take_pictures(
-        values,
-        single="image",
-        several="images" if several else None,
-        max_bytes=limits.max_bytes,
-        max_batch=limits.max_batch,
-    )
-    rest = {
-        key: value
-        for key, value in values.items()
-        if key not in ("image", "images" if several else "image")
-    }
-    return replace(taken, fields={**query, **rest})
-
-
-def _read_multipart(limits: LimitsSection, query: Mapping[str, str], *, several: bool) -> Posted:
-    try:
-        files, form = request.files, request.form.to_dict()
-    except RequestEntityTooLarge:
-        raise
-    except HTTPException as err:
-        raise RequestError(
-            ErrorCode.REQUEST_FIELD_INVALID, f"form data: {err.description}"
-        ) from err
-    take_req_id(form)
-    parts: Sequence[Any] = [*files.getlist("image"), *files.getlist("images")]
-    if not parts:
-        raise RequestError(ErrorCode.REQUEST_FIELD_MISSING, "the form has no file field `image`")
-    arguments.check_batch(len(parts), limits.max_batch if several else 1)
-    return Posted(pictures=tuple(part.read() for part in parts), fields={**query, **form})
 
 
 def _bare(model: type[BaseModel], status: int = 200) -> dict[int, Reply]:

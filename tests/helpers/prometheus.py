@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +12,10 @@ from typing import Any
 
 import requests
 
+from tests.helpers.processes import free_port, wait_until_listening
+from tests.helpers.waiting import wait_until
+
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
-_START_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +39,7 @@ class Prometheus:
 
     def wait_for(self, expression: str) -> None:
         """Wait until an expression has a value."""
-        until_s = time.monotonic() + _START_S
-        while not self.query(expression):
-            assert time.monotonic() < until_s, expression
-            time.sleep(0.2)
+        wait_until(lambda: self.query(expression))
 
 
 @contextmanager
@@ -63,7 +60,7 @@ def running_prometheus(
         if token_files and job in token_files:
             lines.append(f"    authorization: {{credentials_file: {token_files[job]}}}")
     config.write_text("\n".join(lines) + "\n")
-    port = _free_port()
+    port = free_port()
     command = [
         str(PROMETHEUS),
         f"--config.file={config}",
@@ -71,29 +68,14 @@ def running_prometheus(
         f"--web.listen-address=127.0.0.1:{port}",
         "--log.level=error",
     ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = folder / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out)
     try:
+        wait_until_listening(process, port, log)
         server = Prometheus(url=f"http://127.0.0.1:{port}")
-        _wait_until_ready(server)
+        wait_until(lambda: requests.get(f"{server.url}/-/ready", timeout=20).ok)
         yield server
     finally:
         process.terminate()
-        process.wait(10)
-
-
-def _wait_until_ready(server: Prometheus) -> None:
-    until_s = time.monotonic() + _START_S
-    while True:
-        try:
-            if requests.get(f"{server.url}/-/ready", timeout=2).status_code == 200:
-                return
-        except requests.ConnectionError:
-            pass
-        assert time.monotonic() < until_s, "Prometheus did not start"
-        time.sleep(0.2)
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+        process.wait(40)

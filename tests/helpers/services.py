@@ -15,6 +15,7 @@ from cloud.service import CloudService
 from edge.config import EdgeSettings
 from edge.service import EdgeService
 from shared.clock import Clock
+from tests.helpers.waiting import wait_until
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,17 @@ class Running:
         """Post a picture as a raw body; `headers` with underscores for dashes."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.post(path, data=picture, headers={"Content-Type": content_type, **given})
+
+    def settled(self, job_id: str) -> requests.Response:
+        """Wait until a cloud has done a job, or failed at it; gives the answer that says so."""
+        path, answers = f"/infer/result/{job_id}", list[requests.Response]()
+
+        def is_over() -> bool:
+            answers.append(self.get(path))
+            return answers[-1].status_code != 202
+
+        wait_until(is_over)
+        return answers[-1]
 
 
 def edge_settings(
@@ -86,15 +98,7 @@ def running_edge(
     **sections: Any,
 ) -> Iterator[Running]:
     """Run an edge service for the length of a block."""
-    service = EdgeService(edge_settings(state, models, cloud_url, **sections), clock)
-    service.start()
-    with requests.Session() as session:
-        session.trust_env = False
-        try:
-            yield Running(service=service, port=service.port, session=session)
-        finally:
-            session.close()
-            service.stop()
+    yield from _running(EdgeService(edge_settings(state, models, cloud_url, **sections), clock))
 
 
 @contextmanager
@@ -102,7 +106,10 @@ def running_cloud(
     state: Path, models: Path, /, *, clock: Clock | None = None, **sections: Any
 ) -> Iterator[Running]:
     """Run a cloud service for the length of a block."""
-    service = CloudService(cloud_settings(state, models, **sections), clock)
+    yield from _running(CloudService(cloud_settings(state, models, **sections), clock))
+
+
+def _running(service: EdgeService | CloudService) -> Iterator[Running]:
     service.start()
     with requests.Session() as session:
         session.trust_env = False

@@ -33,5 +33,5 @@ def running_worker(state: Path, models: Path, **sections: Any) -> Iterator[Any]:
     finally:
         supervisor.stopping()
         worker.stop()
-        thread.join(10)
+        thread.join(40)
         worker._link.close()

@@ -25,17 +25,9 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.frames import picture
 from tests.helpers.pictures import calm_jpeg
 from tests.helpers.services import Running, running_edge
+from tests.helpers.waiting import wait_until
 
 _PLAN = CameraPlan(name="yard", address="test", fps=2.0, max_age_s=5.0)
-
-
-def _until(condition: Callable[[], object], within_s: float = 15.0) -> bool:
-    ends_s = time.monotonic() + within_s
-    while time.monotonic() < ends_s:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 class _HangsFirst:
@@ -103,9 +95,9 @@ def test_a_read_that_hangs_is_given_up_and_the_camera_goes_on(tmp_path, models, 
         def row() -> dict[str, object]:
             return running.get("/cameras").json()["result"]["cameras"][0]
 
-        assert _until(lambda: row()["state"] == "watching")
+        wait_until(lambda: row()["state"] == "watching")
         assert row()["replaced_readers"] == 1
-        assert _until(lambda: not running.get("/troubles").json()["result"]["troubles"])
+        wait_until(lambda: not running.get("/troubles").json()["result"]["troubles"])
     source.release.set()
 
 
@@ -113,9 +105,9 @@ def test_the_picture_of_a_reader_that_was_given_up_is_nobody_s():
     source, seen = _HangsFirst(1), []
     camera = _camera(source, seen.append)
     camera.replace_reader()
-    assert _until(lambda: len(seen) > 3)
+    wait_until(lambda: len(seen) > 3)
     source.release.set()
-    assert _until(lambda: camera.state().hanging == 0)
+    wait_until(lambda: camera.state().hanging == 0)
     camera.stop(2.0)
     assert camera.state().replaced == 1
 
@@ -130,7 +122,7 @@ def test_readers_that_hang_are_bounded_in_number():
     before = threading.active_count()
     assert camera.state().hanging == MOST_HANGING
     source.release.set()
-    assert _until(lambda: threading.active_count() <= before - MOST_HANGING)
+    wait_until(lambda: threading.active_count() <= before - MOST_HANGING)
     camera.replace_reader()
     camera.stop(2.0)
 

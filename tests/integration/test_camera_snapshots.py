@@ -7,7 +7,7 @@ import itertools
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -22,6 +22,7 @@ from shared.imaging import ImageLimits
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import running_edge
 from tests.helpers.stand_in_clouds import Answer, Exchange, StandIn, dead_url, hangs, stand_in_cloud
+from tests.helpers.waiting import wait_until
 
 _SECRET = "hunter2-is-not-shown"
 _LIMITS = ImageLimits(max_bytes=300_000)
@@ -50,7 +51,7 @@ def test_a_snapshot_is_asked_for_at_the_camera_s_rate():
         shots = _shots(f"{camera.url}/still.jpg?channel=1", 4, fps=5.0)
         took_s = time.monotonic() - started_s
     assert [shot.picture.width_px for shot in shots] == [64, 65, 66, 67]
-    assert 0.55 <= took_s < 3.0
+    assert 0.55 <= took_s < 10.0
     assert camera.calls[0].head.startswith(b"GET /still.jpg?channel=1 HTTP/1.1\r\n")
 
 
@@ -195,8 +196,8 @@ def _many_challenges(sent: Exchange) -> None:
     ("answer", "says"),
     [
         (_endless, "sends more than 300000 bytes"),
-        (_drips, "gave no picture in 0.5 s"),
-        (hangs, "gave no picture in 0.5 s"),
+        (_drips, "gave no picture in 2 s"),
+        (hangs, "gave no picture in 2 s"),
         (_torn, "cannot be reached"),
         (_many_challenges, "does not accept the password"),
         (lambda sent: sent.reply(200, b"<html>login</html>"), "sends no usable picture"),
@@ -207,12 +208,12 @@ def _many_challenges(sent: Exchange) -> None:
     ],
 )
 def test_a_camera_that_goes_mad_is_an_error_within_the_deadline(monkeypatch, answer, says):
-    monkeypatch.setattr(edge.capture_http, "_WITHIN_S", 0.5)
+    monkeypatch.setattr(edge.capture_http, "_WITHIN_S", 2.0)
     with _camera(answer) as camera:
         started_s = time.monotonic()
         with pytest.raises(CameraError, match=says):
             _shots(camera.url, 1, _SECRET)
-    assert time.monotonic() - started_s < 5.0
+    assert time.monotonic() - started_s < 15.0
 
 
 def test_an_address_where_nobody_is_is_an_error():
@@ -230,22 +231,13 @@ def test_a_source_that_is_stopped_ends_between_two_pictures():
     with _camera(_picture) as camera:
         reading = threading.Thread(target=read, args=(camera.url,))
         reading.start()
-        assert got.wait(5)
+        assert got.wait(40)
         pace.end()
-        reading.join(5)
+        reading.join(40)
     assert not reading.is_alive()
 
 
 # --- in the service --------------------------------------------------------------------------------------------
-
-
-def _until(condition: Callable[[], object], within_s: float = 15.0) -> bool:
-    ends_s = time.monotonic() + within_s
-    while time.monotonic() < ends_s:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_a_snapshot_camera_is_watched_and_its_password_shown_nowhere(tmp_path, models, capfd):
@@ -259,7 +251,7 @@ def test_a_snapshot_camera_is_watched_and_its_password_shown_nowhere(tmp_path, m
             def row() -> dict[str, object]:
                 return edge.get("/cameras").json()["result"]["cameras"][0]
 
-            assert _until(lambda: row()["received"])
+            wait_until(lambda: row()["received"])
             assert row()["state"] == "watching"
             assert row()["clock_quality"] == "received"
             shown = [edge.get(path).text for path in ("/cameras", "/troubles", "/readyz")]

@@ -26,19 +26,10 @@ from tests.helpers.frames import frame, picture
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import edge_settings, running_edge
 from tests.helpers.videos import write_video
+from tests.helpers.waiting import wait_until
 
 _LIMITS = ImageLimits()
 _SECRET = "hunter2-is-not-shown"
-
-
-def _until(condition: Callable[[], bool], within_s: float = 10.0) -> bool:
-    """Wait for what has no event of its own to wait for."""
-    ends_s = time.monotonic() + within_s
-    while time.monotonic() < ends_s:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 class _Source:
@@ -89,7 +80,7 @@ def test_closing_wakes_whoever_waits():
     waiting = threading.Thread(target=lambda: taken.append(slot.take(20)))
     waiting.start()
     slot.close()
-    waiting.join(5)
+    waiting.join(40)
     assert taken == [None]
 
 
@@ -99,15 +90,15 @@ def test_a_slow_line_sees_the_newest_frame_and_not_a_queue_of_old_ones():
     def work(each: Frame) -> None:
         seen.append(each.frame_id)
         busy.set()
-        release.wait(5)
+        release.wait(40)
 
     ended = threading.Event()
     camera = _camera(lambda: _Source(100), work, on_end=lambda name: ended.set())
     camera.start()
-    assert busy.wait(5)
-    assert _until(lambda: camera.state().has_ended)
+    assert busy.wait(40)
+    wait_until(lambda: camera.state().has_ended)
     release.set()
-    assert ended.wait(5)
+    assert ended.wait(40)
     assert len(seen) + camera.state().skipped == 100
     assert len(seen) <= 3
 
@@ -140,7 +131,7 @@ def test_a_camera_that_fails_is_opened_again(quick, error):
     opened = _failing_then(_Source(1), [error, error])
     camera = _camera(opened, on_end=lambda name: ended.set())
     camera.start()
-    assert ended.wait(5)
+    assert ended.wait(40)
     assert camera.state().frame_age_s is not None
 
 
@@ -148,7 +139,7 @@ def test_a_camera_that_fails_is_in_trouble_and_says_why(quick):
     camera = _camera(lambda: _Source(0, _gone()))
     camera.start()
     try:
-        assert _until(lambda: camera.state().trouble == "no signal")
+        wait_until(lambda: camera.state().trouble == "no signal")
     finally:
         camera.stop(2.0)
 
@@ -159,13 +150,13 @@ def test_a_camera_that_comes_back_is_out_of_trouble(quick):
     class _Lasting(_Source):
         def shots(self, pace):
             yield Shot(picture=picture(), took_s=0.0)
-            release.wait(5)
+            release.wait(40)
 
     camera = _camera(_failing_then(_Lasting(), [_gone()]))
     camera.start()
     try:
-        assert _until(lambda: camera.state().frame_age_s is not None)
-        assert _until(lambda: camera.state().trouble is None)
+        wait_until(lambda: camera.state().frame_age_s is not None)
+        wait_until(lambda: camera.state().trouble is None)
     finally:
         release.set()
         camera.stop(2.0)
@@ -174,12 +165,12 @@ def test_a_camera_that_comes_back_is_out_of_trouble(quick):
 def test_a_long_trouble_is_told_once_and_its_end_once(tmp_path, models, quick, log):
     folder = tmp_path / "pictures"
     with running_edge(tmp_path / "e", models, cameras={"yard": {"source": str(folder)}}) as edge:
-        assert _until(lambda: len(edge.get("/troubles").json()["result"]["troubles"]) == 1)
+        wait_until(lambda: len(edge.get("/troubles").json()["result"]["troubles"]) == 1)
         time.sleep(0.2)  # some ten more attempts
         folder.mkdir()
         (folder / "a.jpg").write_bytes(calm_jpeg())
-        assert _until(lambda: edge.service._status.camera_states()[0]["ended"])
-        assert _until(lambda: edge.get("/troubles").json()["result"]["troubles"] == [])
+        wait_until(lambda: edge.service._status.camera_states()[0]["ended"])
+        wait_until(lambda: edge.get("/troubles").json()["result"]["troubles"] == [])
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     told = [(line["event"], line["code"]) for line in lines if line["event"].startswith("trouble_")]
     assert told == [("trouble_began", "lost"), ("trouble_ended", "lost")]
@@ -198,11 +189,11 @@ def test_one_bad_frame_does_not_end_a_camera():
         def shots(self, pace):
             for _ in range(3):
                 yield Shot(picture=picture(), took_s=0.0)
-                lock.acquire(timeout=5)
+                lock.acquire(timeout=40)
 
     camera = _camera(_OneByOne, work, on_end=lambda name: ended.set())
     camera.start()
-    assert ended.wait(5)
+    assert ended.wait(40)
     assert len(seen) == 3
 
 
@@ -210,10 +201,10 @@ def test_a_camera_stops_while_it_waits_to_be_opened_again(monkeypatch):
     monkeypatch.setattr(edge.cameras, "_FIRST_PAUSE_S", 60.0)
     camera = _camera(lambda: _Source(0, _gone()))
     camera.start()
-    assert _until(lambda: camera.state().trouble is not None)
+    wait_until(lambda: camera.state().trouble is not None)
     started_s = time.monotonic()
-    camera.stop(5.0)
-    assert time.monotonic() - started_s < 2.0
+    camera.stop(30.0)
+    assert time.monotonic() - started_s < 15.0
 
 
 def test_a_camera_that_hangs_holds_the_stop_no_longer_than_allowed():
@@ -228,7 +219,7 @@ def test_a_camera_that_hangs_holds_the_stop_no_longer_than_allowed():
     camera.start()
     started_s = time.monotonic()
     camera.stop(0.1)
-    assert time.monotonic() - started_s < 2.0
+    assert time.monotonic() - started_s < 15.0
     release.set()
 
 
@@ -347,7 +338,7 @@ def test_a_password_file_that_is_missing_is_a_problem_with_a_name(tmp_path, mode
 )
 def test_a_password_is_shown_nowhere(tmp_path, models, log, capfd, source):
     with running_edge(tmp_path, models, cameras={"yard": source}) as edge:
-        assert _until(lambda: edge.service._status.camera_states()[0]["trouble"] is not None)
+        wait_until(lambda: edge.service._status.camera_states()[0]["trouble"] is not None)
         shown = [edge.get(path).text for path in ("/cameras", "/readyz", "/version", "/metrics")]
     shown += [log.getvalue(), *capfd.readouterr()]
     assert "trouble_began" in log.getvalue()
@@ -361,8 +352,8 @@ def test_a_camera_s_frames_go_down_the_line(tmp_path, models):
     video = write_video(tmp_path / "a.avi", frames=6, fps=20.0)
     cameras = {"yard": {"source": str(video), "fps": 30}}
     with running_edge(tmp_path / "e", models, cameras=cameras) as edge:
-        assert _until(lambda: edge.service._status.camera_states()[0]["ended"])
-        assert _until(lambda: 'camera="yard",outcome="edge"} 0.0' not in edge.get("/metrics").text)
+        wait_until(lambda: edge.service._status.camera_states()[0]["ended"])
+        wait_until(lambda: 'camera="yard",outcome="edge"} 0.0' not in edge.get("/metrics").text)
         (camera,) = edge.get("/cameras").json()["result"]["cameras"]
     assert (camera["name"], camera["trouble"], camera["ended"]) == ("yard", None, True)
     assert camera["frame_age_s"] >= 0
@@ -374,7 +365,7 @@ def test_a_frame_that_the_cloud_was_asked_about_is_counted_once(tmp_path, models
     sections = {"cameras": {"yard": {"source": str(tmp_path / "p")}}, "policy": {"name": "always"}}
     with running_edge(tmp_path / "e", models, "mock:?latency_s=0.05", **sections) as edge:
         wanted = 'fire_edge_frames_total{camera="yard",outcome="cloud"} 1.0'
-        assert _until(lambda: wanted in edge.get("/metrics").text)
+        wait_until(lambda: wanted in edge.get("/metrics").text)
         metrics = edge.get("/metrics").text
     assert 'fire_edge_frames_total{camera="yard",outcome="edge"} 0.0' in metrics
 
@@ -389,8 +380,8 @@ def test_a_dead_camera_takes_no_other_down(tmp_path, models):
         def states() -> dict[str, dict[str, object]]:
             return {c["name"]: c for c in edge.service._status.camera_states()}
 
-        assert _until(lambda: states()["dead"]["trouble"] is not None)
-        assert _until(lambda: states()["live"]["frame_age_s"] is not None)
+        wait_until(lambda: states()["dead"]["trouble"] is not None)
+        wait_until(lambda: states()["live"]["frame_age_s"] is not None)
         check = edge.get("/readyz").json()["checks"]["cameras"]
     assert check["state"] == "degraded"
     assert "dead" in check["text"]

@@ -15,6 +15,7 @@ from tests.helpers.held_model import held_model
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, running_cloud
 from tests.helpers.signing import SignedBy
+from tests.helpers.waiting import wait_until
 
 
 def _post(cloud: Running, **headers: str) -> requests.Response:
@@ -35,13 +36,6 @@ def _posting(cloud: Running, count: int, answers: list[requests.Response]) -> li
     return threads
 
 
-def _wait_for(is_true: Any, within_s: float = 20.0) -> None:
-    ends_s = time.monotonic() + within_s
-    while not is_true():
-        assert time.monotonic() < ends_s, f"not true within {within_s} s"
-        time.sleep(0.005)
-
-
 def test_a_caller_above_its_rate_is_told_when_to_come_back(tmp_path: Path, models: Path):
     with running_cloud(tmp_path, models, rate={"per_s": 0.5, "burst": 3}) as cloud:
         answers = [cloud.show("/infer", fire_jpeg()) for _ in range(4)]
@@ -56,7 +50,7 @@ def test_a_full_house_refuses_before_a_body_is_even_looked_at(tmp_path: Path, mo
     with running_cloud(tmp_path, models, engine={"places": 2}) as cloud, held_model(cloud) as model:
         answers: list[requests.Response] = []
         threads = _posting(cloud, 2, answers)
-        _wait_for(lambda: cloud.service.house.admission.taken == 2)
+        wait_until(lambda: cloud.service.house.admission.taken == 2)
         refused = cloud.show("/infer", b"this would be a 400")
         assert (refused.status_code, refused.json()["err_no"]) == (503, 3004)
         assert int(refused.headers["Retry-After"]) >= 1
@@ -73,7 +67,7 @@ def test_a_kept_answer_is_given_however_full_the_house_is(tmp_path: Path, models
         with held_model(cloud) as model:
             answers: list[requests.Response] = []
             threads = _posting(cloud, 1, answers)
-            _wait_for(lambda: cloud.service.house.admission.taken == 1)
+            wait_until(lambda: cloud.service.house.admission.taken == 1)
             again = cloud.show("/infer", fire_jpeg(), Idempotency_Key="k1")
             assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
             model.go_on.set()
@@ -93,7 +87,7 @@ def test_callers_who_prefer_to_wait_leave_threads_for_the_others(tmp_path: Path,
         threads = [threading.Thread(target=wait) for _ in range(8)]
         for thread in threads:
             thread.start()
-        _wait_for(lambda: len(answers) == 6)
+        wait_until(lambda: len(answers) == 6)
         assert {a.status_code for a in answers} == {409}
         started_s = time.monotonic()
         assert cloud.get("/healthz").status_code == 200
@@ -110,16 +104,16 @@ def test_a_stopping_service_finishes_what_is_in_and_refuses_what_comes(
     with running_cloud(tmp_path, models) as cloud, held_model(cloud) as model:
         answers: list[requests.Response] = []
         threads = _posting(cloud, 4, answers)
-        _wait_for(lambda: cloud.service.house.admission.taken == 4)
+        wait_until(lambda: cloud.service.house.admission.taken == 4)
         stopping = threading.Thread(target=cloud.service.stop)
         stopping.start()
-        _wait_for(lambda: cloud.get("/readyz").status_code == 503)
+        wait_until(lambda: cloud.get("/readyz").status_code == 503)
         refused = cloud.show("/infer", fire_jpeg())
         assert (refused.status_code, refused.json()["retryable"]) == (503, True)
         assert cloud.show("/infer/async", fire_jpeg()).status_code == 503
         model.go_on.set()
         for thread in (*threads, stopping):
-            thread.join(10)
+            thread.join(40)
         assert [a.status_code for a in answers] == [200] * 4
 
 
@@ -136,12 +130,12 @@ def test_a_stop_does_not_wait_longer_than_it_was_told(tmp_path: Path, models: Pa
 
         thread = threading.Thread(target=ask)
         thread.start()
-        _wait_for(lambda: cloud.service.house.admission.taken == 1)
+        wait_until(lambda: cloud.service.house.admission.taken == 1)
         started_s = time.monotonic()
         cloud.service.stop()
-        assert time.monotonic() - started_s < 3.0
+        assert time.monotonic() - started_s < 10.0
         model.go_on.set()
-        thread.join(10)
+        thread.join(40)
         assert answers
 
 
@@ -179,7 +173,7 @@ def test_one_edge_that_floods_does_not_starve_three_others(tmp_path: Path, model
         threads += [threading.Thread(target=keep_asking, args=(n, 0.1)) for n in names[1:]]
         for thread in threads:
             thread.start()
-        _wait_for(lambda: all(statuses[n].count(200) >= 5 for n in names[1:]), within_s=45.0)
+        wait_until(lambda: all(statuses[n].count(200) >= 5 for n in names[1:]), within_s=45.0)
         stop.set()
         for thread in threads:
             thread.join()

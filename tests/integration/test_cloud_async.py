@@ -6,7 +6,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +19,7 @@ from cloud.callbacks import sign_callback
 from tests.helpers.held_model import held_model
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import Running, running_cloud
+from tests.helpers.waiting import wait_until
 
 _KEY = "a callback secret of enough length"
 
@@ -35,30 +36,12 @@ def _submit(cloud: Running, picture: bytes | None = None, **headers: str) -> str
     return answer.json()["request_id"]
 
 
-def _until(is_true: Callable[[], Any], timeout_s: float = 10.0) -> Any:
-    ends_s = time.monotonic() + timeout_s
-    while time.monotonic() < ends_s:
-        value = is_true()
-        if value is not None and value is not False:  # an answer of 500 counts as false
-            return value
-        time.sleep(0.01)
-    return pytest.fail(f"not true within {timeout_s} s")
-
-
-def _settled(cloud: Running, job_id: str) -> requests.Response:
-    def settled() -> requests.Response | None:
-        answer = cloud.get(f"/infer/result/{job_id}")
-        return None if answer.status_code == 202 else answer
-
-    return _until(settled)
-
-
 def test_a_job_is_accepted_at_once_and_its_result_is_that_of_infer(cloud):
     accepted = cloud.show("/infer/async", fire_jpeg())
     body = accepted.json()
     assert (accepted.status_code, body["status"], body["err_no"]) == (202, "submitted", 0)
     assert accepted.headers["Location"] == f"/infer/result/{body['request_id']}"
-    fetched = _settled(cloud, body["request_id"]).json()
+    fetched = cloud.settled(body["request_id"]).json()
     asked = cloud.show("/infer", fire_jpeg()).json()
     assert (fetched["status"], fetched["request_id"]) == ("done", body["request_id"])
     del fetched["result"]["latency_ms"], asked["result"]["latency_ms"]
@@ -74,15 +57,15 @@ def test_all_three_bodies_can_be_sent(cloud):
     as_form = cloud.post("/infer/async", files={"image": fire_jpeg()})
     for answer in (as_json, as_form):
         assert answer.status_code == 202
-        done = _settled(cloud, answer.json()["request_id"])
+        done = cloud.settled(answer.json()["request_id"])
         assert done.json()["result"]["label"] == "fire"
 
 
 def test_a_job_that_waits_tells_its_place_in_the_queue(cloud):
     with held_model(cloud) as model:
         ids = [_submit(cloud) for _ in range(5)]
-        assert model.is_running.wait(5)
-        _until(lambda: cloud.get(f"/infer/result/{ids[1]}").json()["status"] == "running")
+        assert model.is_running.wait(40)
+        wait_until(lambda: cloud.get(f"/infer/result/{ids[1]}").json()["status"] == "running")
         answers = [cloud.get(f"/infer/result/{job_id}") for job_id in ids]
         assert {a.status_code for a in answers} == {202}
         assert [a.json()["result"]["state"] for a in answers] == ["running"] * 2 + ["queued"] * 3
@@ -102,9 +85,9 @@ def test_a_full_queue_refuses_the_next_with_a_time_to_come_back(cloud):
 def test_a_picture_that_cannot_be_decoded_fails_its_own_job_only(cloud):
     whole = fire_jpeg()
     cut, good = _submit(cloud, whole[:-200]), _submit(cloud)
-    failed = _settled(cloud, cut)
+    failed = cloud.settled(cut)
     assert (failed.status_code, failed.json()["err_no"]) == (500, 1007)
-    assert _settled(cloud, good).json()["result"]["label"] == "fire"
+    assert cloud.settled(good).json()["result"]["label"] == "fire"
 
 
 def test_what_is_no_picture_is_refused_before_it_becomes_a_job(cloud):
@@ -118,28 +101,26 @@ def test_an_unknown_id_is_not_found(cloud):
 
 
 def test_an_old_result_is_gone_and_says_so(tmp_path, models):
-    with running_cloud(tmp_path, models, jobs={"ttl_s": 0.4}) as cloud:
+    with running_cloud(tmp_path, models, jobs={"ttl_s": 2.0}) as cloud:
         job_id = _submit(cloud)
-        _settled(cloud, job_id)
-        time.sleep(0.45)
-        answer = cloud.get(f"/infer/result/{job_id}")
-        assert (answer.status_code, answer.json()["err_no"]) == (410, 1018)
-        time.sleep(0.45)
-        assert cloud.get(f"/infer/result/{job_id}").status_code == 404
+        cloud.settled(job_id)
+        wait_until(lambda: cloud.get(f"/infer/result/{job_id}").json()["err_no"] == 1018)
+        assert cloud.get(f"/infer/result/{job_id}").status_code == 410
+        wait_until(lambda: cloud.get(f"/infer/result/{job_id}").status_code == 404)
 
 
 def test_a_cancelled_job_never_runs_and_its_id_is_forgotten(cloud):
     with held_model(cloud) as model:
         first = [_submit(cloud) for _ in range(2)]
-        assert model.is_running.wait(5)
-        _until(lambda: cloud.get(f"/infer/result/{first[1]}").json()["status"] == "running")
+        assert model.is_running.wait(40)
+        wait_until(lambda: cloud.get(f"/infer/result/{first[1]}").json()["status"] == "running")
         waiting = _submit(cloud)
         cancelled = cloud.call("DELETE", f"/infer/result/{waiting}")
         assert cancelled.json()["result"] == {"request_id": waiting, "was": "queued"}
         assert cloud.get(f"/infer/result/{waiting}").status_code == 404
         model.go_on.set()
         for job_id in first:
-            _settled(cloud, job_id)
+            cloud.settled(job_id)
     assert sum(model.batches) == 2
     assert cloud.call("DELETE", f"/infer/result/{waiting}").status_code == 404
 
@@ -147,13 +128,13 @@ def test_a_cancelled_job_never_runs_and_its_id_is_forgotten(cloud):
 def test_a_job_that_waited_past_its_deadline_is_not_run(cloud):
     with held_model(cloud) as model:
         busy = [_submit(cloud) for _ in range(2)]
-        assert model.is_running.wait(5)
+        assert model.is_running.wait(40)
         late = _submit(cloud, X_Request_Deadline_Ms="50")
         time.sleep(0.1)
         model.go_on.set()
         for job_id in busy:
-            assert _settled(cloud, job_id).status_code == 200
-        answer = _settled(cloud, late)
+            assert cloud.settled(job_id).status_code == 200
+        answer = cloud.settled(late)
         assert (answer.status_code, answer.json()["err_no"]) == (500, 3005)
 
 
@@ -165,7 +146,7 @@ def test_jobs_do_not_hold_up_a_caller_who_waits(tmp_path, models):
             model.go_on.set()
         started_s = time.monotonic()
         assert cloud.show("/infer", fire_jpeg()).status_code == 200
-        assert time.monotonic() - started_s < 2.0
+        assert time.monotonic() - started_s < 10.0
 
 
 # Idempotency-Key
@@ -204,7 +185,7 @@ def test_a_key_whose_request_still_runs_sends_the_second_away(cloud):
 
         thread = threading.Thread(target=first)
         thread.start()
-        assert model.is_running.wait(5)
+        assert model.is_running.wait(40)
         second = cloud.show("/infer", fire_jpeg(), Idempotency_Key="k1")
         assert (second.status_code, second.json()["err_no"]) == (409, 1016)
         assert int(second.headers["Retry-After"]) >= 1
@@ -216,10 +197,10 @@ def test_a_key_whose_request_still_runs_sends_the_second_away(cloud):
 
 def test_a_late_answer_is_fetched_by_its_key_and_costs_no_second_run(cloud):
     with held_model(cloud) as model:
-        late = cloud.show("/infer", fire_jpeg(), Idempotency_Key="k1", X_Request_Deadline_Ms="100")
+        late = cloud.show("/infer", fire_jpeg(), Idempotency_Key="k1", X_Request_Deadline_Ms="2000")
         assert (late.status_code, late.json()["err_no"]) == (504, 3002)
         model.go_on.set()
-        fetched = _settled(cloud, "k1")
+        fetched = cloud.settled("k1")
         again = cloud.show("/infer", fire_jpeg(), Idempotency_Key="k1")
     assert fetched.json()["result"]["label"] == "fire"
     assert again.headers["Idempotency-Replayed"] == "true"
@@ -232,7 +213,7 @@ def test_a_job_submitted_twice_with_one_key_is_one_job(cloud):
     )
     assert first.json()["request_id"] == second.json()["request_id"]
     assert (second.status_code, second.headers["Idempotency-Replayed"]) == (202, "true")
-    by_id = _settled(cloud, first.json()["request_id"])
+    by_id = cloud.settled(first.json()["request_id"])
     assert cloud.get("/infer/result/k1").json()["result"] == by_id.json()["result"]
 
 
@@ -298,7 +279,7 @@ def test_a_batch_needs_as_many_places_as_it_has_pictures(tmp_path, models):
                 )
             )
             thread.start()
-            assert model.is_running.wait(5)
+            assert model.is_running.wait(40)
             answer = cloud.post("/infer/batch", files=[("images", fire_jpeg())] * 4)
             model.go_on.set()
             thread.join()
@@ -341,7 +322,7 @@ def test_a_finished_job_is_told_to_the_callers_server_signed(tmp_path, models):
         running_cloud(tmp_path, models, callbacks={"allowed": [url], "key": _KEY}) as cloud,
     ):
         answer = cloud.show(f"/infer/async?callback_url={url}mine", fire_jpeg())
-        headers, body = received.get(timeout=10)
+        headers, body = received.get(timeout=40)
         message = json.loads(body)
         assert message["request_id"] == answer.json()["request_id"] == headers["webhook-id"]
         assert (message["status"], message["result"]["label"]) == ("done", "fire")
@@ -358,10 +339,10 @@ def test_a_callback_that_fails_is_tried_again_under_the_same_id(tmp_path, models
         running_cloud(tmp_path, models, callbacks={"allowed": [url], "key": _KEY}) as cloud,
     ):
         cloud.show(f"/infer/async?callback_url={url}mine", fire_jpeg()[:-200])
-        tries = [received.get(timeout=10) for _ in range(3)]
+        tries = [received.get(timeout=40) for _ in range(3)]
         assert len({headers["webhook-id"] for headers, _ in tries}) == 1
         assert json.loads(tries[0][1])["err_no"] == 1007
-        _until(lambda: 'callbacks_total{outcome="delivered"} 1.0' in cloud.get("/metrics").text)
+        wait_until(lambda: 'callbacks_total{outcome="delivered"} 1.0' in cloud.get("/metrics").text)
         assert received.empty()
 
 
@@ -373,7 +354,7 @@ def test_a_callback_is_given_up_after_its_tries(tmp_path, models, monkeypatch):
         running_cloud(tmp_path, models, callbacks={**callbacks, "allowed": [url]}) as cloud,
     ):
         cloud.show(f"/infer/async?callback_url={url}mine", fire_jpeg())
-        _until(lambda: 'callbacks_total{outcome="failed"} 1.0' in cloud.get("/metrics").text)
+        wait_until(lambda: 'callbacks_total{outcome="failed"} 1.0' in cloud.get("/metrics").text)
         assert received.qsize() == 3
 
 
@@ -396,8 +377,8 @@ def test_a_stopping_service_finishes_the_jobs_it_accepted_and_tells_their_creato
         ):
             for _ in range(6):
                 cloud.show(f"/infer/async?callback_url={url}mine", fire_jpeg())
-            assert model.is_running.wait(5)
+            assert model.is_running.wait(40)
             threading.Timer(0.3, model.go_on.set).start()
             cloud.service.stop()
-        states = [json.loads(received.get(timeout=5)[1])["status"] for _ in range(6)]
+        states = [json.loads(received.get(timeout=40)[1])["status"] for _ in range(6)]
     assert states == ["done"] * 6

@@ -21,6 +21,7 @@ from tests.helpers.pictures import calm_jpeg, fire_jpeg, noise_bgr
 from tests.helpers.redis_server import RedisServer, redis_server
 from tests.helpers.services import Running, running_cloud, running_edge
 from tests.helpers.signing import SignedBy
+from tests.helpers.waiting import wait_until
 from tests.helpers.workers import running_worker
 
 
@@ -42,26 +43,11 @@ class World:
             held.go_on.set()
             del detector.run_batch
 
-    def settled(self, job_id: str) -> requests.Response:
-        ends_s = time.monotonic() + 10
-        while time.monotonic() < ends_s:
-            answer = self.cloud.get(f"/infer/result/{job_id}")
-            if answer.status_code != 202:
-                return answer
-            time.sleep(0.01)
-        return pytest.fail("no answer within 10 s")
-
-    def until(self, is_true: Any) -> None:
-        ends_s = time.monotonic() + 10
-        while not is_true():
-            assert time.monotonic() < ends_s, "not true within 10 s"
-            time.sleep(0.01)
-
 
 @pytest.fixture(params=["local", "redis"])
 def world(request: pytest.FixtureRequest, tmp_path: Path, models: Path) -> Iterator[World]:
     sections: dict[str, Any] = {
-        "jobs": {"ttl_s": 1.0, "max_waiting": 6, "runners": 1, "max_waiting_bytes": 1_000_000},
+        "jobs": {"ttl_s": 3.0, "max_waiting": 6, "runners": 1, "max_waiting_bytes": 1_000_000},
         "engine": {"places": 4, "kind": request.param},
     }
     with ExitStack() as stack:
@@ -72,7 +58,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, models: Path) -> Itera
         cloud = stack.enter_context(running_cloud(tmp_path, models, **sections))
         slot = worker._slot if request.param == "redis" else cloud.service.house.slot
         made = World(cloud, slot)
-        made.until(lambda: cloud.get("/readyz").status_code == 200)
+        wait_until(lambda: cloud.get("/readyz").status_code == 200)
         yield made
 
 
@@ -95,30 +81,28 @@ def test_a_damaged_picture_is_the_callers_error(world):
 def test_a_job_is_accepted_and_its_result_fetched(world):
     accepted = world.cloud.show("/infer/async", fire_jpeg())
     assert accepted.status_code == 202
-    done = world.settled(accepted.json()["request_id"])
+    done = world.cloud.settled(accepted.json()["request_id"])
     assert (done.status_code, done.json()["result"]["label"]) == (200, "fire")
     assert done.json()["cost"] == 0.02
 
 
 def test_a_job_that_cannot_be_done_has_failed(world):
     job_id = world.cloud.show("/infer/async", fire_jpeg()[:-200]).json()["request_id"]
-    failed = world.settled(job_id)
+    failed = world.cloud.settled(job_id)
     assert (failed.status_code, failed.json()["err_no"]) == (500, 1007)
 
 
 def test_a_result_expires_and_is_then_forgotten(world):
     job_id = world.cloud.show("/infer/async", fire_jpeg()).json()["request_id"]
-    world.settled(job_id)
-    time.sleep(1.1)
-    assert world.cloud.get(f"/infer/result/{job_id}").status_code == 410
-    time.sleep(1.1)
-    assert world.cloud.get(f"/infer/result/{job_id}").status_code == 404
+    world.cloud.settled(job_id)
+    wait_until(lambda: world.cloud.get(f"/infer/result/{job_id}").status_code == 410)
+    wait_until(lambda: world.cloud.get(f"/infer/result/{job_id}").status_code == 404)
 
 
 def test_waiting_jobs_know_their_place_and_can_be_cancelled(world):
     with world.held_model() as model:
         ids = [world.cloud.show("/infer/async", fire_jpeg()).json()["request_id"]]
-        assert model.is_running.wait(5)
+        assert model.is_running.wait(40)
         ids += [world.cloud.show("/infer/async", fire_jpeg()).json()["request_id"] for _ in "123"]
         told = [world.cloud.get(f"/infer/result/{i}").json() for i in ids]
         assert [t["status"] for t in told] == ["running", "queued", "queued", "queued"]
@@ -129,7 +113,7 @@ def test_waiting_jobs_know_their_place_and_can_be_cancelled(world):
         assert world.cloud.get(f"/infer/result/{ids[2]}").json()["result"]["position"] == 0
         model.go_on.set()
         for job_id in (ids[0], *ids[2:]):
-            assert world.settled(job_id).status_code == 200
+            assert world.cloud.settled(job_id).status_code == 200
         assert sum(model.batches) == 3
 
 
@@ -157,7 +141,7 @@ def test_the_bytes_of_waiting_jobs_are_bounded_and_given_back(world):
             assert world.cloud.call("DELETE", f"/infer/result/{cancelled}").status_code == 200
             accepted.append(world.cloud.show("/infer/async", jpeg).json()["request_id"])
             model.go_on.set()
-            assert {world.settled(job_id).status_code for job_id in accepted} == {200}
+            assert {world.cloud.settled(job_id).status_code for job_id in accepted} == {200}
 
 
 def test_a_keyed_request_runs_once(world):
@@ -179,7 +163,7 @@ def test_a_late_answer_is_fetched_by_its_key(world):
         assert (late.status_code, late.json()["err_no"]) == (504, 3002)
         assert world.cloud.show("/infer", fire_jpeg(), Idempotency_Key="k1").status_code == 409
         model.go_on.set()
-        fetched = world.settled("k1")
+        fetched = world.cloud.settled("k1")
     assert fetched.json()["result"]["label"] == "fire"
     assert sum(model.batches) == 1
 
@@ -187,12 +171,12 @@ def test_a_late_answer_is_fetched_by_its_key(world):
 def test_a_second_try_that_prefers_to_wait_gets_the_answer_of_the_first(world):
     with world.held_model() as model:
         late = world.cloud.show(
-            "/infer", fire_jpeg(), Idempotency_Key="k3", X_Request_Deadline_Ms="300"
+            "/infer", fire_jpeg(), Idempotency_Key="k3", X_Request_Deadline_Ms="2000"
         )
         assert late.status_code == 504
         threading.Timer(0.3, model.go_on.set).start()
         again = world.cloud.show(
-            "/infer", fire_jpeg(), Idempotency_Key="k3", Prefer="respond-async, wait=5"
+            "/infer", fire_jpeg(), Idempotency_Key="k3", Prefer="respond-async, wait=15"
         )
         assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
     assert sum(model.batches) == 1
@@ -209,7 +193,7 @@ def test_a_second_try_waits_no_longer_than_its_deadline(world):
                 Prefer="wait=60",
                 X_Request_Deadline_Ms=deadline_ms,
             )
-            assert time.monotonic() - started_s < 2.0
+            assert time.monotonic() - started_s < 15.0
         assert (answer.status_code, answer.json()["err_no"]) == (409, 1016)
 
 
@@ -217,7 +201,7 @@ def test_what_waited_past_its_deadline_is_not_run_and_frees_its_key(world):
     with world.held_model() as model:
         busy = threading.Thread(target=lambda: _post(world.cloud))
         busy.start()
-        assert model.is_running.wait(5)
+        assert model.is_running.wait(40)
         late = world.cloud.show(
             "/infer", fire_jpeg(), Idempotency_Key="k2", X_Request_Deadline_Ms="200"
         )
@@ -242,7 +226,7 @@ def test_places_are_bounded(world):
         threads = [threading.Thread(target=lambda: _post(world.cloud)) for _ in range(4)]
         for thread in threads:
             thread.start()
-        world.until(lambda: world.cloud.service.house.admission.taken == 4)
+        wait_until(lambda: world.cloud.service.house.admission.taken == 4)
         refused = world.cloud.show("/infer", fire_jpeg())
         assert (refused.status_code, refused.json()["err_no"]) == (503, 3004)
         model.go_on.set()
@@ -289,6 +273,7 @@ def test_the_bound_holds_over_all_front_ends(tmp_path, models, server):
     ):
         gate = World(one, worker._slot)
         with gate.held_model() as model:
+            wait_until(lambda: all(c.get("/readyz").status_code == 200 for c in (one, two)))
             answers: list[int] = []
             threads = [
                 threading.Thread(target=lambda c=cloud: answers.append(_post(c).status_code))
@@ -296,7 +281,7 @@ def test_the_bound_holds_over_all_front_ends(tmp_path, models, server):
             ]
             for thread in threads:
                 thread.start()
-            gate.until(lambda: answers.count(503) == 5)
+            wait_until(lambda: answers.count(503) == 5)
             model.go_on.set()
             for thread in threads:
                 thread.join()
@@ -310,10 +295,10 @@ def test_a_job_submitted_at_one_front_end_is_fetched_at_another_and_keys_agree(
     with (
         running_cloud(tmp_path / "a", models, **sections) as one,
         running_cloud(tmp_path / "b", models, **sections) as two,
-        running_worker(tmp_path, models, **sections) as worker,
+        running_worker(tmp_path, models, **sections),
     ):
         job_id = one.show("/infer/async", fire_jpeg()).json()["request_id"]
-        assert World(two, worker._slot).settled(job_id).json()["result"]["label"] == "fire"
+        assert two.settled(job_id).json()["result"]["label"] == "fire"
         one.show("/infer", fire_jpeg(), Idempotency_Key="k1")
         again = two.show("/infer", fire_jpeg(), Idempotency_Key="k1")
         assert again.headers["Idempotency-Replayed"] == "true"
@@ -325,8 +310,8 @@ def test_what_waits_is_not_lost_when_no_worker_is_there_yet(tmp_path, models, se
         assert cloud.get("/readyz").status_code == 503
         job_id = cloud.show("/infer/async", fire_jpeg()).json()["request_id"]
         assert cloud.get(f"/infer/result/{job_id}").json()["status"] == "queued"
-        with running_worker(tmp_path, models, **sections) as worker:
-            assert World(cloud, worker._slot).settled(job_id).status_code == 200
+        with running_worker(tmp_path, models, **sections):
+            assert cloud.settled(job_id).status_code == 200
 
 
 def test_a_front_end_without_a_model_says_503_while_redis_is_away_and_works_again_after(
@@ -346,12 +331,9 @@ def test_a_front_end_without_a_model_says_503_while_redis_is_away_and_works_agai
         assert cloud.get("/infer/result/x").status_code == 503
         assert cloud.get("/readyz").status_code == 503
         assert cloud.get("/healthz").status_code == 200
-        assert time.monotonic() - started_s < 3.0
+        assert time.monotonic() - started_s < 10.0
         server.start()
-        ends_s = time.monotonic() + 15
-        while cloud.show("/infer", fire_jpeg()).status_code != 200:
-            assert time.monotonic() < ends_s
-            time.sleep(0.1)
+        wait_until(lambda: cloud.show("/infer", fire_jpeg()).status_code == 200)
 
 
 def test_a_front_end_with_a_model_answers_alone_while_redis_is_away(tmp_path, models, server):
@@ -366,7 +348,7 @@ def test_a_front_end_with_a_model_answers_alone_while_redis_is_away(tmp_path, mo
         assert [a.status_code for a in keyed] == [200, 200]
         assert keyed[1].headers["Idempotency-Replayed"] == "true"
         job_id = cloud.show("/infer/async", fire_jpeg()).json()["request_id"]
-        done = World(cloud, cloud.service.house._fallback.slot).settled(job_id)
+        done = cloud.settled(job_id)
         assert done.json()["result"]["label"] == "fire"
         assert cloud.get("/readyz").status_code == 200
 
@@ -407,7 +389,7 @@ def test_workers_that_were_killed_are_forgotten(tmp_path, models, server):
     ):
         link = cloud.service.house._link
         link.client.sadd(link.key("workers"), "killed-1", "killed-2")
-        World(cloud, worker._slot).until(lambda: cloud.get("/readyz").status_code == 200)
+        wait_until(lambda: cloud.get("/readyz").status_code == 200)
         assert link.client.smembers(link.key("workers")) == {worker.name.encode()}
 
 
@@ -419,18 +401,18 @@ def test_a_waiting_caller_is_told_at_once_when_redis_dies(tmp_path, models, serv
         thread.start()
         time.sleep(0.3)
         server.kill()
-        thread.join(5)
+        thread.join(8)  # well inside the time that a caller is given
         assert answers[0].status_code == 503
 
 
 def test_an_edge_gets_the_answer_that_its_first_try_was_too_impatient_for(world, tmp_path, models):
-    link = {"url": world.cloud.url, "timeout_s": 0.4}
+    link = {"url": world.cloud.url, "timeout_s": 2.0}
     policy = {"name": "always"}
     with (
         world.held_model() as model,
         running_edge(tmp_path / "edge", models, cloud=link, policy=policy) as edge,
     ):
-        threading.Timer(0.6, model.go_on.set).start()
-        answer = edge.show("/joint_predict", fire_jpeg(), X_Request_Deadline_Ms="5000").json()
+        threading.Timer(2.5, model.go_on.set).start()
+        answer = edge.show("/joint_predict", fire_jpeg(), X_Request_Deadline_Ms="15000").json()
         assert answer["source"] == "cloud"
     assert sum(model.batches) == 1

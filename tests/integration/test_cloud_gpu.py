@@ -306,6 +306,6 @@ def test_what_a_worker_with_a_lost_card_had_is_answered_by_another_worker(tmp_pa
             with running_worker(tmp_path, models, **sections) as lost:
                 _on_card(lost._slot.current, fits=None)
                 answer = caller.submit(front.show, "/infer", fire_jpeg())
-                assert lost.is_stopping.wait(10)
+                assert lost.is_stopping.wait(40)
             with running_worker(tmp_path, models, **sections):
                 assert answer.result(20).json()["result"]["label"] == "fire"

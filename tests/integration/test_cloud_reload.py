@@ -19,6 +19,7 @@ from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import Running, running_cloud
 from tests.helpers.signing import SignedBy
 from tests.helpers.tiny_models import add_self_test, write_detector
+from tests.helpers.waiting import wait_until
 
 _NEVER_FIRE = -20.0
 
@@ -126,7 +127,7 @@ def test_what_the_old_model_prepared_the_old_model_finishes(world):
             )
         )
         thread.start()
-        assert model.is_running.wait(5)
+        assert model.is_running.wait(40)
         write_detector(world.folder, version="0.2.0", fire_bias=_NEVER_FIRE)
         assert world.reload().status_code == 200
         model.go_on.set()
@@ -160,14 +161,13 @@ def test_no_request_fails_while_models_change_under_load(world):
         bias = _NEVER_FIRE if number % 2 else -3.0 - number / 100
         write_detector(world.folder, version=f"0.{number}.0", fire_bias=bias)
         assert world.reload().status_code == 200
-        time.sleep(0.05)
+        wait_until(lambda wanted=f"0.{number}.0": wanted in {v for _, v, _ in answers[:]})
     stop.set()
     for thread in threads:
         thread.join()
     assert {status for status, _, _ in answers} == {200}
     expected = {f"0.{n}.0": "none" if n % 2 and n > 1 else "fire" for n in range(1, 8)}
     assert all(label == expected[version] for _, version, label in answers)
-    assert len({version for _, version, _ in answers}) > 3
 
 
 def test_the_old_models_memory_is_given_back(world):
@@ -196,7 +196,4 @@ def test_a_watched_folder_is_taken_from_without_being_told(tmp_path):
         _lying_hash(bad)
         time.sleep(0.2)
         write_detector(folder, version="0.3.0", fire_bias=-3.6)
-        ends_s = time.monotonic() + 10
-        while cloud.get("/models").json()["result"]["models"][0]["version"] != "0.3.0":
-            assert time.monotonic() < ends_s
-            time.sleep(0.02)
+        wait_until(lambda: cloud.get("/models").json()["result"]["models"][0]["version"] == "0.3.0")

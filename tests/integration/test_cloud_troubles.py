@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,8 @@ from tests.helpers.redis_server import redis_server
 from tests.helpers.services import Running, running_cloud
 from tests.helpers.stand_in_clouds import dead_url
 from tests.helpers.tiny_models import write_detector
+from tests.helpers.waiting import wait_until
 from tests.helpers.workers import running_worker
-
-
-def until(is_true: Callable[[], object]) -> None:
-    ends_s = time.monotonic() + 30
-    while not is_true():
-        assert time.monotonic() < ends_s, "not true within 30 s"
-        time.sleep(0.05)
 
 
 def codes(running: Running) -> set[tuple[str, str]]:
@@ -43,7 +36,7 @@ def test_a_session_that_hangs_makes_the_service_unfit_until_it_goes_on(
     with running_cloud(tmp_path, models) as running, held_model(running) as model:
         asking = threading.Thread(target=lambda: running.show("/infer", fire_jpeg()))
         asking.start()
-        until(lambda: codes(running) == {("thread", "silent")})
+        wait_until(lambda: codes(running) == {("thread", "silent")})
         ready = running.get("/readyz")
         assert (ready.status_code, ready.json()["checks"]["threads"]["state"]) == (503, "failed")
         assert 'fire_cloud_trouble_active{kind="thread"} 1.0' in running.get("/metrics").text
@@ -53,7 +46,7 @@ def test_a_session_that_hangs_makes_the_service_unfit_until_it_goes_on(
         assert "session：无响应" in running.get("/ui/queue?lang=zh").text
         model.go_on.set()
         asking.join()
-        until(lambda: not codes(running))
+        wait_until(lambda: not codes(running))
         assert running.get("/readyz").json()["status"] == "ready"
 
 
@@ -77,11 +70,11 @@ def test_a_newer_model_that_was_refused_is_a_trouble_until_a_sound_one_comes(tmp
         bad = write_detector(folder, version="0.2.0", fire_bias=-3.5)
         model = bad / "model.onnx"
         model.write_bytes(model.read_bytes()[:-1] + b"x")
-        until(lambda: codes(running) == {("model", "newer_refused")})
+        wait_until(lambda: codes(running) == {("model", "newer_refused")})
         ready = running.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
         write_detector(folder, version="0.3.0", fire_bias=-3.6)
-        until(lambda: not codes(running))
+        wait_until(lambda: not codes(running))
 
 
 def test_redis_that_is_away_is_a_trouble_also_where_the_front_end_answers_alone(
@@ -94,13 +87,13 @@ def test_redis_that_is_away_is_a_trouble_also_where_the_front_end_answers_alone(
             running_worker(tmp_path / "w", models, **sections),
             running_cloud(tmp_path / "a", models, **sections) as running,
         ):
-            until(lambda: not codes(running))
+            wait_until(lambda: not codes(running))
             server.kill()
-            until(lambda: codes(running) == {("link", "redis_away")})
+            wait_until(lambda: codes(running) == {("link", "redis_away")})
             ready = running.get("/readyz")
             assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
             server.start()
-            until(lambda: not codes(running))
+            wait_until(lambda: not codes(running))
 
 
 def test_a_worker_that_hangs_is_named_by_the_front_ends(
@@ -113,25 +106,25 @@ def test_a_worker_that_hangs_is_named_by_the_front_ends(
             running_cloud(tmp_path / "a", models, **sections) as running,
             running_worker(tmp_path / "w", models, **sections) as worker,
         ):
-            until(lambda: not codes(running))
+            wait_until(lambda: not codes(running))
             detector = worker._slot.current
             held = HeldModel(detector.run_batch)
             detector.run_batch = held
             running.show("/infer/async", fire_jpeg())
-            until(lambda: codes(running) == {("thread", "silent")})
+            wait_until(lambda: codes(running) == {("thread", "silent")})
             (trouble,) = running.get("/troubles").json()["result"]["troubles"]
             assert trouble["subject"] == f"{worker.name} worker"
             time.sleep(1.2)  # the next look finds the same trouble, not another
             assert running.get("/troubles").json()["result"]["troubles"][0]["lasts_s"] > 1.0
             held.go_on.set()
-            until(lambda: not codes(running))
+            wait_until(lambda: not codes(running))
 
 
 def test_a_front_end_without_a_worker_says_so(tmp_path: Path, models: Path):
     with redis_server(tmp_path) as server:
         sections: dict[str, Any] = {"engine": {"kind": "redis"}, "redis": {"url": server.url}}
         with running_cloud(tmp_path, models, **sections) as running:
-            until(lambda: codes(running) == {("model", "no_worker")})
+            wait_until(lambda: codes(running) == {("model", "no_worker")})
             assert "emberlink-cloud worker" in running.get("/ui/queue").text
 
 
@@ -140,7 +133,7 @@ def test_a_callback_that_was_given_up_is_a_trouble():
     with dead_url() as url:
         callbacks = Callbacks(clock, key=b"k" * 16, tries=1, timeout_s=1.0)
         callbacks.send("job", url + "/hooks", b"{}")
-        until(lambda: callbacks.troubles(clock.now_at()))
+        wait_until(lambda: callbacks.troubles(clock.now_at()))
         (trouble,) = callbacks.troubles(clock.now_at())
         assert "127.0.0.1" in trouble.cause
         callbacks.stop(1.0)
@@ -160,5 +153,5 @@ def test_a_consul_that_is_away_is_a_trouble():
         )
         registration = Registration(what)
         registration.start()
-        until(lambda: registration.troubles(clock.now_at()))
+        wait_until(lambda: registration.troubles(clock.now_at()))
         registration.stop()

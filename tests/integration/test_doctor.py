@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import stat
 import subprocess
 import sys
@@ -16,15 +15,9 @@ from click.testing import CliRunner
 from cloud.cli import main as cloud_main
 from edge.cli import main as edge_main
 from edge.config import EdgeSettings
+from tests.helpers.processes import free_port
 from tests.helpers.services import running_cloud, running_edge
 from tests.helpers.stand_in_clouds import Exchange, stand_in_cloud
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def findings(arguments: list[str], main=edge_main) -> tuple[int, dict[str, list[dict[str, str]]]]:
@@ -56,7 +49,7 @@ def test_a_healthy_box_passes_every_check(tmp_path, models):
 
 
 def test_a_cloud_behind_a_closed_port_fails_with_what_to_do(tmp_path):
-    url = f"http://127.0.0.1:{closed_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     code, found = findings(written(tmp_path, f'[server]\nport = 0\n[cloud]\nurl = "{url}"\n'))
     (row,) = found["cloud"]
     assert (code, row["state"]) == (1, "FAIL")
@@ -84,7 +77,7 @@ def test_a_secret_that_others_can_read_is_named_with_the_command_that_closes_it(
 
 def test_a_camera_that_is_away_fails_and_the_other_is_still_checked(tmp_path):
     cameras = (
-        f'[cameras.far]\nsource = "rtsp://127.0.0.1:{closed_port()}/s"\n'
+        f'[cameras.far]\nsource = "rtsp://127.0.0.1:{free_port()}/s"\n'
         '[cameras.yard]\nsource = "sim:"\n'
     )
     code, found = findings(written(tmp_path, f"[server]\nport = 0\n{cameras}"))
@@ -142,7 +135,7 @@ def test_diagnostics_hold_no_secret_and_say_when_nobody_answers(tmp_path):
     secret = "not-for-other-eyes-" + "x" * 30
     config = written(
         tmp_path,
-        f'[server]\nport = {closed_port()}\n[cloud]\nurl = "mock:"\nedge_id = "gate"\nkey = "{secret}"\n'
+        f'[server]\nport = {free_port()}\n[cloud]\nurl = "mock:"\nedge_id = "gate"\nkey = "{secret}"\n'
         f'[cameras.gate]\nsource = "rtsp://viewer@10.0.0.5/s"\npassword = "{secret}"\n',
     )
     bundle = tmp_path / "d.zip"

@@ -24,6 +24,7 @@ from tests.helpers.services import Running, running_cloud, running_edge
 from tests.helpers.signing import SignedBy
 from tests.helpers.stand_in_clouds import Exchange, sends_without_end, stand_in_cloud
 from tests.helpers.tiny_models import add_self_test, write_classifier, write_detector
+from tests.helpers.waiting import wait_until
 
 _NEVER_FIRE = -20.0
 
@@ -211,14 +212,13 @@ def test_no_frame_fails_while_models_change_under_load(pair):
         bias = _NEVER_FIRE if number % 2 else -3.0
         write_classifier(pair.edge_models, version=f"0.{number}.0", fire_bias=bias)
         assert pair.edge.post("/models/reload").status_code == 200
-        time.sleep(0.05)
+        wait_until(lambda wanted=f"0.{number}.0": wanted in {v for _, v, _ in answers[:]})
     stop.set()
     for thread in threads:
         thread.join()
     assert {status for status, _, _ in answers} == {200}
     expected = {f"0.{n}.0": "none" if n % 2 and n > 1 else "fire" for n in range(1, 8)}
     assert all(label == expected[version] for _, version, label in answers)
-    assert len({version for _, version, _ in answers}) > 3
 
 
 def test_the_old_models_memory_is_given_back(pair):
@@ -265,10 +265,7 @@ def test_a_newer_version_is_taken_without_being_told(tmp_path, where):
         time.sleep(0.3)
         assert _version(edge) == "0.1.0"
         write_classifier(source, version="0.3.0")
-        ends_s = time.monotonic() + 10
-        while _version(edge) != "0.3.0":
-            assert time.monotonic() < ends_s
-            time.sleep(0.02)
+        wait_until(lambda: _version(edge) == "0.3.0")
 
 
 def test_a_plain_http_cloud_elsewhere_is_not_asked_for_models(tmp_path, models):

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from tests.helpers.pictures import calm_jpeg, colour_bgr, fire_jpeg
 from tests.helpers.services import Running, edge_settings, running_cloud, running_edge
 from tests.helpers.tiny_models import write_classifier, write_detector
 from tests.helpers.verdicts import LEFT, Line, seen, verdict
+from tests.helpers.waiting import wait_until
 
 
 class Book:
@@ -41,7 +42,7 @@ class Book:
         self.gate.set()
 
     def _note(self, name: str, what: Any) -> None:
-        self.gate.wait(10)
+        self.gate.wait(40)
         if self.is_broken and name != "announce":
             raise StoreError(ErrorCode.STORE_UNAVAILABLE, "the disk is full")
         self.calls.append((name, what))
@@ -106,13 +107,6 @@ def plane(line: Line, book: Book, tmp_path) -> Iterator[EventPlane]:
         built.stop(5)
 
 
-def until(is_so: Callable[[], Any], within_s: float = 5.0) -> None:
-    end_s = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < end_s, "it did not happen in time"
-        time.sleep(0.01)
-
-
 def show(plane: EventPlane, line: Line, *boxes, fire=None, frames=1) -> None:
     """Show frames to the plane as the line does: evidence, then the events."""
     for _ in range(frames):
@@ -125,8 +119,8 @@ def show(plane: EventPlane, line: Line, *boxes, fire=None, frames=1) -> None:
 def test_an_event_is_durable_before_it_is_told_and_its_pre_roll_follows(plane, line, book):
     show(plane, line, frames=20)
     show(plane, line, seen(LEFT), frames=6)
-    until(lambda: "origin" in book.names())
-    until(lambda: len(book.of("frame")) >= 22)
+    wait_until(lambda: "origin" in book.names())
+    wait_until(lambda: len(book.of("frame")) >= 22)
     assert book.names()[:2] == ["open", "announce"]
     (event, kept), (change, snapshot) = book.of("open")[0], book.of("announce")[0]
     assert [k.frame.frame_id for k in kept] == [event.frame_id]
@@ -139,7 +133,7 @@ def test_an_event_is_durable_before_it_is_told_and_its_pre_roll_follows(plane, l
 def test_the_origin_is_recorded_then_told(plane, line, book):
     show(plane, line, frames=20)
     show(plane, line, seen(LEFT), frames=6)
-    until(lambda: len(book.of("announce")) == 2)
+    wait_until(lambda: len(book.of("announce")) == 2)
     (_, origin) = book.of("origin")[0]
     told, _ = book.of("announce")[1]
     assert (told.why, told.origin) == ("origin", origin)
@@ -153,11 +147,11 @@ def test_a_disk_that_fails_stops_no_alert_and_the_event_is_kept_once_it_works_ag
 ):
     book.is_broken = True
     show(plane, line, seen(LEFT), frames=6)
-    until(lambda: "announce" in book.names())
+    wait_until(lambda: "announce" in book.names())
     assert "open" not in book.names()
     book.is_broken = False
     show(plane, line, seen(LEFT), frames=20)
-    until(lambda: "open" in book.names())
+    wait_until(lambda: "open" in book.names())
     assert len(book.of("open")) == 1
 
 
@@ -167,14 +161,14 @@ def test_a_disk_that_hangs_makes_no_frame_wait_and_loses_no_event(plane, line, b
     show(plane, line, seen(LEFT), frames=6)
     show(plane, line, seen(LEFT), frames=1500)
     took_s = time.monotonic() - started_s
-    assert took_s < 8.0  # the disk hangs for ten
+    assert took_s < 30.0  # the disk hangs for forty
     book.gate.set()
-    until(lambda: "open" in book.names())
+    wait_until(lambda: "open" in book.names())
 
 
 def test_a_long_event_keeps_fewer_frames_the_longer_it_lasts(plane, line, book):
     show(plane, line, seen(LEFT), frames=2 * 3600)
-    until(lambda: not plane.incidents._frames)
+    wait_until(lambda: not plane.incidents._frames)
     first_minute = 120
     rest = 540 / 5 + 3000 / 30
     assert len(book.of("frame")) <= first_minute + rest + 20
@@ -248,7 +242,7 @@ def test_posted_frames_with_a_camera_open_one_event_that_is_recorded_and_told(mo
         for _ in range(6):
             post(edge, fire_jpeg())
             time.sleep(0.5)
-        until(lambda: events(edge) and events(edge)[0]["origin"])
+        wait_until(lambda: events(edge) and events(edge)[0]["origin"])
         (event,) = events(edge)
         assert (event["camera"], event["severity"]) == ("gate", "fire")
         counted = 'fire_edge_events_total{camera="http",class="fire"} 1.0'
@@ -281,7 +275,7 @@ def test_an_event_that_a_dead_box_left_open_is_closed_at_the_next_start(models, 
     records.open_event(event, [KeptFrame(frame=shown, verdict=verdict(shown))])
     records.close()
     with running_edge(tmp_path / "state", models) as edge:
-        until(lambda: events(edge)[0]["closed_at"] is not None)
+        wait_until(lambda: events(edge)[0]["closed_at"] is not None)
         assert [told["event_id"] for told in events(edge)] == ["01LEFT"]
 
 
@@ -340,7 +334,9 @@ def test_the_cloud_is_asked_once_about_the_frame_found(models, tmp_path):
         for _ in range(6):
             post(edge, fire_jpeg())
             time.sleep(0.5)
-        until(lambda: events(edge) and (events(edge)[0]["origin"] or {}).get("method") == "cloud")
+        wait_until(
+            lambda: events(edge) and (events(edge)[0]["origin"] or {}).get("method") == "cloud"
+        )
     with contextlib.closing(sqlite3.connect(tmp_path / "state" / "ledger.sqlite3")) as books:
         paid = books.execute("SELECT count(*) FROM charge WHERE tier='origin'").fetchone()
     assert paid == (1,)

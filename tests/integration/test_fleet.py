@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from cloud.keys import add_key
 from edge.heartbeat import FleetHeartbeat
@@ -18,15 +17,8 @@ from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, running_cloud, running_edge
 from tests.helpers.signing import SignedBy
 from tests.helpers.stand_in_clouds import dead_url
+from tests.helpers.waiting import wait_until
 from tests.unit.test_fleet import report
-
-
-def until(is_true: Callable[[], object]) -> None:
-    for _ in range(200):
-        if is_true():
-            return
-        time.sleep(0.1)
-    raise AssertionError("waited for 20 s")
 
 
 def edges(cloud: Running) -> list[dict]:
@@ -40,7 +32,7 @@ def test_an_edge_is_known_to_its_cloud_a_second_after_its_start(tmp_path, models
         running_edge(tmp_path / "edge", models, cloud.url, **sections) as edge,
     ):
         edge.show("/joint_predict", fire_jpeg())
-        until(lambda: edges(cloud))
+        wait_until(lambda: edges(cloud))
         (known,) = edges(cloud)
         assert known["state"] == "reporting"
         assert known["report"]["model"] == edge.get("/version").json()["model"]
@@ -57,7 +49,7 @@ def test_a_signed_report_bears_the_name_of_the_key(tmp_path, models):
         with running_edge(tmp_path / "edge", models, cloud=section):
             form = {"name": "anna", "password": "correct horse"}
             cloud.post("/login", data=form)
-            until(lambda: edges(cloud))
+            wait_until(lambda: edges(cloud))
         (known,) = edges(cloud)
         assert (known["name"], known["is_signed"]) == ("gate", True)
         other = cloud.post(
@@ -114,6 +106,6 @@ def test_a_report_that_cannot_be_made_or_sent_is_followed_by_the_next():
         tell, lambda body, _deadline: sent.append(body), Supervisor(clock), clock, every_s=0.05
     )
     beat.start()
-    until(lambda: len(sent) >= 2)
+    wait_until(lambda: len(sent) >= 2)
     beat.stop()
     assert EdgeReport.model_validate_json(sent[0]) == report()

@@ -231,7 +231,7 @@ def test_what_is_no_broker_costs_nothing_but_a_trouble(answer: bytes | None) -> 
         assert isinstance(sink.deliver(sample(), None), Retry)
         wait_until(lambda: taken)
         assert isinstance(sink.deliver(sample(), None), Retry)
-        assert time.monotonic() - started_s < 5.0
+        assert time.monotonic() - started_s < 15.0
         stopping.set()
         thread.join()
         for sock in taken:

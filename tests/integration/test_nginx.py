@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +17,10 @@ import requests
 
 from cloud.keys import add_key
 from tests.helpers.pictures import fire_jpeg
+from tests.helpers.processes import free_port, wait_until_listening
 from tests.helpers.services import Running, running_cloud, running_edge
 from tests.helpers.signing import SignedBy
+from tests.helpers.waiting import wait_until
 
 _NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 _SHIPPED = Path(__file__).parents[2] / "deploy" / "nginx" / "emberlink.conf"
@@ -46,17 +47,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def _nginx(folder: Path, cloud_port: int, **changes: str) -> Iterator[Running]:
     """Run nginx with the shipped file; only its two addresses and `changes` differ."""
     folder.mkdir()
-    port = _free_port()
+    port = free_port()
     text = _SHIPPED.read_text(encoding="utf-8")
     replaced = {
         "listen 80;": f"listen 127.0.0.1:{port};",
@@ -74,20 +69,11 @@ def _nginx(folder: Path, cloud_port: int, **changes: str) -> Iterator[Running]:
     with requests.Session() as session:
         session.trust_env = False
         try:
-            _wait_for(port, process, folder / "error.log")
+            wait_until_listening(process, port, folder / "error.log")
             yield Running(service=None, port=port, session=session)
         finally:
             process.terminate()
-            process.wait(10)
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    ends_s = time.monotonic() + 10
-    while time.monotonic() < ends_s and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"nginx did not start: {log.read_text(encoding='utf-8')}")
+            process.wait(40)
 
 
 class World:
@@ -130,10 +116,8 @@ def test_a_job_is_accepted_and_found_where_its_location_says(world):
     accepted = world.show("/infer/async")
     assert accepted.status_code == 202
     location = accepted.headers["Location"]
-    ends_s = time.monotonic() + 10
-    while (result := world.proxy.get(location, auth=world.signed)).status_code == 202:
-        assert time.monotonic() < ends_s
-        time.sleep(0.02)
+    wait_until(lambda: world.proxy.get(location, auth=world.signed).status_code != 202)
+    result = world.proxy.get(location, auth=world.signed)
     assert result.json()["result"]["label"] == "fire"
     assert location.startswith("/infer/result/")
 
@@ -186,7 +170,7 @@ def test_a_slow_client_is_dropped(tmp_path, models):
 
 
 def test_a_cloud_that_is_down_is_a_clean_problem_with_a_time_to_come_back(tmp_path):
-    with _nginx(tmp_path / "nginx", _free_port()) as proxy:
+    with _nginx(tmp_path / "nginx", free_port()) as proxy:
         answer = proxy.show("/infer", fire_jpeg())
     body = answer.json()
     assert answer.status_code == body["status"] == 502
@@ -207,7 +191,7 @@ def test_a_cloud_that_does_not_answer_is_a_clean_problem(tmp_path):
 
 
 def test_the_cloud_comes_back_and_nobody_restarts_the_proxy(tmp_path, models):
-    port = _free_port()
+    port = free_port()
     with _nginx(tmp_path / "nginx", port) as proxy:
         assert proxy.get("/readyz").status_code == 502
         with running_cloud(tmp_path / "state", models, server={"port": port}):

@@ -19,6 +19,7 @@ from shared.clock import SystemClock
 from shared.errors import StoreError
 from tests.helpers.alerts import KEEP, drain, ids, item, outbox_in
 from tests.helpers.clock import FakeClock
+from tests.helpers.waiting import wait_until
 
 
 class Cloud:
@@ -235,7 +236,7 @@ def test_a_receiver_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
         outbox.put([item("stuck", kind="hangs")])
         for number in range(100):
             outbox.put([item(f"{number}", kind="works", key=f"{number}")])
-        assert done.wait(10)
+        assert done.wait(40)
         stuck.set()
 
 
@@ -273,20 +274,23 @@ def test_a_disk_that_takes_nothing_stops_no_alarm(tmp_path: Path) -> None:
 
 
 def test_putting_wakes_the_thread_within_a_tenth_of_a_second(tmp_path: Path) -> None:
-    arrived = threading.Event()
+    arrived: list[str] = []
 
     def take(one: OutboxItem) -> Outcome:
-        arrived.set()
+        arrived.append(one.item_id)
         return Delivered()
 
     with outbox_in(tmp_path, SystemClock()) as outbox:
         outbox.handle("cloud", take)
         outbox.start()
-        time.sleep(0.3)  # the thread sleeps by now
-        started_s = time.monotonic()
-        outbox.put([item("1")])
-        assert arrived.wait(5)
-        assert time.monotonic() - started_s < 0.5
+        took_s = []
+        for number in range(3):
+            time.sleep(0.3)  # the thread sleeps by now
+            started_s = time.monotonic()
+            outbox.put([item(f"{number}", key=f"{number}")])
+            wait_until(lambda wanted=f"{number}": wanted in arrived)
+            took_s.append(time.monotonic() - started_s)
+    assert min(took_s) < 0.1
 
 
 def _fill_disk(outbox: Outbox) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.helpers.redis_server import redis_server
 from tests.helpers.services import Running, running_cloud
 from tests.helpers.signing import SignedBy
 from tests.helpers.tiny_models import write_detector
+from tests.helpers.waiting import wait_until
 from tests.helpers.workers import running_worker
 
 
@@ -37,10 +37,7 @@ class World:
         return {model["version"] for model in found["result"]["models"]}
 
     def until_versions(self, wanted: set[str]) -> None:
-        ends_s = time.monotonic() + 10
-        while self.versions() != wanted:
-            assert time.monotonic() < ends_s, self.versions()
-            time.sleep(0.05)
+        wait_until(lambda: self.versions() == wanted)
 
 
 @pytest.fixture

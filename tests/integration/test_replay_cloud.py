@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from click.testing import CliRunner
 
 from edge.cli import main
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
+from tests.helpers.processes import port_in_log
 from tests.helpers.tiny_models import write_detector
 
 
@@ -29,19 +29,10 @@ def cloud_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*command, "--state", folder / "state"], stdout=log, stderr=log)
     try:
-        yield f"http://127.0.0.1:{_port(folder / 'log', process)}"
+        yield f"http://127.0.0.1:{port_in_log(process, folder / 'log', 'cloud_ready')}"
     finally:
         process.terminate()
-        assert process.wait(20) == 0
-
-
-def _port(log: Path, process: subprocess.Popen[bytes]) -> int:
-    ends_s = time.monotonic() + 40
-    while time.monotonic() < ends_s and process.poll() is None:
-        if found := re.search(r'"port": ?(\d+)', log.read_text(encoding="utf-8")):
-            return int(found[1])
-        time.sleep(0.05)
-    pytest.fail(f"the cloud did not start: {log.read_text(encoding='utf-8')}")
+        assert process.wait(40) == 0
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,9 @@ from edge.cli import main
 from shared.manifest import shipped_models
 from tests.helpers.services import Running, running_edge
 from tests.helpers.stand_in_clouds import StandIn, answers, dead_url, good_answer, stand_in_cloud
+from tests.helpers.waiting import wait_until
 
 _CALM = "sim:?ignite_at_s=1000000&width_px=640&height_px=360"
-
-
-def wait_until(is_so: Callable[[], Any], seconds: float = 40.0) -> None:
-    ends_s = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < ends_s, "did not come to be"
-        time.sleep(0.05)
 
 
 def call(edge: Running, *arguments: str) -> Result:

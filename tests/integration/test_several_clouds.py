@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
@@ -18,19 +16,13 @@ from tests.helpers.stand_in_clouds import (
     drips_headers,
     stand_in_cloud,
 )
+from tests.helpers.waiting import wait_until
 
 _ALWAYS = {"name": "always", "daily_limit": 100}
 
 
 def ask(edge) -> dict[str, object]:
     return edge.show("/joint_predict", unsure_jpeg()).json()
-
-
-def until(is_true: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not is_true():
-        assert time.monotonic() < deadline_s, "it never came true"
-        time.sleep(0.05)
 
 
 def port_of(url: str) -> int:
@@ -58,7 +50,7 @@ def test_clouds_are_found_through_dns_with_priority_as_rank(tmp_path, models):
         address = f"dns+srv://_emberlink._tcp.site.test?scheme=http&server={dns}"
         clouds = {"endpoints": [address], "look_up_every_s": 0.2}
         with running_edge(tmp_path / "e", models, cloud=clouds, policy=_ALWAYS) as edge:
-            until(lambda: ask(edge)["source"] == "cloud")
+            wait_until(lambda: ask(edge)["source"] == "cloud")
 
 
 def test_srv_records_keep_their_priority():
@@ -84,7 +76,7 @@ def test_a_cloud_registers_itself_and_is_found_and_is_gone_after_its_end(tmp_pat
                 "consul_token_file": secret,
             }
             with running_edge(tmp_path / "e", models, cloud=clouds, policy=_ALWAYS) as edge:
-                until(lambda: ask(edge)["source"] == "cloud")
+                wait_until(lambda: ask(edge)["source"] == "cloud")
             (service,) = agent.services.values()
             assert (service["Port"], service["Name"]) == (port_of(cloud.url), "emberlink-cloud")
             assert service["Check"]["HTTP"].endswith("/readyz")
@@ -101,8 +93,8 @@ def test_a_directory_that_is_away_is_a_trouble_and_the_clouds_found_last_stay(tm
             edge = stack.enter_context(
                 running_edge(tmp_path / "e", models, cloud=clouds, policy=_ALWAYS)
             )
-            until(lambda: ask(edge)["source"] == "cloud")
-        until(lambda: "directory" in edge.session.get(edge.url + "/troubles").text)
+            wait_until(lambda: ask(edge)["source"] == "cloud")
+        wait_until(lambda: "directory" in edge.session.get(edge.url + "/troubles").text)
         assert ask(edge)["source"] == "cloud"
 
 

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from shared.store import Store
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import AT, fill, fire_event, kept_frame, open_records
 from tests.helpers.services import running_edge
+from tests.helpers.waiting import wait_until
 
 _ONE = "CREATE TABLE one(x INTEGER)"
 _TWO = "ALTER TABLE one ADD COLUMN y INTEGER"
@@ -187,11 +187,7 @@ def test_a_service_can_write_its_log_to_a_file(tmp_path, models):
     )
     command = [sys.executable, "-m", "edge", "run", "--config", str(config)]
     with subprocess.Popen(command) as service:
-        end_s = time.monotonic() + 30
         log = tmp_path / "logs" / "edge.log"
-        while time.monotonic() < end_s and "edge_ready" not in (
-            log.read_text() if log.exists() else ""
-        ):
-            time.sleep(0.1)
+        wait_until(lambda: log.exists() and "edge_ready" in log.read_text())
         service.terminate()
     assert "edge_stopped" in log.read_text()

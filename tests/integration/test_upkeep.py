@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from edge.audit import Audit
@@ -18,6 +16,7 @@ from shared.supervise import Supervisor
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import AT, fill, open_records
 from tests.helpers.services import running_edge
+from tests.helpers.waiting import wait_until
 
 _DAY_S = 86_400.0
 
@@ -75,10 +74,7 @@ def test_the_thread_prunes_without_being_asked(tmp_path, models):
         with records.writing():
             pass
     with running_edge(tmp_path, models, clock=clock) as edge:
-        end_s = time.monotonic() + 10
-        while edge.get("/events").json()["result"]["events"] and time.monotonic() < end_s:
-            time.sleep(0.05)
-        assert edge.get("/events").json()["result"]["events"] == []
+        wait_until(lambda: edge.get("/events").json()["result"]["events"] == [])
 
 
 def test_metrics_tell_how_much_is_kept_and_for_how_long(tmp_path, models):

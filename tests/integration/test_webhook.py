@@ -138,7 +138,7 @@ def test_a_receiver_that_hangs_or_talks_nonsense_costs_its_time_limit_at_most(
     with stand_in_cloud(answer) as receiver:
         outcome = send(receiver.url, template="wecom")
     assert isinstance(outcome, Retry)
-    assert time.monotonic() - started_s < 3.0
+    assert time.monotonic() - started_s < 15.0
 
 
 def test_a_receiver_that_refuses_connections_is_tried_again() -> None:

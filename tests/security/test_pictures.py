@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import time
 import zlib
 
 import psutil
@@ -20,6 +19,7 @@ from tests.helpers.hostile_pictures import (
     progressive_jpeg,
 )
 from tests.helpers.pictures import noise_bgr, png
+from tests.helpers.waiting import fastest_s
 
 _LIMITS = ImageLimits()
 _PNG = png(noise_bgr(200, 200))
@@ -88,17 +88,16 @@ def test_a_damaged_png_is_refused_instead_of_painted_black(encoded):
 
 def test_a_png_bomb_is_refused_by_its_header_without_memory_or_time():
     bomb = png_bomb(20_000)
-    before_mb, started_s = _rss_mb(), time.monotonic()
+    before_mb = _rss_mb()
     assert _code(bomb) is ErrorCode.IMAGE_TOO_MANY_PIXELS
-    assert time.monotonic() - started_s < 0.5
+    assert fastest_s(lambda: _code(bomb)) < 0.5
     assert _rss_mb() - before_mb < 5
 
 
 def test_a_jpeg_of_endless_scans_is_refused_at_once():
     bomb = progressive_jpeg(4000, 4000, scans=2_000)
-    started_s = time.monotonic()
     assert _code(bomb) is ErrorCode.IMAGE_DAMAGED
-    assert time.monotonic() - started_s < 0.5
+    assert fastest_s(lambda: _code(bomb)) < 0.5
 
 
 def test_a_large_jpeg_may_have_fewer_scans_than_a_small_one():
@@ -162,15 +161,14 @@ def test_scans_do_not_hide_behind_a_header_that_is_not_plain():
     preview = noise_jpeg(32, 32)
     app = b"\xff\xe1" + (len(preview) + 2).to_bytes(2, "big") + preview
     for before in (app, b"\xff\xff\xff", b"\xff\x01", b"\xff\xd0"):
-        started_s = time.monotonic()
-        assert _code(bomb[:2] + before + bomb[2:]) is ErrorCode.IMAGE_DAMAGED
-        assert time.monotonic() - started_s < 0.5
+        hidden = bomb[:2] + before + bomb[2:]
+        assert _code(hidden) is ErrorCode.IMAGE_DAMAGED
+        assert fastest_s(lambda encoded=hidden: _code(encoded)) < 0.5
 
 
 def test_a_second_scan_of_an_ordinary_jpeg_is_not_drawn():
     jpeg = noise_jpeg(4000, 4000)
     scan = jpeg[jpeg.index(b"\xff\xda") : -2]
-    started_s = time.monotonic()
-    code = _code(jpeg[:-2] + scan[:20_000] * 40 + jpeg[-2:])
-    assert code in (ErrorCode.IMAGE_DAMAGED, ErrorCode.IMAGE_TOO_MANY_BYTES)
-    assert time.monotonic() - started_s < 2.0
+    longer = jpeg[:-2] + scan[:20_000] * 40 + jpeg[-2:]
+    assert _code(longer) in (ErrorCode.IMAGE_DAMAGED, ErrorCode.IMAGE_TOO_MANY_BYTES)
+    assert fastest_s(lambda: _code(longer)) < 2.0

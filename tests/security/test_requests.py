@@ -231,7 +231,7 @@ def test_nothing_outside_and_nothing_but_a_file_is_read(cloud, picture_root, tri
     started_s = time.monotonic()
     answer = _look_at(cloud, f"{picture_root}/{name}")
     assert answer["err_no"] == 1013
-    assert time.monotonic() - started_s < 2.0
+    assert time.monotonic() - started_s < 10.0  # a pipe without a writer would hold it for ever
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ class _Model:
 
     def __call__(self, tensors):
         self.is_running.set()
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(40)
         self.batches.append(len(tensors))
         if any(t[0, 0, 0, 0] == _POISON for t in tensors):
             raise ModelError(ErrorCode.MODEL_FAILED, "poison")
@@ -58,7 +58,7 @@ def _held(model: _Model, engine: LocalEngine) -> Iterator[None]:
     """Keep the session busy with one picture, so that what is submitted meanwhile waits."""
     model.go_on.clear()
     first = engine.submit(_tensor(), _later())
-    assert model.is_running.wait(5)
+    assert model.is_running.wait(40)
     yield
     model.go_on.set()
     first.result(5)

@@ -228,6 +228,12 @@ def test_a_password_of_a_proxy_in_the_environment_is_not_used(monkeypatch, clien
         assert _ask(client(cloud.url)).label is Label.FIRE
 
 
+def test_a_call_whose_deadline_has_passed_is_not_sent_and_certainly_did_not_run(wire, client):
+    error = _failure(client(), seconds=0.0)
+    assert (error.code, error.certainly_not_run) == (ErrorCode.CLOUD_TIMEOUT, True)
+    assert len(wire.calls) == 0
+
+
 def test_a_dead_port_certainly_did_not_run(client):
     with dead_url() as url:
         error = _failure(client(url))

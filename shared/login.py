@@ -190,7 +190,7 @@ def _page(target: str, error: FireError | None) -> Response:
     )
     response = Response(text, status=row.http_status if row else 200)
     if error is not None and error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+        response.headers["Retry-After"] = web.retry_after(error.retry_after_s)
     return response
 
 

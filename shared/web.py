@@ -6,6 +6,7 @@ The only place that turns errors into HTTP.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -191,8 +192,13 @@ def error_response(
         scheme = "Signature" if error.code.row.slug.startswith("signature") else "Bearer"
         response.headers["WWW-Authenticate"] = f'{scheme} realm="emberlink"'
     if row.http_status in (429, 503) or error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s or 1)))
+        response.headers["Retry-After"] = retry_after(error.retry_after_s)
     return response
+
+
+def retry_after(seconds: float | None) -> str:
+    """Give the value of Retry-After: whole seconds, never so few that the caller would come too early."""
+    return str(max(1, math.ceil(seconds or 1.0)))
 
 
 def http_error_response(error: HTTPException) -> Response:

@@ -15,7 +15,7 @@ from cloud.ui.kit import ConsoleParts, Kit, is_fragment
 from cloud.ui.queue_model import read_loads
 from cloud.ui.trouble_model import show_troubles
 from cloud.ui.try_model import Tried, Unusable, show_tried, show_unusable
-from shared import arguments, bodies
+from shared import arguments, bodies, web
 from shared.arguments import Posted
 from shared.errors import FireError
 from shared.imaging import read_picture
@@ -157,5 +157,5 @@ def _show_failure(kit: Kit, error: FireError) -> Response:
     status = error.code.row.http_status
     response = kit.render(template, speech, current="", status=status, failure=failure)
     if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+        response.headers["Retry-After"] = web.retry_after(error.retry_after_s)
     return response

@@ -308,8 +308,8 @@ def test_an_origin_that_a_power_cut_left_untraced_is_traced_at_the_next_start(mo
     records.open_event(event, shown)
     records.close()
     with running_edge(tmp_path / "state", models) as edge:
-        until(lambda: events(edge)[0]["closed_at"] is not None)
-        until(lambda: events(edge)[0]["origin"] is not None)
+        wait_until(lambda: events(edge)[0]["closed_at"] is not None)
+        wait_until(lambda: events(edge)[0]["origin"] is not None)
         origin = events(edge)[0]["origin"]
     assert origin["frame"] == shown[2].frame.frame_id
     assert origin["method"] == "detector"

@@ -61,6 +61,8 @@ def hide_secrets(value: Any, name: str = "") -> Any:
     """Copy settings with every secret replaced and every address without its user and password."""
     if isinstance(value, Mapping):
         return {key: hide_secrets(inner, str(key)) for key, inner in value.items()}
+    if name == "argv" and isinstance(value, list):  # a program's arguments may hold anything
+        return [*value[:1], *(_HIDDEN for _ in value[1:])]
     if isinstance(value, list):
         return [hide_secrets(inner, name) for inner in value]
     is_secret = any(word in name.lower() for word in _SECRET_WORDS) and not name.endswith("_file")

@@ -147,6 +147,46 @@ def test_diagnostics_hold_no_secret_and_say_when_nobody_answers(tmp_path):
     assert "gate" in texts["settings.json"]
 
 
+def test_diagnostics_hide_a_secret_wherever_the_settings_can_hold_one(tmp_path):
+    secret = "not-for-other-eyes-" + "x" * 30
+    config = written(
+        tmp_path,
+        f"""
+        [server]
+        port = {free_port()}
+        [cloud]
+        url = "mock:"
+        edge_id = "gate"
+        key = "{secret}"
+        [cameras.gate]
+        source = "rtsp://viewer:{secret}@10.0.0.5/s?token={secret}"
+        [cameras.yard]
+        source = "http://10.0.0.6/snapshot.jpg?user=viewer&pwd={secret}"
+        password = "{secret}"
+        [alerts.sinks.robot]
+        kind = "webhook"
+        template = "slack"
+        url = "https://hooks.example/services/{secret}"
+        [alerts.sinks.home]
+        kind = "mqtt"
+        host = "127.0.0.1"
+        user = "box"
+        password = "{secret}"
+        [alerts.sinks.siren]
+        kind = "command"
+        argv = ["/bin/echo", "--token", "{secret}"]
+        """,
+    )
+    bundle = tmp_path / "d.zip"
+    done = CliRunner().invoke(edge_main, ["diagnostics", str(bundle), *config])
+    assert done.exit_code == 0, done.output
+    with zipfile.ZipFile(bundle) as opened:
+        texts = {name: opened.read(name).decode() for name in opened.namelist()}
+    assert [name for name, text in texts.items() if secret in text] == []
+    assert "/bin/echo" in texts["settings.json"]
+    assert "10.0.0.5" in texts["settings.json"]
+
+
 def _hangs_mid_body(exchange: Exchange) -> None:
     exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nready")
     exchange.stopping.wait(60)

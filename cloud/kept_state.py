@@ -5,12 +5,11 @@ A store may be away: who was signed in at this process stays so, and what edges 
 
 from __future__ import annotations
 
-import contextlib
 from typing import Protocol
 
 from cloud.fleet import FleetStore
 from shared.errors import FireError
-from shared.sessions import MemorySessions, SeenSession, SessionStore
+from shared.sessions import MOST_SESSIONS, MemorySessions, SeenSession, SessionStore
 
 
 class KeptState(SessionStore, FleetStore, Protocol):
@@ -33,6 +32,7 @@ class MirroredSessions:
         """Keep the store; it is asked first, since other processes may have signed somebody out."""
         self._store = store
         self._memory = MemorySessions()
+        self._unsaved: set[str] = set()  # what the store missed while it was away
 
     def load(self, key: str) -> SeenSession | None:
         """Give a session as the store knows it, or as it was last known here."""
@@ -40,7 +40,9 @@ class MirroredSessions:
             seen = self._store.load(key)
         except FireError:
             return self._memory.load(key)
-        if seen is None:
+        if seen is None and key in self._unsaved and (seen := self._memory.load(key)):
+            self.save(key, seen)
+        elif seen is None:
             self._memory.remove(key)
         else:
             self._memory.save(key, seen)
@@ -49,10 +51,16 @@ class MirroredSessions:
     def save(self, key: str, seen: SeenSession) -> None:
         """Keep a session, where possible in the store."""
         self._memory.save(key, seen)
-        with contextlib.suppress(FireError):  # told as a trouble by whoever owns the store
+        try:
             self._store.save(key, seen)
+        except FireError:  # told as a trouble by whoever owns the store
+            if len(self._unsaved) < MOST_SESSIONS:
+                self._unsaved.add(key)
+        else:
+            self._unsaved.discard(key)
 
     def remove(self, key: str) -> None:
         """Forget a session everywhere, or raise."""
         self._memory.remove(key)
+        self._unsaved.discard(key)
         self._store.remove(key)

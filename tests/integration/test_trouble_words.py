@@ -49,6 +49,7 @@ def _box() -> Iterator[Trouble]:
     worst = BoxState(
         breaker=BreakerState.OPEN,
         budget_left_micros=0,
+        budget_limit_micros=10_000_000,
         cost_micros=20_000,
         overdue_call_s=31.0,
         frozen_day="2026-03-11",

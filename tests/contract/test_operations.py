@@ -57,7 +57,7 @@ def test_the_edge_is_ready_without_any_cloud(tmp_path, models):
 
 
 def test_an_empty_budget_degrades_the_edge(tmp_path, models):
-    with running_edge(tmp_path, models, policy={"daily_limit": 0}) as edge:
+    with running_edge(tmp_path, models, policy={"daily_limit": "0.01"}) as edge:
         assert edge.get("/readyz").json()["checks"]["budget"]["state"] == "degraded"
 
 

@@ -265,7 +265,7 @@ def _sections(server: RedisServer, **more: Any) -> dict[str, Any]:
 
 
 def test_the_bound_holds_over_all_front_ends(tmp_path, models, server):
-    sections = _sections(server, engine={"places": 5})
+    sections = _sections(server, engine={"places": 5}, redis={"timeout_s": 10.0})
     with (
         running_cloud(tmp_path / "a", models, **sections) as one,
         running_cloud(tmp_path / "b", models, **sections) as two,

@@ -70,7 +70,7 @@ def test_a_backup_beside_the_running_service_comes_back_whole(tmp_path, models):
     state = tmp_path / "state"
     with running_edge(state, models, policy={"daily_limit": 10}) as edge:
         fill(edge.service._records, "one")
-        edge.service._budget.check_and_deduct(20_000, call_id="paid")
+        edge.service._plane.budget.check_and_deduct(20_000, call_id="paid")
         backup = _back_up(state, tmp_path / "backups")
         fill(edge.service._records, "after")
     result = _run("restore", backup, "--state", state)
@@ -81,7 +81,7 @@ def test_a_backup_beside_the_running_service_comes_back_whole(tmp_path, models):
         assert [event["event_id"] for event in events] == ["one"]
         picture = edge.get("/events/one/frames/one-1").content
         assert picture == kept_frame("one-1").frame.picture.encoded
-        assert edge.service._budget.remaining_micros() == 10_000_000 - 20_000
+        assert edge.service._plane.budget.remaining_micros() == 10_000_000 - 20_000
         assert edge.service._records.verify().is_unaltered
     (old,) = tmp_path.glob("state.before-restore-*")
     with open_records(old / "evidence") as records:
@@ -188,6 +188,8 @@ def test_a_service_can_write_its_log_to_a_file(tmp_path, models):
     command = [sys.executable, "-m", "edge", "run", "--config", str(config)]
     with subprocess.Popen(command) as service:
         log = tmp_path / "logs" / "edge.log"
-        wait_until(lambda: log.exists() and "edge_ready" in log.read_text())
-        service.terminate()
+        try:
+            wait_until(lambda: log.exists() and "edge_ready" in log.read_text())
+        finally:
+            service.terminate()
     assert "edge_stopped" in log.read_text()

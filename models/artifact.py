@@ -26,7 +26,7 @@ class ArtifactPlan:
     name: str
     files: dict[str, str]
     outputs: tuple[str, ...]
-    version: str = "0.2.0"
+    version: str
 
     @property
     def stage(self) -> Path:
@@ -59,12 +59,14 @@ PLANS: dict[str, ArtifactPlan] = {
     "classifier": ArtifactPlan(
         kind="classifier",
         name="edge-classifier",
+        version="0.3.0",
         files={"int8": "model.onnx", "fp32": "model.fp32.onnx"},
         outputs=("logits", "cells"),
     ),
     "detector": ArtifactPlan(
         kind="detector",
         name="cloud-detector",
+        version="0.2.1",
         files={"fp32": "model.onnx", "int8": "model.int8.onnx"},
         outputs=("scores", "boxes"),
     ),

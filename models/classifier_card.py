@@ -29,11 +29,11 @@ def classifier_fields(manifest: Measures) -> dict[str, str]:
         "by_tag": _tag_table(default),
         "by_source": _share_table("source", default["at_half"]["fire_found_by_source"]),
         "folds": _fold_table(metrics["folds"], variants),
-        "fold_lookalikes": _fold_lookalikes(metrics["folds"]["lookalikes"]),
+        "fold_lookalikes": _fold_lookalikes(metrics["folds"]),
         "rendered_effect": _rendered_text(metrics["rendered"]),
         "joint": _joint_table(metrics),
         "joint_pictures": str(metrics["joint"]["pictures"]),
-        "joint_verdict": _joint_verdict(metrics["joint"]["points"]),
+        "joint_verdict": _joint_verdict(metrics["joint"]),
         "clips": table(("clip", "first fire verdict after"), clips),
         "quiet": quiet,
     }
@@ -94,9 +94,11 @@ def _share_table(head: str, shares: Measures) -> str:
 
 
 def _fold_table(folds: Measures, variants: Sequence[str]) -> str:
+    folds = _with_corrected(folds)
     head = ["source left out", "pictures"]
     keys = (
         ("AUC", "auc", 3),
+        ("AUC, labels corrected", "auc_corrected", 3),
         ("AUC, other negatives", "auc_known_negatives", 3),
         ("ECE", "ece", 3),
         ("ECE after 50 labels", "ece_after_labels", 3),
@@ -127,11 +129,26 @@ def _fold_table(folds: Measures, variants: Sequence[str]) -> str:
     )
 
 
-def _fold_lookalikes(found: Measures) -> str:
+def _with_corrected(folds: Measures) -> Measures:
+    """Put the AUC by the corrected labels beside the one by the labels as they came."""
+    right = folds["corrected"]
+
+    def joined(row: Measures, other: Measures) -> Measures:
+        both = [name for name in LABELS if name in row and name in other]
+        beside = {n: {**row[n], "auc_corrected": other[n]["auc"]} for n in both}
+        return {**row, **beside}
+
+    sources = {s: joined(row, right["sources"][s]) for s, row in folds["sources"].items()}
+    return {**folds, "sources": sources, "mean": joined(folds["mean"], right["mean"])}
+
+
+def _fold_lookalikes(folds: Measures) -> str:
+    found, right = folds["lookalikes"], folds["corrected"]["lookalikes"]
     rows = [(tag, f"{row['share']:.1%}", str(row["of"])) for tag, row in found["by_tag"].items()]
     return (
         f"At the threshold that finds 95 % of the fires of the sources trained on, {share_text(found['called_fire'])} "
-        f"left-out\nnegatives are called fire, and {share_text(found['fires_found'])} left-out fires are found:\n\n"
+        f"left-out\nnegatives are called fire, and {share_text(found['fires_found'])} left-out fires are found; with "
+        f"the labels corrected\n{share_text(right['called_fire'])} and {share_text(right['fires_found'])}:\n\n"
     ) + table(("what", "called fire", "of"), rows)
 
 
@@ -164,11 +181,16 @@ def _joint_table(metrics: Measures) -> str:
     return table(("forwarded", "error among what the edge keeps", "accuracy of the pair"), rows)
 
 
-def _joint_verdict(points: Measures) -> str:
-    edge, pair, cloud = (points[k]["accuracy"] for k in ("0", "0.2", "1"))
+def _joint_verdict(joint: Measures) -> str:
+    def said(points: Measures) -> str:
+        edge, pair, cloud = (points[k]["accuracy"] for k in ("0", "0.2", "1"))
+        return (
+            f"right on {pair:.1%}, the edge alone on {edge:.1%} and the cloud alone on {cloud:.1%}"
+        )
+
     return (
-        f"With 20 % forwarded the pair is right on {pair:.1%}, the edge alone on {edge:.1%} and the cloud alone on "
-        f"{cloud:.1%}."
+        f"With 20 % forwarded the pair is {said(joint['points'])}. With the labels corrected it is\n"
+        f"{said(joint['corrected'])}."
     )
 
 

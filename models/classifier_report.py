@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models import fold_report
 from models.artifact import PLANS, ArtifactPlan, read_stage
-from models.data import LABELS, Correction, Picture, correct
+from models.data import LABELS, Correction, Picture, correct, labelled_right
 from models.fold_report import RECALL, HeldOut, share, truth_of
 from models.joint import JointPoint, joint_curve
 from models.metrics import auc, average_precision
@@ -71,7 +71,7 @@ def evaluate_classifier(
         }
     measures["one_size_and_quality"] = ranking(_cue_logits(plan, served, val), truth_of(val))
     measures["clips"] = _clips(plan, served, clips)
-    return measures | _held_out_measures(plan, train, val)
+    return measures | _held_out_measures(plan, train, val, corrections)
 
 
 def ranking(logits: Logits, truth: NDArray[np.float32]) -> Measures:
@@ -201,22 +201,32 @@ def _clips(plan: ArtifactPlan, variant: str, folder: Path) -> Measures:
 
 
 def _held_out_measures(
-    plan: ArtifactPlan, train: Sequence[Picture], val: Sequence[Picture]
+    plan: ArtifactPlan,
+    train: Sequence[Picture],
+    val: Sequence[Picture],
+    corrections: Mapping[str, Correction],
 ) -> Measures:
-    """Measure the folds, and the pair on the left-out sources, and draw both."""
+    """Measure the folds, and the pair on the left-out sources, as labelled and put right, and draw both."""
+    served = next(iter(plan.files))
     by_file = {p.file: p for p in (*train, *val)}
-    folds = fold_report.held_out_folds(by_file, next(iter(plan.files)))
+    right = {f: labelled_right(p, corrections.get(f)) for f, p in by_file.items()}
+    folds = fold_report.held_out_folds(by_file, served)
     p = np.concatenate([held.probabilities for held in folds])
     truth = np.concatenate([held.truth for held in folds])
     draw_reliability(p, truth, plan.stage / "reliability.png")
-    risk = joint_curve(p[:, 0], truth[:, 0] == 1.0)
+    known = ~np.isnan(truth[:, 0])
+    risk = joint_curve(p[known, 0], truth[known, 0] == 1.0)
     joint = _joint(folds, val)
     draw_joint(risk, joint, plan.stage / "joint.png")
     return {
-        "folds": fold_report.report(by_file, list(plan.files)),
+        "folds": fold_report.report(by_file, right, list(plan.files)),
         "risk_coverage": _rows(risk),
-        "joint": {"points": _rows(joint), "pictures": _joint_pictures(folds, val)},
-        "rendered": rendered_effect(by_file, next(iter(plan.files))),
+        "joint": {
+            "points": _rows(joint),
+            "corrected": _rows(_joint(fold_report.held_out_folds(right, served), val)),
+            "pictures": _joint_pictures(folds, val),
+        },
+        "rendered": rendered_effect(by_file, served),
     }
 
 
@@ -230,7 +240,7 @@ def _joint(folds: Sequence[HeldOut], val: Sequence[Picture]) -> list[JointPoint]
         (held.probabilities[i, 0], held.truth[i, 0] == 1.0, said[picture.file])
         for held in folds
         for i, picture in enumerate(held.pictures)
-        if picture.file in said
+        if picture.file in said and not np.isnan(held.truth[i, 0])
     ]
     p, is_fire, cloud = (np.array(column) for column in zip(*rows, strict=True))
     return joint_curve(p, is_fire, cloud)

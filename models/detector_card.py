@@ -25,7 +25,21 @@ def detector_fields(manifest: Measures) -> dict[str, str]:
         "sim": _sim_box_text(default["sim"]),
         "clips": table(("clip", "first box of fire after"), clips),
         "quiet": quiet,
+        "left_out": _left_out_text(metrics["left_out"]),
     }
+
+
+def _left_out_text(run: Measures | None) -> str:
+    if run is None:
+        return "No run without a source was made for this version."
+    boxes = "; ".join(
+        f"{name} mAP50 {run[f'map50_{name}']:.3f}, mAP50-95 {run[f'map50_95_{name}']:.3f}"
+        for name in LABELS
+    )
+    return (
+        f"A short training from COCO weights ({run['epochs']} epochs of {run['pictures_per_epoch']} pictures) without "
+        f"hotfire and\ncctvfire, judged on all pictures of those two: {boxes}."
+    )
 
 
 def _operating_table(default: Measures) -> str:

@@ -5,6 +5,7 @@ Everything is measured on the ONNX files, prepared as the services prepare.
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,12 +23,15 @@ from models.metrics import PictureBoxes, auc, match
 from models.onnx_model import OnnxModel
 from models.plots import draw_precision_recall
 from models.train_detector import CONTRACT, usable
+from models.training_run import RUNS_DIR, load_checkpoint
 from models.video import read_clips, watch_clips
 from shared.preprocess import preprocess
 from shared.scene import Scene, SceneSettings
 
 Measures = dict[str, Any]
 Found = Sequence[tuple[ClassBoxes, ClassBoxes]]
+# The run of `make train-detector ARGS="--leave-out hotfire,cctvfire --run cloud-detector-left-out"`.
+LEFT_OUT_RUN = "cloud-detector-left-out"
 _FALSE_BOXES_PER_NEGATIVE = 0.1
 _THRESHOLD_STEPS = np.arange(0.05, 0.95, 0.005)
 
@@ -60,7 +64,24 @@ def evaluate_detector(
             curves = [class_pictures(found, boxed, label) for label in range(len(LABELS))]
             draw_precision_recall(curves, plan.stage / "precision_recall.png")
             measures["clips"] = _clips(model, measures[variant]["thresholds"]["fire"], clips)
-    return measures
+    return measures | {"left_out": left_out_run(RUNS_DIR / LEFT_OUT_RUN)}
+
+
+def left_out_run(folder: Path) -> Measures | None:
+    """Read what a short training without some sources measured on them; None when none was made.
+
+    Its log says the box measures after each epoch, its checkpoint how long it was trained.
+    """
+    log, checkpoint = folder / "log.csv", load_checkpoint(folder)
+    if checkpoint is None or not log.is_file():
+        return None
+    with log.open(newline="", encoding="utf-8") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["map50_fire"]]
+    config = checkpoint["config"]
+    return {
+        "epochs": int(rows[-1]["epoch"]),
+        "pictures_per_epoch": int(config["pictures_per_epoch"]),
+    } | {key: float(value) for key, value in rows[-1].items() if key.startswith("map50") and value}
 
 
 def _corrected(

@@ -95,8 +95,15 @@ def held_out_folds(by_file: Mapping[str, Picture], variant: str) -> list[HeldOut
     return [held_out(fold, read_scores(fold), by_file, variant) for fold in done]
 
 
-def report(by_file: Mapping[str, Picture], variants: Sequence[str]) -> Measures:
+def report(
+    by_file: Mapping[str, Picture], right: Mapping[str, Picture], variants: Sequence[str]
+) -> Measures:
     """Measure the folds that have run with every variant's file; the first variant is the one that is served.
+
+    Args:
+        by_file: the pictures as they were labelled.
+        right: the same with the labels put right, by which the rankings are measured once more.
+        variants: names of the files.
 
     Raises:
         FileNotFoundError: no fold has run.
@@ -110,8 +117,14 @@ def report(by_file: Mapping[str, Picture], variants: Sequence[str]) -> Measures:
         "mean": _means(sources),
         "mean_auc": {v: _mean_auc(helds) for v, helds in per_variant.items()},
         "lookalikes": _lookalikes(served),
+        "corrected": _corrected(held_out_folds(right, variants[0])),
     }
     return measures
+
+
+def _corrected(helds: Sequence[HeldOut]) -> Measures:
+    sources = {s: row for held in helds for s, row in source_rows(held).items()}
+    return {"sources": sources, "mean": _means(sources), "lookalikes": _lookalikes(helds)}
 
 
 def source_rows(held: HeldOut) -> dict[str, Measures]:

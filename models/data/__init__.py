@@ -1,6 +1,6 @@
 """The pictures that training and evaluation read, with what is known about them."""
 
-from models.data.corrections import Correction, correct, read_corrections
+from models.data.corrections import Correction, correct, labelled_right, read_corrections
 from models.data.pack import Pack, Split, default_data_dir, default_weights_dir, load_pack
 from models.data.truth import LABELS, DataError, Picture, Truth
 
@@ -15,6 +15,7 @@ __all__ = [
     "correct",
     "default_data_dir",
     "default_weights_dir",
+    "labelled_right",
     "load_pack",
     "read_corrections",
 ]

@@ -89,6 +89,20 @@ def correct(picture: Picture, correction: Correction | None) -> Picture | None:
     return replace(picture, truth=truth, kind=_kind(picture, truth))
 
 
+def labelled_right(picture: Picture, correction: Correction | None) -> Picture:
+    """Put a picture right for measuring: one that is to be dropped stays, with nothing known of it."""
+    right = correct(picture, correction)
+    if right is not None:
+        return right
+    nothing = Truth(
+        present=(math.nan, math.nan),
+        boxes_xyxy=np.zeros((0, 4), np.float32),
+        box_labels=np.zeros(0, np.int64),
+        boxes_known=(False, False),
+    )
+    return replace(picture, truth=nothing)
+
+
 def _boxes_known(picture: Picture, label: int, present: float, given: set[int]) -> bool:
     if present == 0.0 or label in given:
         return True

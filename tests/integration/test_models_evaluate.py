@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra `train`")
 
-from models import artifact, folds, pack_scores, publish
+from models import artifact, detector_report, folds, pack_scores, publish
 from models.artifact import PLANS, read_stage, write_stage
 from models.calibrate import calibrate, onnx_logits
 from models.classifier_report import evaluate_classifier
@@ -112,7 +112,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder in which all stages have run once."""
     root = tmp_path_factory.mktemp("models")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (artifact, folds, publish):
+        for module in (artifact, detector_report, folds, publish):
             patch.setattr(module, "RUNS_DIR", root / "runs")
         patch.setattr(artifact, "ARTIFACTS_DIR", root / "artifacts")
         patch.setattr(pack_scores, "_FOLDER", root / "scores")

@@ -188,8 +188,7 @@ class HttpCloudClient:
     ) -> tuple[requests.Response, bytes]:
         """Send a body, signed where a signer is, and read the whole answer within `seconds`; 0 sends nothing."""
         if seconds <= 0.0:
-            detail = "the deadline passed before the call was sent"
-            raise LinkError(ErrorCode.CLOUD_TIMEOUT, detail, certainly_not_run=True)
+            raise no_time_left()
         url = f"{self._base}{path}"
         if self._signer:
             headers |= self._signer.headers("POST", urlsplit(url).path, "", body)

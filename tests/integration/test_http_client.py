@@ -230,7 +230,7 @@ def test_a_password_of_a_proxy_in_the_environment_is_not_used(monkeypatch, clien
 
 def test_a_call_whose_deadline_has_passed_is_not_sent_and_certainly_did_not_run(wire, client):
     error = _failure(client(), seconds=0.0)
-    assert (error.code, error.certainly_not_run) == (ErrorCode.CLOUD_TIMEOUT, True)
+    assert (error.code, error.certainly_not_run) == (ErrorCode.DEADLINE_MISSED, True)
     assert len(wire.calls) == 0
 
 
@@ -310,7 +310,7 @@ def test_a_call_whose_turn_came_too_late_is_not_sent_not_paid_and_not_held_again
         assert forwarder.enter("frame") is None
         outcome = forwarder.send(frame(), decision(), Deadline.after(0.0, clock)).result(5)
         assert (outcome.reason, outcome.charged_micros) == (Reason.FALLBACK_TOO_LATE, 0)
-    forwarder.stop()
+    forwarder.stop(5.0)
     assert books.refunded == ["frame"] * 4
     assert forwarder.breaker.state is BreakerState.CLOSED
     assert len(wire.calls) == 0

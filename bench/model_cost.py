@@ -37,8 +37,8 @@ def measure(setting: Setting) -> list[Number]:
             name="edge.classify_ms_one_core",
             value=_cpu_ms(prepare_and_run, count),
             unit="ms",
-            accept=4.0,
-            goal=4.0,
+            accept=5.0,
+            goal=3.0,
         ),
         Number(
             name="edge.session_ms_one_core",

@@ -36,11 +36,13 @@ def keep_freed_memory() -> bool:
 
 
 def prepare_libraries() -> None:
-    """Set what OpenCV and FFmpeg read from the environment once, when they are loaded; call it before importing cv2.
+    """Set what OpenCV, FFmpeg and ONNX Runtime read from the environment once; call it before importing any of them.
 
     The pixel limit is the second wall behind the header check, at the largest value that `limits.max_pixels` may
     have. FFmpeg's own messages would repeat every failed read of a camera, which we report once ourselves.
+    ONNX Runtime 1.31 would give the machine an id and send Microsoft what runs on it.
     """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(_MOST_PIXELS)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # AV_LOG_FATAL

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from cloud.admission import Admission
 from cloud.answer import Answer
 from cloud.engine import Inspected
 from cloud.idempotency import Claim, MemoryAnswers
@@ -22,6 +21,7 @@ from cloud.jobs import MemoryJobs
 from cloud.local_engine import BatchReport, LocalEngine, Promise
 from cloud.model_slot import SlotSettings, detector_slot, earlier, slot_troubles
 from cloud.wire import result_of
+from shared.admission import Admission
 from shared.auth import MemoryNonces
 from shared.clock import Clock
 from shared.deadline import Deadline
@@ -93,7 +93,7 @@ class LocalHouse:
         self._trouble: str | None = "the model is loading"
         self._session: LocalEngine | None = None
         self._runner: JobRunner | None = None
-        self.admission = Admission(settings.places, clock)
+        self.admission = Admission(settings.places, clock, full=ErrorCode.CLOUD_OVERLOADED)
         self._slot = slot
         self._is_held_back = False
         self.slot = detector_slot(slot, self._model_changed)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cloud.admission import Admission
 from cloud.answer import Answer
 from cloud.engine import Inspected
 from cloud.idempotency import Claim
@@ -24,6 +23,7 @@ from cloud.redis_link import Bound, RedisLink
 from cloud.redis_reload import ReloadBoard, Told
 from cloud.redis_status import WorkerStatus
 from cloud.troubles import no_worker, redis_away
+from shared.admission import Admission
 from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
@@ -64,7 +64,7 @@ class RedisHouse:
         self._clock = clock
         self._fallback = fallback
         self._trouble: str | None = "the service is starting"
-        self.admission = Admission(settings.places, clock)
+        self.admission = Admission(settings.places, clock, full=ErrorCode.CLOUD_OVERLOADED)
         self.jobs = RedisJobs(link, fallback.jobs if fallback else None)
         self.answers = RedisAnswers(
             link,

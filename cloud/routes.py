@@ -152,11 +152,13 @@ class _PictureRoutes:
         self._inspector.knock(lane(), needs_place=True)
         values = _reference_values()
         web.take_req_id(values)
-        return self._answer(self._reference_picture(values), self._inspector.deadline_in(None))
+        until = self._inspector.deadline_in(None).earlier(web.waited_s())
+        return self._answer(self._reference_picture(values), until)
 
     def _deadline(self) -> Deadline:
         given = request.headers.get("X-Request-Deadline-Ms")
-        return self._inspector.deadline_in(arguments.parse_deadline_ms(given))
+        until = self._inspector.deadline_in(arguments.parse_deadline_ms(given))
+        return until.earlier(web.waited_s())
 
     def _posted(self, *, is_keyed: bool, several: bool = False) -> Posted:
         # A keyed request may have its answer already, however full the house is.
@@ -224,8 +226,7 @@ def _add_headers(response: Response) -> Response:
         response.headers["Idempotency-Replayed"] = "true"
     stage_ms: dict[str, float] | None = g.get("stage_ms")
     if stage_ms:
-        stages = (f"{name};dur={ms:.1f}" for name, ms in stage_ms.items())
-        response.headers["Server-Timing"] = ", ".join(stages)
+        response.headers["Server-Timing"] = web.server_timing(stage_ms)
     return response
 
 

@@ -75,6 +75,7 @@ class CameraAccount:
             clock_quality=ClockQuality.SOURCE if is_told else ClockQuality.RECEIVED,
             received_at=now_at,
             capture_s=capture_s,
+            is_own=True,
         )
         with self._lock:
             if self._frame_mono_s is not None:

@@ -60,6 +60,11 @@ class Cameras:
             )
         supervisor.add_rule(self._troubles)
 
+    @property
+    def pushed(self) -> frozenset[str]:
+        """Name the cameras whose frames are posted."""
+        return frozenset(n for n, c in self._cameras.items() if isinstance(c, PushedCamera))
+
     def start(self) -> None:
         """Begin to watch."""
         for camera in self._cameras.values():

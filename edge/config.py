@@ -31,6 +31,20 @@ class EdgeServerSection(ServerSection):
     """Where the edge listens."""
 
     port: Port = Field(5000, description="TCP port; 0 lets the system choose.")
+    threads: int = Field(
+        32,
+        ge=2,
+        le=256,
+        description="Request threads; keep above places plus policy.max_in_flight, or refusals wait behind accepted "
+        "work.",
+    )
+    places: int = Field(
+        16,
+        ge=1,
+        le=256,
+        description="Posted pictures at the edge's classifier at once; the next is refused with 503. Cameras' own "
+        "frames need none.",
+    )
 
 
 class ModelSection(Section):
@@ -127,9 +141,10 @@ class EdgeSettings(Section):
     def warnings(self) -> list[str]:
         """Name legal settings that probably are not meant."""
         found = []
-        if self.server.threads <= self.policy.max_in_flight + 2:
+        if self.server.threads <= self.server.places + self.policy.max_in_flight:
             found.append(
-                "server.threads leaves no thread free while max_in_flight callers wait for the cloud"
+                "server.threads is not above server.places plus policy.max_in_flight: refusals will wait behind "
+                "accepted work"
             )
         found += open_door_warnings(self.access, self.server)
         if self.cloud.url.startswith("http://") and not self.may_pull:

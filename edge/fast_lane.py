@@ -12,12 +12,14 @@ from typing import Any
 from flask import Flask, g
 
 from edge import wire
+from edge.caller import Caller
 from edge.routes import Line
 from shared import arguments, web
 from shared.access import could_be_rebound
 from shared.clock import Clock
 from shared.ids import is_req_id, new_id
 from shared.imaging import ImageLimits, read_picture
+from shared.serve import WAITED_S
 
 Environ = dict[str, Any]
 _KNOWN_HOOKS = {"shared.web", "shared.gate"}
@@ -55,7 +57,7 @@ class FastLane:
         given: str = environ.get("HTTP_X_REQUEST_ID", "")
         req_id = given if is_req_id(given) else new_id(self._clock.now_at())
         try:
-            body = self._answer(environ, req_id)
+            body, timing = self._answer(environ, req_id)
         except Exception as err:  # request top: Flask's handlers know every error
             with self._app.request_context(environ):
                 g.req_id = req_id
@@ -66,21 +68,27 @@ class FastLane:
             ("Content-Type", "application/json"),
             ("X-Request-ID", req_id),
             ("Content-Length", str(len(body))),
+            ("Server-Timing", timing),
             *web.SECURITY_HEADERS,
         ]
         start_response("200 OK", headers)
         return (body,)
 
-    def _answer(self, environ: Environ, req_id: str) -> bytes:
+    def _answer(self, environ: Environ, req_id: str) -> tuple[bytes, str]:
         line = self._line
         until = line.deadline_in(
             arguments.parse_deadline_ms(environ.get("HTTP_X_REQUEST_DEADLINE_MS"))
-        )
+        ).earlier(environ.get(WAITED_S, 0.0))
         frame = line.frame(read_picture(environ["wsgi.input"].read(), self._limits), None)
-        traceparent = environ.get("HTTP_TRACEPARENT")
-        verdict = line.joint(frame, until, traceparent, req_id=req_id, is_adaptive=False)
+        caller = Caller(
+            req_id=req_id,
+            lane=environ.get("REMOTE_ADDR", ""),
+            traceparent=environ.get("HTTP_TRACEPARENT"),
+        )
+        verdict = line.joint(frame, until, caller, is_adaptive=False)
         beside = wire.joint_fields(verdict, is_chinese=False)
-        return web.encode(arguments.envelope(req_id, wire.joint_result(verdict), **beside))
+        answer = arguments.envelope(req_id, wire.joint_result(verdict), **beside)
+        return web.encode(answer), web.server_timing(wire.stages_ms(verdict))
 
 
 def _is_plain(environ: Environ) -> bool:

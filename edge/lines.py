@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from edge.caller import Caller
 from edge.fuse import Verdict
 from edge.pipeline import Decides, Pending, Pipeline
 from edge.publish import Publisher
+from shared.admission import Admission
 from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.errors import FireError
@@ -38,8 +41,8 @@ class CameraLine:
         """
         try:
             frame = self.black_out(frame)
-        except FireError:  # what cannot be blacked out is shown to nobody
-            self.publisher.failed(frame)
+        except FireError as err:  # what cannot be blacked out is shown to nobody
+            self.publisher.failed(frame, err)
             raise
         try:
             self.pipeline.stream(
@@ -49,9 +52,9 @@ class CameraLine:
                     frame, verdict, frame.frame_id, is_request=False
                 ),
             )
-        except FireError:
+        except FireError as err:
             self.publisher.live.see(frame)
-            self.publisher.failed(frame)
+            self.publisher.failed(frame, err)
             raise
         self.rehearse(frame)
 
@@ -60,13 +63,16 @@ class CameraLine:
 class CallerLine:
     """Takes posted frames down the line; whoever posted one waits for the better verdict.
 
-    `adaptive` decides where the sliding-window rule is asked for. `take_pushed` gives the frame of a camera whose
-    frames are posted, None for other pictures. `deadline_s` holds for callers who name none; `at_once` is how many
-    frames of one call go to the cloud together.
+    A posted frame holds one of the places of `admission` while the edge looks at it, not while the cloud does; frames
+    of the cameras in `pushed`, whose frames are posted, need none. `take_pushed` gives the frame of such a camera, None
+    for other pictures. `adaptive` decides where the sliding-window rule is asked for. `deadline_s` holds for callers
+    who name none; `at_once` is how many frames of one call go to the cloud together.
     """
 
     pipeline: Pipeline
     adaptive: Decides
+    admission: Admission
+    pushed: frozenset[str]
     black_out: Callable[[Frame], Frame]
     take_pushed: Callable[[Picture, str | None], Frame | None]
     publisher: Publisher
@@ -79,6 +85,22 @@ class CallerLine:
     def model(self) -> ModelIdentity:
         """Name the classifier."""
         return self.pipeline.classifier.identity
+
+    def knock(self, caller: Caller, camera: str | None) -> None:
+        """Refuse before a body is parsed, when there is no place.
+
+        A camera's own frame is never refused: `camera` is what the query names, else the body may name one of `pushed`.
+
+        Raises:
+            FireError(EDGE_OVERLOADED): carries Retry-After.
+        """
+        may_be_own = camera in self.pushed if camera else bool(self.pushed)
+        if not may_be_own:
+            try:
+                self.admission.refuse_if_full(caller.lane)
+            except FireError as err:
+                self.publisher.refused(err)
+                raise
 
     def frame(self, picture: Picture, camera: str | None) -> Frame:
         """Make a posted picture a frame; its id is ours, so that no caller can make two calls share a charge."""
@@ -94,57 +116,71 @@ class CallerLine:
         seconds = self.deadline_s if milliseconds is None else milliseconds / 1000
         return Deadline.after(seconds, self.clock)
 
-    def classify(self, frame: Frame) -> Classification:
-        """Ask the edge alone."""
-        try:
-            return self.pipeline.classifier.classify(frame)
-        except FireError:
-            self.publisher.failed(frame)
-            raise
+    def classify(self, frame: Frame, deadline: Deadline, caller: Caller) -> Classification:
+        """Ask the edge alone.
+
+        Raises:
+            FireError(EDGE_OVERLOADED), FireError(DEADLINE_MISSED): no place, or not in time.
+            ImageError, ModelError
+        """
+        patience = None if frame.is_own else deadline.with_grace()
+        with self._place(frame, deadline, caller):
+            return self.pipeline.classifier.classify(frame, patience)
 
     def joint(
-        self,
-        frame: Frame,
-        deadline: Deadline,
-        traceparent: str | None,
-        *,
-        req_id: str,
-        is_adaptive: bool,
+        self, frame: Frame, deadline: Deadline, caller: Caller, *, is_adaptive: bool
     ) -> Verdict:
-        """Ask the pair."""
+        """Ask the pair; raises as `classify`."""
         decider = self.adaptive if is_adaptive else self.pipeline.decider
-        try:
-            verdict = self.pipeline.joint(frame, deadline, decider=decider, traceparent=traceparent)
-        except FireError:
-            self.publisher.failed(frame)
-            raise
-        self.publisher.publish(frame, verdict, req_id, is_request=True)
+        pending = self._begun(frame, deadline, caller, decider)
+        verdict = self._finished(pending, deadline, caller)
         self.rehearse(frame)
         return verdict
 
     def joint_many(
-        self, frames: Sequence[Frame], deadline: Deadline, *, req_id: str
+        self, frames: Sequence[Frame], deadline: Deadline, caller: Caller
     ) -> list[Verdict | FireError]:
         """Ask the pair about several frames, as many at once as the link has places."""
         answers: list[Verdict | FireError] = []
         for first in range(0, len(frames), self.at_once):
             begun = [
-                self._begun_or_error(f, deadline) for f in frames[first : first + self.at_once]
+                self._begun_or_error(f, deadline, caller)
+                for f in frames[first : first + self.at_once]
             ]
             answers += [
-                p if isinstance(p, FireError) else self._finished(p, deadline, req_id)
+                p if isinstance(p, FireError) else self._finished(p, deadline, caller)
                 for p in begun
             ]
         return answers
 
-    def _begun_or_error(self, frame: Frame, deadline: Deadline) -> Pending | FireError:
+    def _begun(self, frame: Frame, deadline: Deadline, caller: Caller, decider: Decides) -> Pending:
+        with self._place(frame, deadline, caller):
+            return self.pipeline.begin(
+                frame, deadline, decider=decider, traceparent=caller.traceparent
+            )
+
+    def _begun_or_error(
+        self, frame: Frame, deadline: Deadline, caller: Caller
+    ) -> Pending | FireError:
         try:
-            return self.pipeline.begin(frame, deadline)
+            return self._begun(frame, deadline, caller, self.pipeline.decider)
         except FireError as err:
-            self.publisher.failed(frame)
             return err
 
-    def _finished(self, pending: Pending, deadline: Deadline, req_id: str) -> Verdict:
+    def _finished(self, pending: Pending, deadline: Deadline, caller: Caller) -> Verdict:
         verdict = self.pipeline.finish(pending, deadline)
-        self.publisher.publish(pending.frame, verdict, req_id, is_request=True)
+        self.publisher.publish(pending.frame, verdict, caller.req_id, is_request=True)
         return verdict
+
+    @contextmanager
+    def _place(self, frame: Frame, deadline: Deadline, caller: Caller) -> Iterator[None]:
+        """Hold a place while the edge looks at a frame, and count a frame that got no verdict."""
+        try:
+            if frame.is_own:
+                yield
+                return
+            with self.admission.place(caller.lane, deadline=deadline.with_grace()):
+                yield
+        except FireError as err:
+            self.publisher.failed(frame, err)
+            raise

@@ -11,14 +11,17 @@ from edge.fuse import Verdict
 from edge.outbox_item import ItemClass, OutboxStatus
 from edge.reasons import Reason
 from shared.breaker import BreakerState
+from shared.error_code import ErrorCode
+from shared.errors import FireError
 from shared.metrics import SECONDS_BUCKETS
 from shared.trouble import Trouble, TroubleKind
 from shared.types import MICROS, Source
 
 _KINDS_OF_CAMERAS = frozenset({TroubleKind.CAMERA, TroubleKind.VIEW})
-STAGES = ("capture", "decode", "classify", "decide", "forward", "fuse", "record", "alert")
-"""What the time of a frame is booked on: `capture` is the source's work on it, `record` one write to the evidence
-store, `alert` one try to hand a message to a sink."""
+_REFUSALS = {ErrorCode.EDGE_OVERLOADED: "full", ErrorCode.DEADLINE_MISSED: "deadline"}
+STAGES = ("capture", "queue", "decode", "classify", "decide", "forward", "fuse", "record", "alert")
+"""What the time of a frame is booked on: `capture` is the source's work on it, `queue` the wait for the classifier,
+`record` one write to the evidence store, `alert` one try to hand a message to a sink."""
 _CONFIDENCE_BUCKETS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)  # it is never below a half
 POSTED = "http"  # a camera name that came with a post is free text; as a label it would grow without bound
 
@@ -74,6 +77,13 @@ class EdgeMetrics:
             "Frames whose score was not a finite number.",
             registry=self.registry,
         )
+        refused = Counter(
+            "fire_edge_refused",
+            "Posted frames refused, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self._refused = {code: refused.labels(reason) for code, reason in _REFUSALS.items()}
         self._add_gauges(budget_micros, breaker_state)
         self._add_troubles(troubles)
 
@@ -91,6 +101,13 @@ class EdgeMetrics:
     def took(self, stage: str, seconds: float) -> None:
         """Count how long a stage took."""
         self._stages[stage].observe(seconds)
+
+    def refused(self, error: FireError) -> bool:
+        """Count a posted frame that was refused; False for an error that is no refusal."""
+        counter = self._refused.get(error.code)
+        if counter is not None:
+            counter.inc()
+        return counter is not None
 
     def count_failed(self, camera: str | None) -> None:
         """Count a frame that got no verdict."""

@@ -62,8 +62,8 @@ class Classifies(Protocol):
         """Name the model."""
         ...
 
-    def classify(self, frame: Frame) -> Classification:
-        """Give calibrated probabilities; raises ImageError or ModelError."""
+    def classify(self, frame: Frame, deadline: Deadline | None) -> Classification:
+        """Give calibrated probabilities; raises ImageError, ModelError or FireError(DEADLINE_MISSED)."""
         ...
 
 
@@ -150,8 +150,10 @@ class Pipeline:
         watch = Stopwatch(self.clock)
         if frame.capture_s is not None:
             watch.stages_s["capture"] = frame.capture_s
-        classification = self.masks.classification(frame, self.classifier.classify(frame))
-        watch.book("decode", classification.decode_s)
+        patience = None if frame.is_own else deadline.with_grace()
+        classification = self.masks.classification(frame, self.classifier.classify(frame, patience))
+        watch.book("queue", classification.took.queue_s)
+        watch.book("decode", classification.took.decode_s)
         watch.lap("classify")
         decision = (decider or self.decider).decide(frame, classification, deadline)
         watch.lap("decide")

@@ -11,6 +11,7 @@ from edge.metrics import EdgeMetrics
 from edge.score_log import ScoreLog
 from edge.tally import Tally
 from shared.clock import Clock
+from shared.errors import FireError
 from shared.logs import get_logger
 from shared.types import MICROS, Frame, Source
 
@@ -44,9 +45,14 @@ class Publisher:
         if is_request or verdict.source is not Source.EDGE or self.has_line_for_each:
             self._write_line(frame, verdict, req_id)
 
-    def failed(self, frame: Frame) -> None:
-        """Count a frame that got no verdict."""
-        self.metrics.count_failed(frame.camera)
+    def failed(self, frame: Frame, error: FireError) -> None:
+        """Count a frame that got no verdict; one that was refused is not called failed."""
+        if not self.metrics.refused(error):
+            self.metrics.count_failed(frame.camera)
+
+    def refused(self, error: FireError) -> None:
+        """Count a call that was refused before its frames were looked at."""
+        self.metrics.refused(error)
 
     def _write_line(self, frame: Frame, verdict: Verdict, req_id: str) -> None:
         came_at = frame.received_at or frame.captured_at

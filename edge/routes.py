@@ -10,6 +10,7 @@ from flask import Flask, Response, g, request
 from pydantic import Field
 
 from edge import answers, wire
+from edge.caller import Caller, caller
 from edge.config import EdgeSettings
 from edge.fuse import Verdict
 from shared import arguments, bodies, web
@@ -40,11 +41,15 @@ class BatchFields(arguments.PictureFields):
 
 
 class Line(Protocol):
-    """The way that posted frames take. Every call may raise FireError."""
+    """The way that posted frames take, see `edge.lines.CallerLine`. Every call may raise FireError."""
 
     @property
     def model(self) -> ModelIdentity:
         """Name the classifier."""
+        ...
+
+    def knock(self, caller: Caller, camera: str | None) -> None:
+        """Refuse before a body is parsed, when there is no place."""
         ...
 
     def frame(self, picture: Picture, camera: str | None) -> Frame:
@@ -55,24 +60,18 @@ class Line(Protocol):
         """Set a deadline, the configured one for None."""
         ...
 
-    def classify(self, frame: Frame) -> Classification:
+    def classify(self, frame: Frame, deadline: Deadline, caller: Caller) -> Classification:
         """Ask the edge alone."""
         ...
 
     def joint(
-        self,
-        frame: Frame,
-        deadline: Deadline,
-        traceparent: str | None,
-        *,
-        req_id: str,
-        is_adaptive: bool,
+        self, frame: Frame, deadline: Deadline, caller: Caller, *, is_adaptive: bool
     ) -> Verdict:
         """Ask the pair."""
         ...
 
     def joint_many(
-        self, frames: Sequence[Frame], deadline: Deadline, *, req_id: str
+        self, frames: Sequence[Frame], deadline: Deadline, caller: Caller
     ) -> list[Verdict | FireError]:
         """Ask the pair about several frames; one that fails does not take the others down."""
         ...
@@ -96,40 +95,45 @@ class _Asked:
 
     def joint(self, *, is_adaptive: bool) -> Response:
         until = self._deadline()
-        frame, traceparent = self._frame(), request.environ.get("HTTP_TRACEPARENT")
-        verdict = self._line.joint(
-            frame, until, traceparent, req_id=g.req_id, is_adaptive=is_adaptive
-        )
+        frame = self._frame()
+        verdict = self._line.joint(frame, until, caller(), is_adaptive=is_adaptive)
         beside = wire.joint_fields(verdict, is_chinese=web.is_chinese())
-        return web.success(wire.joint_result(verdict), **beside)
+        response = web.success(wire.joint_result(verdict), **beside)
+        response.headers["Server-Timing"] = web.server_timing(wire.stages_ms(verdict))
+        return response
 
     def edge_only(self) -> Response:
-        seen = self._line.classify(self._frame())
-        return web.success(
+        until = self._deadline()
+        seen = self._line.classify(self._frame(), until, caller())
+        response = web.success(
             wire.edge_result(seen),
             source=Source.EDGE.value,
             label=seen.label.value,
             confidence=wire.rounded(seen.confidence),
             model=self._model_of(seen),
         )
+        response.headers["Server-Timing"] = web.server_timing(wire.edge_stages_ms(seen))
+        return response
 
     def batch(self) -> Response:
         until = self._deadline()
         frames = self._frames()
         good = [frame for frame in frames if isinstance(frame, Frame)]
         is_joint = request.args.get("joint") == "1"
-        answered = iter(self._joint_items(good, until) if is_joint else self._edge_items(good))
+        ask = self._joint_items if is_joint else self._edge_items
+        answered = iter(ask(good, until))
         items = [next(answered) if isinstance(f, Frame) else _problem_item(f) for f in frames]
         results = [{"index": index, **item} for index, item in enumerate(items)]
         return web.success({"results": results, "failed": sum(r["err_no"] != 0 for r in results)})
 
     def _joint_items(self, frames: list[Frame], until: Deadline) -> list[dict[str, Any]]:
         as_dict = functools.partial(wire.joint_fields, is_chinese=web.is_chinese())
-        verdicts = self._line.joint_many(frames, until, req_id=g.req_id)
+        verdicts = self._line.joint_many(frames, until, caller())
         return [_item(verdict, as_dict) for verdict in verdicts]
 
-    def _edge_items(self, frames: list[Frame]) -> list[dict[str, Any]]:
-        return [_item(_or_error(self._line.classify, f), self._edge_item) for f in frames]
+    def _edge_items(self, frames: list[Frame], until: Deadline) -> list[dict[str, Any]]:
+        classify = functools.partial(self._line.classify, deadline=until, caller=caller())
+        return [_item(_or_error(classify, frame), self._edge_item) for frame in frames]
 
     def _edge_item(self, seen: Classification) -> dict[str, Any]:
         return {**wire.edge_result(seen), "model": self._model_of(seen)}
@@ -138,9 +142,9 @@ class _Asked:
         return (seen.model or self._line.model).as_dict()
 
     def _deadline(self) -> Deadline:
-        return self._line.deadline_in(
-            arguments.parse_deadline_ms(request.environ.get("HTTP_X_REQUEST_DEADLINE_MS"))
-        )
+        given = request.environ.get("HTTP_X_REQUEST_DEADLINE_MS")
+        until = self._line.deadline_in(arguments.parse_deadline_ms(given))
+        return until.earlier(web.waited_s())
 
     def _frame(self) -> Frame:
         return self._framed(*self._posted(several=False), 0)
@@ -151,6 +155,7 @@ class _Asked:
         return [_or_error(framed, index) for index in range(len(posted.pictures))]
 
     def _posted(self, *, several: bool) -> tuple[Posted, str | None]:
+        self._line.knock(caller(), request.args.get("camera"))
         posted = bodies.read_posted(self._limits, several=several)
         web.take_req_id(posted.fields)
         return posted, arguments.parse_fields(posted.fields).camera

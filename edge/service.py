@@ -47,7 +47,9 @@ from edge.upkeep import Upkeep
 from edge.web_app import build_app
 from edge.what_if_wiring import build_what_if
 from edge.zone_store import ZoneStore
+from shared.admission import Admission
 from shared.clock import Clock, SystemClock
+from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.inference import refuse_two_runtimes
 from shared.logs import get_logger, redact
@@ -337,6 +339,10 @@ class EdgeService:
         self._line = CallerLine(
             pipeline=self._pipeline,
             adaptive=self._adaptive(),
+            admission=Admission(
+                settings.server.places, self._clock, full=ErrorCode.EDGE_OVERLOADED
+            ),
+            pushed=self._cameras.pushed,
             black_out=self._events.seen,
             take_pushed=self._cameras.take_pushed,
             publisher=self._publisher,

@@ -49,6 +49,24 @@ def edge_result(classification: Classification) -> dict[str, Any]:
     }
 
 
+def stages_ms(verdict: Verdict) -> dict[str, float]:
+    """Give the stages of a joint answer as `Server-Timing` names them; `post` is all that follows the model."""
+    took_s = verdict.stages_s
+    named_s = {"queue": "queue", "decode": "decode", "classify": "infer", "forward": "forward"}
+    stages = {name: 1000 * took_s[stage] for stage, name in named_s.items() if stage in took_s}
+    return {**stages, "post": 1000 * (took_s.get("decide", 0.0) + took_s.get("fuse", 0.0))}
+
+
+def edge_stages_ms(classification: Classification) -> dict[str, float]:
+    """Give the same of an answer by the edge alone."""
+    took = classification.took
+    return {
+        "queue": 1000 * took.queue_s,
+        "decode": 1000 * took.decode_s,
+        "infer": 1000 * took.infer_s,
+    }
+
+
 def wish_as_dict(wish: Wish, *, is_chinese: bool) -> dict[str, Any]:
     """Give what a policy would want."""
     return {

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from shared.clock import Clock
 
+GRACE_S = 0.05
+"""How late an answer may come: an edge's verdict within this is worth more to whoever waits than an error."""
+
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
@@ -22,6 +25,14 @@ class Deadline:
     def remaining_s(self) -> float:
         """Tell the seconds left, never below 0."""
         return max(0.0, self.at_mono_s - self.clock.mono_s())
+
+    def with_grace(self) -> Deadline:
+        """Give the last moment at which an answer still counts as in time."""
+        return Deadline(self.clock, self.at_mono_s + GRACE_S)
+
+    def earlier(self, seconds: float) -> Deadline:
+        """Give the deadline less some seconds that have gone by already."""
+        return Deadline(self.clock, self.at_mono_s - seconds)
 
     def has_passed(self) -> bool:
         """Tell whether nothing is left."""

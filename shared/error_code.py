@@ -149,6 +149,10 @@ class ErrorCode(Enum):
         "two ONNX runtimes are installed", "同时安装了两个 ONNX Runtime",
         "onnxruntime and onnxruntime-gpu overwrite each other; uninstall both, then install one extra.")
 
+    EDGE_OVERLOADED = ErrorRow(2005, "edge-overloaded", 503,
+        "edge is busy with other pictures", "边侧正忙于处理其他图片",
+        "Wait as long as Retry-After says, or post fewer pictures at once; cameras are never refused.", retryable=True)
+
     # The link between edge and cloud.
     CLOUD_UNREACHABLE = ErrorRow(3001, "cloud-unreachable", 502,
         "cloud cannot be reached", "无法连接云端",

@@ -12,6 +12,7 @@ import json
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,8 @@ _IN_MEMORY_BYTES = 4 * 1024 * 1024  # bodies above this go to a temporary file
 _CONNECTIONS = 1024  # waitress' default of 100 lets 100 idle clients shut everybody else out
 _PROXY_HEADERS = {"x-forwarded-for", "x-forwarded-proto"}
 _IDLE_S = 60  # half-sent requests are dropped after this
+WAITED_S = "emberlink.waited_s"
+"""Names in a request's environment how long it waited, whole, for a thread; in seconds."""
 _LIGHT_PATHS = frozenset({"/health", "/healthz", "/readyz", "/metrics", "/version"})
 _LIGHT_THREADS = 2  # a scrape of some ms must not hold up a health check
 
@@ -93,6 +96,14 @@ class _Body:
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc] # waitress has no types
+    whole_mono_s: float | None = None
+
+    def received(self, data: bytes) -> int:
+        taken = int(super().received(data))
+        if self.completed and self.whole_mono_s is None:
+            self.whole_mono_s = time.monotonic()
+        return taken
+
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
         is_of_known_length = isinstance(self.body_rcv, FixedStreamReceiver)
@@ -101,6 +112,12 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc] # waitress has no types
 
 
 class _Task(WSGITask):  # type: ignore[misc] # waitress has no types
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        if self.request.whole_mono_s is not None:
+            environ[WAITED_S] = time.monotonic() - self.request.whole_mono_s
+        return environ
+
     def write(self, data: bytes) -> None:
         """Send head and body of an answer that is ready as a whole in one packet instead of two."""
         is_whole = self.complete and self.content_length == len(data) > 0

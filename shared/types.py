@@ -62,7 +62,8 @@ class Frame:
     `camera` is None for a frame that was posted without one: it has no history. `captured_at` is the source's own time
     where it tells one, else the time of receipt, as `clock_quality` says. `received_at` is by the box's clock; None
     means that it is `captured_at`. `capture_s` is how long the source took to make the picture of what it had received;
-    None for one that was posted. `is_test` marks a picture into which a test drew a fire.
+    None for one that was posted. `is_own`: it is of a configured camera, which is never refused and goes first.
+    `is_test` marks a picture into which a test drew a fire.
     """
 
     frame_id: str
@@ -72,6 +73,7 @@ class Frame:
     clock_quality: ClockQuality = ClockQuality.RECEIVED
     received_at: datetime | None = None
     capture_s: float | None = None
+    is_own: bool = False
     is_test: bool = False
 
 
@@ -99,13 +101,22 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Took:
+    """How long a picture waited for its turn at the model, was decoded, and was prepared and run, in seconds."""
+
+    queue_s: float = 0.0
+    decode_s: float = 0.0
+    infer_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
     """Calibrated probabilities of the edge, 0…1 each; fire and smoke may both be high.
 
     `where`: coarse boxes of what was seen, in source pixels; empty when nothing was. `is_broken`: the model gave a
     number that is not finite; both probabilities are one half then, maximal doubt instead of silence. `model`: who
     said so, where that is known. `masked`: what was seen where the camera's zones say that it counts for nothing.
-    `decode_s`: how long decoding took of the time for it.
+    `took`: where the time for it went.
     """
 
     fire: float
@@ -114,7 +125,7 @@ class Classification:
     is_broken: bool = False
     model: ModelIdentity | None = None
     masked: tuple[Detection, ...] = ()
-    decode_s: float = field(default=0.0, compare=False)
+    took: Took = field(default=Took(), compare=False)
 
     @property
     def score(self) -> float:

@@ -31,6 +31,7 @@ from shared.ids import is_req_id, new_id
 from shared.logs import get_logger
 from shared.metrics import EXPOSITION_TYPE, exposition
 from shared.openapi import Reply, describes
+from shared.serve import WAITED_S
 
 _JSON = "application/json"
 _PROBLEM_JSON = "application/problem+json"
@@ -225,6 +226,16 @@ def is_chinese() -> bool:
     """Tell whether the caller prefers Chinese texts."""
     accepted: str = request.environ.get("HTTP_ACCEPT_LANGUAGE", "")
     return accepted.lower().startswith("zh")
+
+
+def server_timing(stages_ms: Mapping[str, float]) -> str:
+    """Give the value of Server-Timing (W3C), in milliseconds."""
+    return ", ".join(f"{name};dur={ms:.1f}" for name, ms in stages_ms.items())
+
+
+def waited_s() -> float:
+    """Tell how long the current request waited, whole, for a thread: its deadline has run since then."""
+    return float(request.environ.get(WAITED_S, 0.0))
 
 
 def take_req_id(values: Mapping[str, Any]) -> None:

@@ -256,7 +256,7 @@ def _stages(tried: Tried, speech: Speech) -> tuple[StageBar, ...]:
     laps = [("read", tried.read_s, False)]
     laps += [
         (name, verdict.stages_s[name], False)
-        for name in ("decode", "classify", "decide")
+        for name in ("queue", "decode", "classify", "decide")
         if name in verdict.stages_s
     ]
     if "forward" in verdict.stages_s:

@@ -6,9 +6,10 @@ import base64
 import time
 from typing import Any
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from edge.caller import caller
 from edge.ui.failure import explain
 from edge.ui.kit import Kit, is_fragment, or_none
 from edge.ui.speech import Speech
@@ -84,9 +85,8 @@ def _posted(kit: Kit) -> tuple[Picture, float]:
 def _try(kit: Kit, picture: Picture, read_s: float) -> Tried:
     """Send a picture down the line as a frame without a camera: it has no history and leaves none."""
     line = kit.line
-    verdict = line.joint(
-        line.frame(picture, None), line.deadline_in(None), None, req_id=g.req_id, is_adaptive=False
-    )
+    until = line.deadline_in(None)
+    verdict = line.joint(line.frame(picture, None), until, caller(), is_adaptive=False)
     return Tried(
         picture=picture,
         verdict=verdict,

@@ -230,6 +230,14 @@ def _overloaded(world: World) -> int:
         return cloud.show("/infer", fire_jpeg()).json()["err_no"]
 
 
+def _edge_overloaded(world: World) -> int:
+    with (
+        running_edge(world.tmp_path / "e", world.models, server={"places": 1}) as edge,
+        edge.service._line.admission.place(),
+    ):
+        return edge.show("/predict", fire_jpeg()).json()["err_no"]
+
+
 class _HurryingClock(FakeClock):
     def mono_s(self) -> float:
         self.advance(1.0)
@@ -381,6 +389,7 @@ PROVOCATIONS: dict[ErrorCode, Callable[[World], int]] = {
     ErrorCode.MODEL_FAILED: _model_failed,
     ErrorCode.MODEL_REFUSED: _model_refused,
     ErrorCode.RUNTIME_CONFLICT: _runtime_conflict,
+    ErrorCode.EDGE_OVERLOADED: _edge_overloaded,
     ErrorCode.CLOUD_UNREACHABLE: _unreachable,
     ErrorCode.CLOUD_TIMEOUT: _stand_in(hangs),
     ErrorCode.CLOUD_BAD_ANSWER: _stand_in(answers(raw=b"hello")),

@@ -4,21 +4,21 @@ import threading
 
 import pytest
 
-from cloud.admission import Admission
+from shared.admission import Admission
 from shared.error_code import ErrorCode
 from shared.errors import FireError
 from tests.helpers.clock import FakeClock
 
 
 def test_a_full_house_refuses_the_next():
-    admission = Admission(2, FakeClock())
+    admission = Admission(2, FakeClock(), full=ErrorCode.CLOUD_OVERLOADED)
     with admission.place(), admission.place(), pytest.raises(FireError) as caught:
         admission.place().__enter__()
     assert caught.value.code is ErrorCode.CLOUD_OVERLOADED
 
 
 def test_whoever_leaves_makes_room():
-    admission = Admission(1, FakeClock())
+    admission = Admission(1, FakeClock(), full=ErrorCode.CLOUD_OVERLOADED)
     with admission.place():
         pass
     with admission.place():
@@ -26,7 +26,7 @@ def test_whoever_leaves_makes_room():
 
 
 def test_a_place_is_given_back_when_the_work_fails():
-    admission = Admission(1, FakeClock())
+    admission = Admission(1, FakeClock(), full=ErrorCode.CLOUD_OVERLOADED)
     with pytest.raises(ZeroDivisionError), admission.place():
         _ = 1 / 0
     assert admission.taken == 0
@@ -34,7 +34,7 @@ def test_a_place_is_given_back_when_the_work_fails():
 
 def test_of_many_threads_exactly_as_many_as_there_are_places_come_in():
     admission, barrier, release = (
-        Admission(4, FakeClock()),
+        Admission(4, FakeClock(), full=ErrorCode.CLOUD_OVERLOADED),
         threading.Barrier(16),
         threading.Event(),
     )
@@ -61,7 +61,7 @@ def test_of_many_threads_exactly_as_many_as_there_are_places_come_in():
 
 def _retry_after_s(gap_s: float, places: int = 10) -> float:
     clock = FakeClock()
-    admission = Admission(places, clock)
+    admission = Admission(places, clock, full=ErrorCode.CLOUD_OVERLOADED)
     held = [admission.place() for _ in range(places)]
     for place in held:
         place.__enter__()

@@ -46,6 +46,7 @@ _TABLE = [
     (2002, "model-failed", 500, True),
     (2003, "model-refused", 500, False),
     (2004, "runtime-conflict", 500, False),
+    (2005, "edge-overloaded", 503, True),
     (3001, "cloud-unreachable", 502, True),
     (3002, "cloud-timeout", 504, True),
     (3003, "cloud-bad-answer", 502, False),

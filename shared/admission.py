@@ -37,10 +37,11 @@ class _Lane:
 class Admission:
     """Counts places; safe for use by many threads. Full means refuse, nothing waits here."""
 
-    def __init__(self, places: int, clock: Clock) -> None:
-        """Start empty with `places` ≥ 1."""
+    def __init__(self, places: int, clock: Clock, *, full: ErrorCode) -> None:
+        """Start empty with `places` ≥ 1; `full` is the error of whoever finds none."""
         self._places = places
         self._clock = clock
+        self._full = full
         self._lock = threading.Lock()
         self._taken = 0
         self._lanes: dict[str, _Lane] = {}
@@ -70,8 +71,8 @@ class Admission:
             deadline: when the answer is of no use any more; None waits as long as it takes.
 
         Raises:
-            FireError(CLOUD_OVERLOADED): no place for this caller; carries Retry-After.
-            FireError(DEADLINE_MISSED): by the measured rate its turn would come too late.
+            FireError(`full`): no place for this caller; carries Retry-After.
+            FireError(DEADLINE_MISSED): by the measured rate its turn would come too late; carries it as well.
         """
         with self._lock:
             self._enter(caller, count, deadline)
@@ -84,7 +85,7 @@ class Admission:
         """Refuse before a body is even parsed; a place is kept for `caller` when it comes back.
 
         Raises:
-            FireError(CLOUD_OVERLOADED)
+            FireError(`full`): carries Retry-After.
         """
         if self.is_full:
             with self._lock:
@@ -105,15 +106,19 @@ class Admission:
             raise self._refusal("")
         if self._taken + count + kept_for_others > self._places:
             raise self._refusal(f", {kept_for_others} are kept for other callers")
-        if deadline is not None and self._is_measured:
-            wait_s = self._taken * self._gap_s
-            if wait_s > deadline.remaining_s():
-                detail = f"{self._taken} pictures are before this one, about {wait_s:.1f} s"
-                raise FireError(ErrorCode.DEADLINE_MISSED, detail)
+        if deadline is not None:
+            self._refuse_if_late(deadline)
         if self._taken == 0:
             self._busy_since_mono_s = now_mono_s
         self._taken += count
         lane.held += count
+
+    def _refuse_if_late(self, deadline: Deadline) -> None:
+        wait_s = self._taken * self._gap_s if self._is_measured else 0.0
+        if deadline.has_passed() or wait_s > deadline.remaining_s():
+            detail = f"{self._taken} pictures are before this one, about {wait_s:.1f} s"
+            retry_after_s = self.expected_wait_s(self._taken)
+            raise FireError(ErrorCode.DEADLINE_MISSED, detail, retry_after_s=retry_after_s)
 
     def _leave(self, caller: str, count: int) -> None:
         now_mono_s = self._clock.mono_s()
@@ -148,4 +153,4 @@ class Admission:
     def _refusal(self, why: str) -> FireError:
         wait_s = self.expected_wait_s(self._taken)
         detail = f"{self._taken} of {self._places} places taken{why}"
-        return FireError(ErrorCode.CLOUD_OVERLOADED, detail, retry_after_s=wait_s)
+        return FireError(self._full, detail, retry_after_s=wait_s)

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from cloud.admission import Admission
+from shared.admission import Admission
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError
@@ -32,11 +32,13 @@ def _fill(admission: Admission, held: ExitStack, caller: str, most: int = 100) -
 
 def test_a_caller_that_is_alone_may_have_every_place():
     with ExitStack() as held:
-        assert _fill(Admission(16, FakeClock()), held, "flood") == 16
+        assert (
+            _fill(Admission(16, FakeClock(), full=ErrorCode.CLOUD_OVERLOADED), held, "flood") == 16
+        )
 
 
 def test_one_that_floods_leaves_places_for_the_others_that_were_seen_lately():
-    admission = Admission(16, FakeClock())
+    admission = Admission(16, FakeClock(), full=ErrorCode.CLOUD_OVERLOADED)
     others = ("a", "b", "c")
     for other in others:
         with admission.place(other):
@@ -49,7 +51,7 @@ def test_one_that_floods_leaves_places_for_the_others_that_were_seen_lately():
 
 
 def test_two_that_flood_do_not_starve_a_third():
-    admission = Admission(16, FakeClock())
+    admission = Admission(16, FakeClock(), full=ErrorCode.CLOUD_OVERLOADED)
     with admission.place("a"):
         pass
     with ExitStack() as held:
@@ -59,7 +61,7 @@ def test_two_that_flood_do_not_starve_a_third():
 
 
 def test_a_caller_that_was_refused_finds_a_place_when_it_comes_back():
-    admission = Admission(8, FakeClock())
+    admission = Admission(8, FakeClock(), full=ErrorCode.CLOUD_OVERLOADED)
     with ExitStack() as held:
         places = [admission.place("flood") for _ in range(8)]
         for place in places:
@@ -75,7 +77,7 @@ def test_a_caller_that_was_refused_finds_a_place_when_it_comes_back():
 
 def test_places_are_not_kept_for_callers_that_are_gone():
     clock = FakeClock()
-    admission = Admission(8, clock)
+    admission = Admission(8, clock, full=ErrorCode.CLOUD_OVERLOADED)
     with admission.place("a"):
         pass
     clock.advance(11)
@@ -84,7 +86,7 @@ def test_places_are_not_kept_for_callers_that_are_gone():
 
 
 def test_a_batch_takes_all_its_places_or_none():
-    admission = Admission(4, FakeClock())
+    admission = Admission(4, FakeClock(), full=ErrorCode.CLOUD_OVERLOADED)
     with admission.place(count=3):
         assert _code(admission.place(count=2).__enter__) is ErrorCode.CLOUD_OVERLOADED
         assert admission.taken == 3
@@ -93,7 +95,7 @@ def test_a_batch_takes_all_its_places_or_none():
 
 def _measured(gap_s: float) -> tuple[Admission, FakeClock]:
     clock = FakeClock()
-    admission = Admission(8, clock)
+    admission = Admission(8, clock, full=ErrorCode.CLOUD_OVERLOADED)
     for _ in range(100):
         with admission.place():
             clock.advance(gap_s)
@@ -117,7 +119,7 @@ def test_an_empty_house_lets_everybody_try_however_slow_it_was():
 
 def test_nothing_is_refused_for_its_deadline_before_anything_was_measured():
     clock = FakeClock()
-    admission = Admission(8, clock)
+    admission = Admission(8, clock, full=ErrorCode.CLOUD_OVERLOADED)
     with ExitStack() as held:
         _fill(admission, held, "", most=7)
         held.enter_context(admission.place(deadline=Deadline.after(0.01, clock)))
@@ -179,7 +181,7 @@ def test_a_rate_of_zero_limits_nobody():
 
 
 def test_a_caller_that_found_the_house_full_at_the_door_has_places_kept_for_it():
-    admission = Admission(8, FakeClock())
+    admission = Admission(8, FakeClock(), full=ErrorCode.CLOUD_OVERLOADED)
     with ExitStack() as held:
         places = [admission.place("flood") for _ in range(8)]
         for place in places:

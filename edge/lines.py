@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from edge.caller import Caller
 from edge.fuse import Verdict
@@ -16,6 +17,8 @@ from shared.deadline import Deadline
 from shared.errors import FireError
 from shared.ids import new_id
 from shared.types import Classification, Frame, ModelIdentity, Picture
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +127,8 @@ class CallerLine:
             ImageError, ModelError
         """
         patience = None if frame.is_own else deadline.with_grace()
-        with self._place(frame, deadline, caller):
-            return self.pipeline.classifier.classify(frame, patience)
+        classify = functools.partial(self.pipeline.classifier.classify, frame, patience)
+        return self._looked(classify, frame, deadline, caller)
 
     def joint(
         self, frame: Frame, deadline: Deadline, caller: Caller, *, is_adaptive: bool
@@ -154,10 +157,10 @@ class CallerLine:
         return answers
 
     def _begun(self, frame: Frame, deadline: Deadline, caller: Caller, decider: Decides) -> Pending:
-        with self._place(frame, deadline, caller):
-            return self.pipeline.begin(
-                frame, deadline, decider=decider, traceparent=caller.traceparent
-            )
+        begin = functools.partial(
+            self.pipeline.begin, frame, deadline, decider=decider, traceparent=caller.traceparent
+        )
+        return self._looked(begin, frame, deadline, caller)
 
     def _begun_or_error(
         self, frame: Frame, deadline: Deadline, caller: Caller
@@ -172,15 +175,15 @@ class CallerLine:
         self.publisher.publish(pending.frame, verdict, caller.req_id, is_request=True)
         return verdict
 
-    @contextmanager
-    def _place(self, frame: Frame, deadline: Deadline, caller: Caller) -> Iterator[None]:
+    def _looked(
+        self, look: Callable[[], _T], frame: Frame, deadline: Deadline, caller: Caller
+    ) -> _T:
         """Hold a place while the edge looks at a frame, and count a frame that got no verdict."""
         try:
             if frame.is_own:
-                yield
-                return
+                return look()
             with self.admission.place(caller.lane, deadline=deadline.with_grace()):
-                yield
+                return look()
         except FireError as err:
             self.publisher.failed(frame, err)
             raise

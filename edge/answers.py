@@ -242,7 +242,7 @@ class OriginAnswer(Answer):
 
 
 class EventAnswer(Answer):
-    """One event, its origin first."""
+    """One event, its origin first; null where that was not traced, and `opened_at` is then no beginning."""
 
     origin: OriginAnswer | None
     event_id: str

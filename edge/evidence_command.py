@@ -124,6 +124,8 @@ def show(settings: EdgeSettings, event_id: str, as_json: bool) -> None:
         click.echo(
             f"began      {_local(origin.captured_at)}  {box}, found by the {origin.method.value}"
         )
+    else:
+        click.echo(f"opened     {_local(record.event.opened_at)}  origin not traced")
     click.echo(_summary(record))
     for frame in frames:
         said = "; ".join(

@@ -82,7 +82,8 @@ class Origin:
     """The earliest picture that shows the fire.
 
     `box` is None only where no detector could draw one. `method` is `detector` (traced back on the box), `cloud` (the
-    cloud looked at the frame, too) or `edge` (no detector at hand: the frame that opened the event).
+    cloud looked at the frame, too) or `edge` (traced back along the edge's own coarse boxes). An event that could not
+    be traced has none: when it opened is not when it began.
     `is_earliest_kept`: the trace reached the oldest picture that was kept, so the fire may be older. `growth` goes from
     the origin on.
     """

@@ -239,7 +239,7 @@ class _Tally:
         self._clock = clock
         self.asks: dict[str, Callable[[], CloudAnswer]] = {}
         self._events: dict[str, FireEvent] = {}
-        self._origins: dict[str, Origin] = {}
+        self._origins: dict[str, Origin | None] = {}
         self._frames = self._forwarded = self._cost_micros = 0
         self._right = self._judged = 0
         self._exhausted_at: datetime | None = None

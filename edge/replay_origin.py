@@ -16,7 +16,7 @@ from shared.types import Detection, Frame, Source
 
 _PATIENCE_S = 10.0
 
-Trace = Callable[[FireEvent, Sequence[KeptFrame], WalkSettings], Origin]
+Trace = Callable[[FireEvent, Sequence[KeptFrame], WalkSettings], Origin | None]
 
 
 class ReplayOrigins:
@@ -41,8 +41,8 @@ class ReplayOrigins:
         event: FireEvent,
         frames: Sequence[KeptFrame],
         ask: Callable[[Frame], CloudAnswer | None],
-    ) -> Origin:
-        """Find an origin.
+    ) -> Origin | None:
+        """Find an origin; None where there is none to be seen.
 
         Args:
             event: as it opened.
@@ -50,6 +50,8 @@ class ReplayOrigins:
             ask: the cloud's answer to one of them, None where there is no cloud; called once at most.
         """
         origin = self._trace(event, frames, self._settings)
+        if origin is None:
+            return None
         kept = next((k for k in frames if k.frame.frame_id == origin.frame_id), None)
         detections = self._seen_by_cloud(kept, ask) if kept else None
         if kept is None or detections is None:

@@ -26,7 +26,7 @@ from shared.manifest import load_artifact
 from shared.types import Detection, Frame, Source
 
 _NICENESS = 10  # the line goes first; a walk takes about half a second of one core
-_MOST_WAITING = 32  # walks; beyond that an event keeps the frame that opened it as its origin
+_MOST_WAITING = 32  # walks; an event beyond that stays without an origin until the next start
 _FOLLOW_RATIO = 0.65  # of the detector's thresholds: measured on rendered fires; lower follows shadows, higher is late
 _TURN_S = 5.0  # an idle thread shows itself this often
 
@@ -91,7 +91,7 @@ class Tracer:
             self._thread.join(timeout_s)
 
     def trace(self, event: FireEvent, frames: Sequence[KeptFrame]) -> None:
-        """Queue a walk; when too many wait, the opening frame is the origin at once."""
+        """Queue a walk; when too many wait, the event stays without an origin."""
         with self._ready:
             if len(self._jobs) < _MOST_WAITING:
                 self._jobs.append((event, tuple(frames)))
@@ -118,6 +118,9 @@ class Tracer:
 
     def _trace(self, event: FireEvent, frames: Sequence[KeptFrame]) -> None:
         origin = find_origin(event, frames, self._settings, self._beating(self._detector()))
+        if origin is None:
+            get_logger().warning("origin_not_traced", event_id=event.event_id)
+            return
         self._found(event, origin)
         get_logger().info(
             "origin_found",
@@ -175,29 +178,24 @@ class Tracer:
 
 def find_origin(
     event: FireEvent, frames: Sequence[KeptFrame], settings: WalkSettings, look: Look | None
-) -> Origin:
-    """Find an event's origin with the detector, else with the edge's own boxes, else name the opening frame.
+) -> Origin | None:
+    """Find an event's origin with the detector, else with the edge's own boxes.
 
     Args:
         event: as it opened.
         frames: what was kept, in order of time, the opening frame last.
         settings: of the walk.
         look: the detector, None without one.
+
+    Returns:
+        the origin, or None when nobody sees a fire that stands out from what was there before: nothing is made up.
     """
     ways = ((look, OriginMethod.DETECTOR), (_edge_look(frames), OriginMethod.EDGE))
     for way, method in ways:
         origin = walk_back(frames, event.box, way, settings, method) if way else None
         if origin is not None:
             return origin
-    return Origin(
-        captured_at=event.opened_at,
-        frame_id=event.frame_id,
-        box=event.box,
-        method=OriginMethod.EDGE,
-        confidence=event.peak,
-        is_earliest_kept=False,
-        growth=(),
-    )
+    return None
 
 
 def load_look(models: Path) -> Look | None:

@@ -56,8 +56,9 @@ class StripFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginPanel:
-    """When and where it began; `when` has its tenth apart."""
+    """When and where it began, or when it opened where that was not traced; `when` has its tenth apart."""
 
+    name: Markup
     when: Markup
     tenth: str
     sentence: Markup
@@ -117,13 +118,14 @@ def _by(signed: Signed, speech: Speech) -> Markup:
 
 
 def show_origin(record: EventRecord, frames: Sequence[FrameRecord], speech: Speech) -> OriginPanel:
-    """Say when and where it began, who found that, and how sure the time is."""
+    """Say when and where it began, who found that, and how sure the time is; of an untraced one when it opened."""
     origin, event = record.origin, record.event
     at = origin.captured_at if origin else event.opened_at
     frame = next((f for f in frames if f.frame_id == (origin or event).frame_id), None)
     size = (frame.width_px, frame.height_px) if frame else None
     local = at.astimezone(speech.zone)
     return OriginPanel(
+        name=speech.t("event.began_at" if origin else "event.opened_at"),
         when=speech.clock(at),
         tenth=f".{local.microsecond // 100_000}",
         sentence=_began(record, size, speech),

@@ -78,9 +78,9 @@ def _began(record: EventRecord, size: tuple[int, int] | None, speech: Speech) ->
     origin = record.origin
     if origin is None:
         return FireFact(
-            name=speech.t("now.began"),
+            name=speech.t("now.opened"),
             text=speech.moment(record.event.opened_at),
-            small=speech.t("now.tracing"),
+            small=speech.t("now.not_traced"),
         )
     small: Markup | str = ""
     if origin.box is not None and size is not None:

@@ -328,7 +328,8 @@ def how_it_stands(record: EventRecord, speech: Speech) -> Markup:
         parts = [
             speech.t("now.burning" if event.severity is Severity.FIRE else "now.seen", span=span)
         ]
-        parts.append(speech.t("now.began_at", at=speech.moment(began_at)))
+        key = "now.began_at" if record.origin else "now.opened_at"
+        parts.append(speech.t(key, at=speech.moment(began_at)))
     else:
         span = speech.duration((event.last_seen_at - began_at).total_seconds())
         parts = [speech.t("now.was", span=span, at=speech.moment(event.last_seen_at))]

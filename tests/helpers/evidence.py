@@ -119,14 +119,22 @@ def open_records(
         records.close()
 
 
-def fill(records: Records, event_id: str = "event", frames: int = 3, **changes: Any) -> FireEvent:
-    """Record a whole event: opened with its frames, traced to its origin, closed."""
+def fill(
+    records: Records,
+    event_id: str = "event",
+    frames: int = 3,
+    *,
+    is_traced: bool = True,
+    **changes: Any,
+) -> FireEvent:
+    """Record a whole event: opened with its frames, traced to its origin unless told not to, closed."""
     event = fire_event(event_id, **changes)
     before = [
         kept_frame(f"{event_id}-{n}", after_s=float(n), camera=event.camera) for n in range(frames)
     ]
     records.open_event(event, before)
-    records.set_origin(event_id, origin(f"{event_id}-0"))
+    if is_traced:
+        records.set_origin(event_id, origin(f"{event_id}-0"))
     closed = replace(event, closed_at=event.opened_at + timedelta(seconds=frames))
     records.close_event(closed)
     return closed

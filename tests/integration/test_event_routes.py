@@ -32,6 +32,25 @@ def test_an_event_answers_its_origin_first(edge):
     assert "listed fire alarms" in answer["result"]["standing"]
 
 
+@pytest.mark.parametrize(
+    ("language", "opened", "untraced", "began"),
+    [
+        ("en", "Opened at", "Origin not traced", "It began at"),
+        ("zh", "事件开启时间", "未追溯到起火点", "起火时间"),
+    ],
+)
+def test_an_event_that_could_not_be_traced_tells_when_it_opened_and_no_beginning(
+    tmp_path, models, language, opened, untraced, began
+):
+    with running_edge(tmp_path, models) as edge:
+        fill(edge.service._records, "lamp", is_traced=False)
+        told = edge.get("/events/lamp").json()["result"]
+        page = edge.get("/ui/events/lamp", headers={"Accept-Language": language}).text
+    assert (next(iter(told)), told["origin"], told["opened_at"]) == ("origin", None, AT.isoformat())
+    assert page.index(opened) < page.index(untraced)
+    assert began not in page
+
+
 def test_pages_go_on_where_the_last_one_ended(edge):
     first = edge.get("/events?limit=2").json()["result"]
     rest = edge.get("/events", params={"limit": 2, "cursor": first["cursor"]}).json()["result"]

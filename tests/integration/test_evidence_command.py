@@ -51,6 +51,15 @@ def test_an_event_is_shown_with_its_origin_first(state):
     assert [frame["frame"] for frame in shown["frame_list"]] == ["one-0", "one-1", "one-2"]
 
 
+def test_an_event_that_could_not_be_traced_is_shown_as_opened_and_not_as_begun(tmp_path):
+    with open_records(tmp_path / "evidence", SystemClock()) as records:
+        fill(records, "one", is_traced=False)
+    shown = _run(tmp_path, "show", "one").output
+    assert shown.startswith("opened ")
+    assert "origin not traced" in shown.splitlines()[0]
+    assert "began" not in shown
+
+
 @pytest.mark.parametrize("command", ["show", "export", "hold"])
 def test_an_unknown_event_ends_with_two(state, command):
     result = _run(state, command, "nobody")

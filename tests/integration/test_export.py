@@ -217,6 +217,24 @@ def test_an_event_whose_neighbours_were_pruned_and_cut_off_still_verifies(tmp_pa
     assert _verify(folder / "verify.py").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("is_chinese", "opened", "untraced", "began"),
+    [
+        (False, "Opened at", "Origin not traced", "It began at"),
+        (True, "事件开启时间", "未追溯到起火点", "起始时间"),
+    ],
+)
+def test_the_report_of_an_untraced_event_says_when_it_opened_and_names_no_beginning(
+    tmp_path, is_chinese, opened, untraced, began
+):
+    with open_records(tmp_path / "e") as records:
+        fill(records, "event", is_traced=False)
+        report = _report(_packed(records, is_chinese=is_chinese))
+    assert report.index(opened) < report.index(untraced) < report.index("<h2>")
+    assert began not in report
+    assert "event-0" in report
+
+
 def test_an_event_without_an_origin_or_pictures_still_has_a_report(tmp_path):
     rules = KeepRules(max_bytes=1)
     with open_records(tmp_path / "e", rules=rules) as records:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from edge.fire_event import KeptFrame, OriginMethod
 from edge.origin import WalkSettings, checked, walk_back
+from edge.tracing import find_origin
 from shared.types import Box, Detection, Frame, Label
+from tests.helpers.evidence import fire_event
 from tests.helpers.frames import picture
 from tests.helpers.verdicts import HEIGHT_PX, LEFT, RIGHT, WIDTH_PX, seen, verdict
 
@@ -119,6 +121,11 @@ def test_the_growth_begins_at_the_origin_and_is_bounded():
 def test_a_detector_that_sees_nothing_gives_no_origin():
     assert walk(Shown(*fire_from(120))) is None
     assert walk_back([], LEFT, Shown(), SETTINGS, OriginMethod.DETECTOR) is None
+
+
+def test_what_was_always_there_has_no_origin_and_none_is_made_up():
+    always = Shown(*[[seen(LEFT)]] * 120)
+    assert find_origin(fire_event(box=LEFT), kept(120, quiet_until=100), SETTINGS, always) is None
 
 
 @pytest.mark.parametrize("box", [None, LEFT])

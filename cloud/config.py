@@ -151,6 +151,7 @@ class CallbacksSection(Section):
 
     allowed: tuple[str, ...] = Field(
         (),
+        max_length=64,
         description="Addresses that may be called; one that ends in / allows all below it. None by default.",
     )
     key: SecretStr | None = Field(

@@ -8,6 +8,7 @@ from typing import assert_never
 import cv2
 
 from cloud.answer import Answer
+from cloud.callback_receiver import CallbackSettings
 from cloud.callbacks import Callbacks, callback_body
 from cloud.config import CloudSettings, EngineKind
 from cloud.engine import House
@@ -179,11 +180,7 @@ def build_callbacks(
     wanted = settings.callbacks
     if not wanted.allowed or wanted.key is None:
         return None
-    return Callbacks(
-        clock,
-        key=wanted.key.get_secret_value().encode(),
-        tries=wanted.tries,
-        timeout_s=wanted.timeout_s,
-        count=count,
-        watchman=watchman,
+    told = CallbackSettings(
+        key=wanted.key.get_secret_value().encode(), tries=wanted.tries, timeout_s=wanted.timeout_s
     )
+    return Callbacks(clock, told, count=count, watchman=watchman)

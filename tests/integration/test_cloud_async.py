@@ -15,10 +15,13 @@ from typing import Any
 import pytest
 import requests
 
-from cloud.callbacks import sign_callback
+from cloud.callback_receiver import CallbackSettings, sign_callback
+from cloud.callbacks import Callbacks
+from shared.clock import SystemClock
 from tests.helpers.held_model import held_model
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import Running, running_cloud
+from tests.helpers.stand_in_clouds import hangs, stand_in_cloud
 from tests.helpers.waiting import wait_until
 
 _KEY = "a callback secret of enough length"
@@ -333,7 +336,7 @@ def test_a_finished_job_is_told_to_the_callers_server_signed(tmp_path, models):
 
 
 def test_a_callback_that_fails_is_tried_again_under_the_same_id(tmp_path, models, monkeypatch):
-    monkeypatch.setattr("cloud.callbacks._FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr("cloud.callback_receiver._FIRST_PAUSE_S", 0.05)
     with (
         _receiver([500, 302, 204]) as (url, received),
         running_cloud(tmp_path, models, callbacks={"allowed": [url], "key": _KEY}) as cloud,
@@ -347,7 +350,7 @@ def test_a_callback_that_fails_is_tried_again_under_the_same_id(tmp_path, models
 
 
 def test_a_callback_is_given_up_after_its_tries(tmp_path, models, monkeypatch):
-    monkeypatch.setattr("cloud.callbacks._FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr("cloud.callback_receiver._FIRST_PAUSE_S", 0.02)
     callbacks = {"key": _KEY, "tries": 3}
     with (
         _receiver([500]) as (url, received),
@@ -356,6 +359,19 @@ def test_a_callback_is_given_up_after_its_tries(tmp_path, models, monkeypatch):
         cloud.show(f"/infer/async?callback_url={url}mine", fire_jpeg())
         wait_until(lambda: 'callbacks_total{outcome="failed"} 1.0' in cloud.get("/metrics").text)
         assert received.qsize() == 3
+
+
+def test_a_receiver_that_hangs_delays_nobody_elses_callbacks():
+    settings = CallbackSettings(key=_KEY.encode(), tries=2, timeout_s=20.0)
+    with stand_in_cloud(hangs) as dead, _receiver([200]) as (url, received):
+        callbacks = Callbacks(SystemClock(), settings)
+        for number in range(3):
+            callbacks.send(f"late-{number}", f"{dead.url}/hooks", b"{}")
+        wait_until(lambda: dead.calls)
+        callbacks.send("mine", url, b"{}")
+        headers, _ = received.get(timeout=15)  # less than one try at the receiver that hangs
+        assert headers["webhook-id"] == "mine"
+        callbacks.stop(0.0)
 
 
 def test_an_address_that_is_not_on_the_list_is_refused_and_nothing_is_submitted(cloud):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import cloud.local_engine
+from cloud.callback_receiver import CallbackSettings
 from cloud.callbacks import Callbacks
 from cloud.registration import Registered, Registration
 from shared.clock import SystemClock
@@ -131,7 +132,7 @@ def test_a_front_end_without_a_worker_says_so(tmp_path: Path, models: Path):
 def test_a_callback_that_was_given_up_is_a_trouble():
     clock = SystemClock()
     with dead_url() as url:
-        callbacks = Callbacks(clock, key=b"k" * 16, tries=1, timeout_s=1.0)
+        callbacks = Callbacks(clock, CallbackSettings(key=b"k" * 16, tries=1, timeout_s=1.0))
         callbacks.send("job", url + "/hooks", b"{}")
         wait_until(lambda: callbacks.troubles(clock.now_at()))
         (trouble,) = callbacks.troubles(clock.now_at())

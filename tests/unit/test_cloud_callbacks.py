@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from cloud.callbacks import check_callback, sign_callback
+from cloud.callback_receiver import sign_callback
+from cloud.callbacks import check_callback
 from cloud.config import CallbacksSection
 from shared.error_code import ErrorCode
 from shared.errors import RequestError

@@ -43,6 +43,14 @@ class SiteZones:
         """Give a camera's newest saved version, None when there never was one."""
         return self._saved.get(camera)
 
+    def versions(self, camera: str, most: int) -> list[SavedZones]:
+        """Give a camera's saved versions, the newest first.
+
+        Raises:
+            StoreError
+        """
+        return self._store.versions(camera, most)
+
     def zones(self, camera: str) -> dict[str, ZoneSection]:
         """Give the zones that hold for a camera."""
         saved = self._saved.get(camera)

@@ -57,6 +57,16 @@ class ZoneStore:
             ).fetchall()
         return [self._saved(*row) for row in rows]
 
+    def versions(self, camera: str, most: int) -> list[SavedZones]:
+        """Give a camera's versions, the newest first."""
+        with self._store.transaction() as db:
+            rows = db.execute(
+                "SELECT number, camera, at, by, body FROM zones WHERE camera = ?"
+                " ORDER BY number DESC LIMIT ?",
+                (camera, most),
+            ).fetchall()
+        return [self._saved(*row) for row in rows]
+
     def add(
         self,
         camera: str,

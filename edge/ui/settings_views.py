@@ -19,6 +19,7 @@ def add_settings(console: Blueprint, kit: Kit) -> None:
         titles = {name: kit.title_of(name) for name in settings.cameras}
         asked = request.args.get("camera", "")
         chosen = asked if asked in titles else next(iter(titles), "")
+        version = request.args.get("version", "")
         look = kit.parts.live.look(chosen) if chosen else None
         zones = kit.parts.zones
         return kit.render(
@@ -34,7 +35,7 @@ def add_settings(console: Blueprint, kit: Kit) -> None:
             cameras=titles,
             chosen=chosen,
             look=look,
-            zones=show_zones(zones, chosen, speech) if chosen else None,
+            zones=show_zones(zones, chosen, speech, version) if chosen else None,
             zone_kinds=[kind.value for kind in KINDS],
             running=kit.parts.selftest.running(),
             tests=show_tests(kit.parts.selftest.results(), titles, speech),

@@ -19,8 +19,9 @@ from edge.ui.speech import Speech
 from edge.zone_store import SavedZones
 from edge.zones import ZoneKind
 from shared.error_code import ErrorCode
-from shared.errors import RequestError
+from shared.errors import RequestError, StoreError
 
+_MOST_VERSIONS = 20  # listed; more are kept
 _MOST_CHARACTERS = 4_000  # a zone has at most 32 corners
 _FIELDS = ("name", "kind", "points", "threshold", "min_duration_s")
 KINDS = (ZoneKind.IGNORE, ZoneKind.WATCH, ZoneKind.PRIVACY)
@@ -38,26 +39,64 @@ class ZoneRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VersionRow:
+    """A version that was saved on the page; `is_shown` in the editor."""
+
+    number: int
+    origin: Markup
+    names: str
+    is_shown: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ZonesPanel:
-    """The editor: the zones that hold, where they come from, and their lines for the configuration file."""
+    """The editor: the zones in it, where they come from, and those that hold as lines for the configuration file.
+
+    `number` is the newest version's, which a saved one comes after; `is_older` tells that others hold than are shown.
+    """
 
     rows: tuple[ZoneRow, ...]
     number: int
     is_saved: bool
+    is_older: bool
     origin: Markup
+    versions: tuple[VersionRow, ...]
     toml: str
 
 
-def show_zones(zones: SiteZones, camera: str, speech: Speech) -> ZonesPanel:
-    """Say which zones hold for a camera."""
-    saved, held = zones.saved(camera), zones.zones(camera)
+def show_zones(zones: SiteZones, camera: str, speech: Speech, version: str = "") -> ZonesPanel:
+    """Say which zones hold for a camera; `version` puts an older one into the editor."""
+    saved, held, kept = zones.saved(camera), zones.zones(camera), _kept(zones, camera)
+    older = next((one for one in kept if str(one.number) == version and one != saved), None)
+    shown = older.zones if older and older.zones is not None else held
     return ZonesPanel(
-        rows=tuple(_row(name, zone) for name, zone in held.items()),
+        rows=tuple(_row(name, zone) for name, zone in shown.items()),
         number=saved.number if saved else 0,
         is_saved=saved is not None and saved.zones is not None,
-        origin=_origin(saved, speech) if saved or held else speech.t("settings.zones_none"),
+        is_older=older is not None,
+        origin=_origin(older or saved, speech)
+        if saved or held
+        else speech.t("settings.zones_none"),
+        versions=tuple(
+            VersionRow(
+                number=one.number,
+                origin=_origin(one, speech),
+                names=", ".join(one.zones or ()) or str(speech.t("settings.zones_empty")),
+                is_shown=one == (older or saved),
+            )
+            for one in kept
+        ),
         toml=write_toml(camera, held),
     )
+
+
+def _kept(zones: SiteZones, camera: str) -> list[SavedZones]:
+    """Give the versions with zones; none while the disk cannot be read, for those that hold are in memory."""
+    try:
+        versions = zones.versions(camera, _MOST_VERSIONS)
+    except StoreError:
+        return []
+    return [one for one in versions if one.zones is not None]
 
 
 def with_zones(

@@ -30,6 +30,7 @@ def model_failed(detail: str, now_at: datetime) -> Trouble:
         cause=f"The model gives no answers: {detail}",
         remedy="Look at the card with `nvidia-smi`, then restart the service.",
         since=now_at,
+        figures={"detail": detail},
     )
 
 
@@ -43,6 +44,7 @@ def models_doubtful(models: Iterable[Mapping[str, Any]], now_at: datetime) -> li
             cause=f"The model answers, but not as it was wanted: {model['doubt']}.",
             remedy="Check driver, CUDA and cuDNN with `nvidia-smi` and `emberlink-cloud doctor`, then restart.",
             since=now_at,
+            figures={"doubt": str(model["doubt"])},
         )
         for model in models
         if model["doubt"]
@@ -58,6 +60,7 @@ def newer_refused(detail: str, now_at: datetime) -> Trouble:
         cause=f"The newest model was not taken, the one before goes on: {detail}",
         remedy="Put a sound version into the models folder, or take this one out.",
         since=now_at,
+        figures={"detail": detail},
     )
 
 
@@ -70,6 +73,7 @@ def redis_away(detail: str, now_at: datetime) -> Trouble:
         cause=f"The queue cannot be reached. {detail}",
         remedy="Check that Redis runs and that `redis.url` leads to it.",
         since=now_at,
+        figures={"detail": detail},
     )
 
 
@@ -106,6 +110,7 @@ def callbacks_failing(detail: str, now_at: datetime) -> Trouble:
         cause=f"A callback was given up after its tries; {detail}. Its result can still be fetched.",
         remedy="Check the receiver; the next callback that is delivered ends this trouble.",
         since=now_at,
+        figures={"detail": detail},
     )
 
 
@@ -118,4 +123,5 @@ def store_failing(detail: str, now_at: datetime) -> Trouble:
         cause=f"What must survive a restart cannot be written: {detail}",
         remedy="Free space on the disk of the state folder, or make it writable.",
         since=now_at,
+        figures={"detail": detail},
     )

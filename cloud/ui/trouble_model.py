@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from shared.trouble import Trouble
-from shared.ui.speech import Speech
+from shared.ui.speech import Speech, with_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +37,11 @@ def _row(trouble: Trouble, speech: Speech) -> TroubleRow:
     return TroubleRow(
         headline=headline,
         since=speech.t("time.since", at=speech.moment(trouble.since), span=span),
-        remedy=_sentence(f"{key}_do", trouble.remedy, speech),
-        cause=_sentence(f"{key}_why", trouble.cause, speech),
+        remedy=with_code(_sentence(f"{key}_do", trouble.remedy, speech)),
+        cause=_sentence(f"{key}_why", trouble.cause, speech, **trouble.figures),
     )
 
 
-def _sentence(key: str, given: str, speech: Speech) -> Markup:
-    """Take the sentence that came with the trouble in English: it knows details that a catalogue does not."""
-    return speech.known(key, given) if speech.is_chinese else Markup("{}").format(given)
+def _sentence(key: str, given: str, speech: Speech, **figures: str) -> Markup:
+    """Say in Chinese what came with the trouble in English."""
+    return speech.known(key, given, **figures) if speech.is_chinese else Markup("{}").format(given)

@@ -22,6 +22,7 @@ from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
 from shared.imaging import read_picture
+from shared.language import is_chinese
 from shared.openapi import Pictures, Reply, describes
 from shared.types import Picture
 
@@ -242,5 +243,5 @@ def _item(inspected: Inspected) -> dict[str, Any]:
 
 
 def _problem(error: FireError) -> dict[str, Any]:
-    full = arguments.problem(g.req_id, error, instance=request.path, is_chinese=web.is_chinese())
+    full = arguments.problem(g.req_id, error, instance=request.path, is_chinese=is_chinese())
     return {key: full[key] for key in ("err_no", "err_msg", "detail", "type", "retryable")}

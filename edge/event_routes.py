@@ -26,6 +26,7 @@ from shared import arguments, web
 from shared.error_code import ErrorCode
 from shared.errors import RequestError
 from shared.gate import who_says
+from shared.language import is_chinese
 from shared.openapi import EMPTY, Reply, describes
 from shared.types import MediaType
 
@@ -146,7 +147,7 @@ def _add_reading(app: Flask, events: Events) -> None:
     def list_events() -> Response:
         asked = _parse(EventArguments, request.args.to_dict())
         page = events.events(EventQuery(**asked.model_dump(exclude={"req_id"})))
-        shown = [event_answer(record, is_chinese=web.is_chinese()) for record in page.events]
+        shown = [event_answer(record, is_chinese=is_chinese()) for record in page.events]
         return web.success({"events": shown, "cursor": page.cursor})
 
     @app.get("/events/<event_id>")
@@ -163,7 +164,7 @@ def _add_reading(app: Flask, events: Events) -> None:
         frames = events.frames(event_id)
         end = asked.cursor + asked.limit
         shown = [
-            frame_answer(event_id, frame, is_chinese=web.is_chinese())
+            frame_answer(event_id, frame, is_chinese=is_chinese())
             for frame in frames[asked.cursor : end]
         ]
         return web.success({"frames": shown, "cursor": end if end < len(frames) else None})
@@ -244,14 +245,14 @@ def _add_actions(app: Flask, events: Events, acknowledge: Acknowledges) -> None:
 
 
 def _answer(events: Events, event_id: str) -> Response:
-    return web.success(event_answer(events.event(event_id), is_chinese=web.is_chinese()))
+    return web.success(event_answer(events.event(event_id), is_chinese=is_chinese()))
 
 
 def _packed(events: Events, event_id: str) -> BinaryIO:
     """Pack an event into a file without a name; an hour of pictures is too much for memory."""
     packed = tempfile.TemporaryFile()  # noqa: SIM115 – closed with the answer
     try:
-        events.export(event_id, packed, is_chinese=web.is_chinese())
+        events.export(event_id, packed, is_chinese=is_chinese())
     except BaseException:
         packed.close()
         raise

@@ -19,6 +19,7 @@ from shared.config import LimitsSection
 from shared.deadline import Deadline
 from shared.errors import FireError
 from shared.imaging import read_picture
+from shared.language import is_chinese
 from shared.openapi import Pictures, describes
 from shared.types import (
     Classification,
@@ -97,7 +98,7 @@ class _Asked:
         until = self._deadline()
         frame = self._frame()
         verdict = self._line.joint(frame, until, caller(), is_adaptive=is_adaptive)
-        beside = wire.joint_fields(verdict, is_chinese=web.is_chinese())
+        beside = wire.joint_fields(verdict, is_chinese=is_chinese())
         response = web.success(wire.joint_result(verdict), **beside)
         response.headers["Server-Timing"] = web.server_timing(wire.stages_ms(verdict))
         return response
@@ -127,7 +128,7 @@ class _Asked:
         return web.success({"results": results, "failed": sum(r["err_no"] != 0 for r in results)})
 
     def _joint_items(self, frames: list[Frame], until: Deadline) -> list[dict[str, Any]]:
-        as_dict = functools.partial(wire.joint_fields, is_chinese=web.is_chinese())
+        as_dict = functools.partial(wire.joint_fields, is_chinese=is_chinese())
         verdicts = self._line.joint_many(frames, until, caller())
         return [_item(verdict, as_dict) for verdict in verdicts]
 
@@ -232,5 +233,5 @@ def _item(value: _T | FireError, as_dict: Callable[[_T], dict[str, Any]]) -> dic
 
 
 def _problem_item(error: FireError) -> dict[str, Any]:
-    full = arguments.problem(g.req_id, error, instance=request.path, is_chinese=web.is_chinese())
+    full = arguments.problem(g.req_id, error, instance=request.path, is_chinese=is_chinese())
     return {key: full[key] for key in ("err_no", "err_msg", "detail", "type", "retryable")}

@@ -14,6 +14,7 @@ from edge.policies import Wish
 from edge.wire import edge_result, wish_as_dict
 from shared import arguments, web
 from shared.answers import ReloadAnswer
+from shared.language import is_chinese
 from shared.openapi import describes
 from shared.types import Classification, ModelIdentity, Reloaded
 
@@ -98,5 +99,5 @@ def _add_policy(app: Flask, status: Status) -> None:
     def explain() -> Response:
         asked = arguments.validated(Question, request.args.to_dict())
         seen = Classification(fire=asked.fire, smoke=asked.smoke)
-        wish = wish_as_dict(status.explain(asked.camera, seen), is_chinese=web.is_chinese())
+        wish = wish_as_dict(status.explain(asked.camera, seen), is_chinese=is_chinese())
         return web.success({"camera": asked.camera, **edge_result(seen), "decision": wish})

@@ -16,6 +16,7 @@ from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
 from shared.gate import Gate
+from shared.language import is_chinese
 from shared.openapi import EMPTY, Reply, describes
 from shared.rate_limit import RateLimit
 from shared.ui.assets import SHARED
@@ -186,7 +187,7 @@ def _wants_page() -> bool:
 def _page(target: str, error: FireError | None) -> Response:
     row = error.code.row if error else None
     text = render_template(
-        "login.html", target=target, error=row, is_chinese=web.is_chinese(), realm=request.host
+        "login.html", target=target, error=row, is_chinese=is_chinese(), realm=request.host
     )
     response = Response(text, status=row.http_status if row else 200)
     if error is not None and error.retry_after_s is not None:

@@ -28,6 +28,7 @@ from shared.error_code import ErrorCode, by_http_status
 from shared.error_pages import add_error_pages
 from shared.errors import FireError
 from shared.ids import is_req_id, new_id
+from shared.language import is_chinese
 from shared.logs import get_logger
 from shared.metrics import EXPOSITION_TYPE, exposition
 from shared.openapi import Reply, describes
@@ -220,12 +221,6 @@ def http_error_response(error: HTTPException) -> Response:
         if key.lower() in ("allow", "retry-after"):
             response.headers[key] = value
     return response
-
-
-def is_chinese() -> bool:
-    """Tell whether the caller prefers Chinese texts."""
-    accepted: str = request.environ.get("HTTP_ACCEPT_LANGUAGE", "")
-    return accepted.lower().startswith("zh")
 
 
 def server_timing(stages_ms: Mapping[str, float]) -> str:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from markupsafe import Markup
 
 from cloud.fleet import FleetEdge
+from shared.fleet import ToldTrouble
 from shared.ui.speech import Speech
 
 
@@ -52,10 +53,12 @@ def show_edge(edge: FleetEdge, speech: Speech) -> EdgeRow:
         days=", ".join(
             str(speech.t("fleet.days", day=day, n=n)) for day, n in edge.forwarded.items()
         ),
-        troubles=tuple(Markup("{}").format(_trouble(t.code, t.subject)) for t in report.troubles),
+        troubles=tuple(_trouble(told, speech) for told in report.troubles),
     )
 
 
-def _trouble(code: str, subject: str) -> str:
-    """Write a trouble as its code and whom it is about: its sentence is on the edge, in that edge's language."""
-    return f"{code} ({subject})" if subject else code
+def _trouble(told: ToldTrouble, speech: Speech) -> Markup:
+    """Say what a trouble is about, with its code: its sentence is on the edge, which knows the details."""
+    kind = speech.known(f"kind.{told.kind}", told.kind)
+    about = Markup(" ({})").format(told.subject) if told.subject else ""
+    return Markup("{}{}{}{}").format(kind, "：" if speech.is_chinese else ": ", told.code, about)

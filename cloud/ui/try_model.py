@@ -10,7 +10,6 @@ from typing import Any
 from markupsafe import Markup
 
 from cloud.engine import Inspected
-from shared.errors import FireError
 from shared.types import Picture
 from shared.ui.speech import Speech
 
@@ -59,16 +58,6 @@ class Tried:
     cost: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unusable:
-    """A picture that could not be used; `detail` is English."""
-
-    title: str
-    number: int
-    remedy: str
-    detail: str
-
-
 def show_tried(inspected: Inspected, picture: Picture, small: bytes, speech: Speech) -> Tried:
     """Take an answer apart for the page; `small` is the picture as JPEG, as it is shown."""
     result, stage_ms = inspected.result, inspected.stage_ms
@@ -89,13 +78,6 @@ def show_tried(inspected: Inspected, picture: Picture, small: bytes, speech: Spe
         model=f"{model['name']} {model['version']} ({model['sha256_12']})",
         cost=speech.number(result["cost"], 2),
     )
-
-
-def show_unusable(error: FireError, speech: Speech) -> Unusable:
-    """Take an error's row of the catalogue in the language of the page."""
-    row = error.code.row
-    title = row.text_zh if speech.is_chinese else row.text_en[:1].upper() + row.text_en[1:]
-    return Unusable(title=title, number=row.number, remedy=row.hint, detail=error.detail)
 
 
 def _box(found: Mapping[str, Any], picture: Picture, speech: Speech) -> TriedBox:

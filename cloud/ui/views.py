@@ -14,7 +14,7 @@ from cloud.ui.fleet_model import show_edge
 from cloud.ui.kit import ConsoleParts, Kit, is_fragment
 from cloud.ui.queue_model import read_loads
 from cloud.ui.trouble_model import show_troubles
-from cloud.ui.try_model import Tried, Unusable, show_tried, show_unusable
+from cloud.ui.try_model import Tried, show_tried
 from shared import arguments, bodies, web
 from shared.arguments import Posted
 from shared.errors import FireError
@@ -22,6 +22,7 @@ from shared.imaging import read_picture
 from shared.shrink import shrink
 from shared.types import Reloaded
 from shared.ui.assets import SHARED, add_assets
+from shared.ui.failure import Failure, explain
 from shared.ui.speech import Speech
 
 _SHOWN_WIDTH_PX = 960
@@ -46,7 +47,7 @@ def _add_try(console: Blueprint, kit: Kit, inspector: Inspector) -> None:
     limits = kit.parts.settings.limits
     most = min(limits.max_batch, kit.parts.settings.engine.places)
 
-    def page(tried: list[Tried | Unusable]) -> Response:
+    def page(tried: list[Tried | Failure]) -> Response:
         speech = kit.speech()
         template = "tried.html" if is_fragment() else "try.html"
         size = speech.size(limits.max_bytes)
@@ -54,14 +55,14 @@ def _add_try(console: Blueprint, kit: Kit, inspector: Inspector) -> None:
             template, speech, current="try", tried=tried, max_size=size, max_count=most
         )
 
-    def look(posted: Posted, index: int, speech: Speech) -> Tried | Unusable:
+    def look(posted: Posted, index: int, speech: Speech) -> Tried | Failure:
         try:
             picture = read_picture(posted.picture(index), limits.image_limits())
             inspector.count_more(lane(), 1 if index else 0)
             inspected = inspector.inspect(picture, inspector.deadline_in(None), caller=lane())
             return show_tried(inspected, picture, shrink(picture, _SHOWN_WIDTH_PX), speech)
         except FireError as err:
-            return show_unusable(err, speech)
+            return explain(err, speech)
 
     @console.get("/")
     def show_try() -> Response:
@@ -152,7 +153,7 @@ def _waiting(kit: Kit) -> dict[str, int] | None:
 
 def _show_failure(kit: Kit, error: FireError) -> Response:
     speech = kit.speech()
-    failure = show_unusable(error, speech)
+    failure = explain(error, speech)
     template = "failure_part.html" if is_fragment() else "failure.html"
     status = error.code.row.http_status
     response = kit.render(template, speech, current="", status=status, failure=failure)

@@ -46,7 +46,7 @@ class BandRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditPanel:
-    """What random checks of quiet frames found; `sentence` says it."""
+    """What random checks of quiet frames found; `sentence` says it, and is all before the first check."""
 
     sentence: Markup
     rows: tuple[BandRow, ...]
@@ -125,6 +125,7 @@ def show_audits(report: AuditReport | None, speech: Speech) -> AuditPanel | None
                 bound=speech.fine_percent(band.upper_bound) if band.audits else "–",
             )
             for band in report.bands
+            if whole.audits
         ),
         has_drifted=report.has_drifted,
     )
@@ -182,6 +183,8 @@ def show_spend_chart(counts: Counts, status: Mapping[str, Any], speech: Speech) 
             {"name": speech.t("budget.plan"), "kind": "plan", "y": plan},
         ],
         "unit": speech.t("budget.hour"),
+        "side": speech.t("budget.spent"),
+        "steps": [1, 2, 3, 6, 12],
     }
     sentence = speech.t(
         "budget.spend_sentence",
@@ -207,6 +210,7 @@ def show_thresholds(counts: Counts, days: float, speech: Speech) -> Chart | None
         "x": thresholds,
         "lines": [{"name": speech.t("budget.calls_a_day"), "kind": "accent", "y": calls}],
         "unit": speech.t("budget.threshold"),
+        "side": speech.t("budget.calls_a_day"),
         "log": True,
     }
     at = thresholds.index(0.7)

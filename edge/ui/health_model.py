@@ -25,6 +25,7 @@ from shared.logs import redact
 from shared.reload import Tried
 from shared.trouble import Trouble, TroubleKind
 from shared.types import ModelIdentity
+from shared.ui.speech import with_code
 from shared.web import CheckState
 
 _ICONS = {
@@ -131,7 +132,7 @@ def _trouble_row(trouble: Trouble, titles: Mapping[str, str], speech: Speech) ->
         icon=_ICONS.get(trouble.kind, "trouble"),
         headline=headline,
         since=speech.t("time.since", at=speech.moment(trouble.since), span=span),
-        remedy=_translated(f"{key}_do", trouble.remedy, speech),
+        remedy=with_code(_translated(f"{key}_do", trouble.remedy, speech)),
         cause=trouble_cause(trouble, speech),
         kind=trouble.kind.value,
         subject=trouble.subject,
@@ -245,7 +246,8 @@ def show_disk(forecast: Forecast | None, speech: Speech) -> StatePanel:
             facts=(),
         )
     is_far = forecast.days_left is None or forecast.days_left > 3650.0
-    big: Markup | str = "–" if is_far else speech.duration(86_400 * (forecast.days_left or 0.0))
+    left = speech.size(forecast.left_bytes) if forecast.left_bytes is not None else "–"
+    big: Markup | str = left if is_far else speech.duration(86_400 * (forecast.days_left or 0.0))
     keep = speech.t("now.v_evidence_days", n=forecast.keep_days)
     facts = [
         Fact(name=speech.t("health.used"), text=speech.size(forecast.used_bytes)),
@@ -255,8 +257,7 @@ def show_disk(forecast: Forecast | None, speech: Speech) -> StatePanel:
     if forecast.oldest_at is not None:
         oldest = speech.moment(forecast.oldest_at)
         facts.append(Fact(name=speech.t("health.oldest"), text=oldest))
-    if forecast.left_bytes is not None:
-        left = speech.size(forecast.left_bytes)
+    if not is_far:
         facts.insert(1, Fact(name=speech.t("health.left"), text=left))
     return StatePanel(
         title=title,
@@ -340,6 +341,7 @@ def _latency_chart(bins: Sequence[LatencyBin], speech: Speech) -> Chart:
         ],
         "points": True,
         "unit": speech.t("health.minutes_ago"),
+        "steps": [5, 10, 15, 30],
         "side": "ms",
     }
     sentence = speech.t(
@@ -396,7 +398,10 @@ def _check_text(name: str, check: BoxCheck, speech: Speech) -> Markup:
     if not speech.is_chinese:
         return Markup("{}").format(check.text)
     if not check.troubles:
-        return speech.known(f"check.{check.says or 'nothing'}_well", check.text, **check.figures)
+        figures = dict(check.figures)
+        if "breaker" in figures:
+            figures["breaker"] = speech.known(f"health.breaker_{figures['breaker']}", "")
+        return speech.known(f"check.{check.says or 'nothing'}_well", check.text, **figures)
     return Markup("；").join(
         Markup("{}{}").format(f"{trouble.subject}：" if trouble.subject else "", cause)
         for trouble in check.troubles

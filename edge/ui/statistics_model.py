@@ -7,7 +7,10 @@ import io
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
 
 from edge.record_types import EventRecord, Mark
 from edge.tally import POSTED, Counts, total
@@ -38,14 +41,16 @@ class DayRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownRow:
-    """A row as people read it."""
+    """A row as people read it; `heading` says its day."""
 
     day: str
+    heading: Markup
     title: str
     events: str
     seconds_to_alert: str
     false_alarms: str
     forwarded: str
+    of_frames: Markup
     agreed: str
     minutes_blind: str
 
@@ -99,11 +104,17 @@ def show_rows(
     return tuple(
         ShownRow(
             day=row.day,
+            heading=speech.day_heading(date.fromisoformat(row.day)),
             title=titles.get(row.camera, row.camera),
             events=speech.number(row.events),
             seconds_to_alert=seconds(row.seconds_to_alert),
             false_alarms=speech.number(row.false_alarms),
             forwarded=share(row.forwarded, row.frames),
+            of_frames=speech.t(
+                "statistics.of_frames",
+                n=speech.number(row.forwarded),
+                of=speech.number(row.frames),
+            ),
             agreed=share(row.agreed, row.answered),
             minutes_blind=speech.number(row.minutes_blind),
         )

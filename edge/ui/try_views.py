@@ -10,7 +10,6 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from edge.caller import caller
-from edge.ui.failure import explain
 from edge.ui.kit import Kit, is_fragment, or_none
 from edge.ui.speech import Speech
 from edge.ui.try_model import Tried, show_tried
@@ -19,6 +18,7 @@ from shared.errors import FireError, RequestError
 from shared.imaging import read_picture
 from shared.shrink import shrink
 from shared.types import Picture
+from shared.ui.failure import explain
 
 _SHOWN_WIDTH_PX = 880  # two pictures side by side on a desk; about 100 kB
 

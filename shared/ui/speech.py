@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from shared.ui.words import Words
 
+_CODE = re.compile(r"`([^`]+)`")
 _NARROW = "\N{NO-BREAK SPACE}"
 _MONTHS = [
     "January",
@@ -35,6 +37,11 @@ _WEEKDAYS = (
     ("Saturday", "星期六"),
     ("Sunday", "星期日"),
 )
+
+
+def with_code(text: str) -> Markup:
+    """Show what stands between backticks as code; the rest is text, unless it is markup already."""
+    return Markup(_CODE.sub(r"<code>\1</code>", escape(text)))  # noqa: S704 # escaped, and a constant around it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

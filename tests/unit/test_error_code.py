@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -103,6 +104,10 @@ def test_a_row_says_in_both_languages_what_happened_and_what_to_do(code):
     assert row.text_en.isascii()
     assert any("\u4e00" <= sign <= "\u9fff" for sign in row.text_zh)
     assert row.hint.endswith(".")
+    assert any("\u4e00" <= sign <= "\u9fff" for sign in row.hint_zh)
+    assert row.hint_zh.endswith("。")
+    named = re.compile(r"`[^`]+`|/[a-z]+|[a-z]+[._][a-z_]+|\b[A-Z][\w-]+-[\w-]+|[1-9]\d*")
+    assert set(named.findall(row.hint_zh)) <= set(named.findall(row.hint))
 
 
 @pytest.mark.parametrize("code", ErrorCode)

@@ -6,6 +6,7 @@
   var KINDS = { calm: 'calm', accent: 'accent', plan: 'muted', rule: 'calm' }, DASHES = { plan: [4, 4], rule: [12, 4] };
 
   function ticked(spec) {
+    if (spec.steps) return { incrs: spec.steps };
     return spec.ticks ? { splits: function () { return spec.x; }, values: function () { return spec.ticks; } } : {};
   }
   function mark(spec) {
@@ -39,7 +40,7 @@
       width: width, height: 200,
       scales: { x: { time: false, range: spec.from === undefined ? undefined : [spec.from, spec.to] }, y: spec.log ? { distr: 3 } : { range: function (u, low, high) { return [0, high || 1]; } } },
       axes: [Object.assign({ label: spec.unit, labelSize: 18, size: 32 }, ticked(spec), axis), Object.assign({ size: 62, label: spec.side, labelSize: spec.side ? 18 : 0 }, axis)],
-      hooks: { draw: [mark(spec)] },
+      hooks: { draw: [mark(spec)], setCursor: [function (plot) { plot.root.classList.toggle('is-read', plot.cursor.idx != null); }] },
       series: [{ label: spec.unit, value: spec.ticks ? function (u, v) { return v === null ? '–' : spec.ticks[v]; } : undefined }].concat(series),
       cursor: { drag: { x: false, y: false } }
     }, data, node);

@@ -9,6 +9,7 @@ rule: the dearer question must still find money in the evening.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from edge.memory import CameraMemory
+from shared.errors import StoreError
 
 _STEEPNESS = 20.0  # k: measured flat over 15–60; smaller overspends early, larger swings
 _DELTA = 2.0  # how far above a cleared score a frame must be to be mostly news; flat over 1–3
@@ -325,15 +327,19 @@ class Pricing:
         return calls * step_s / (_DAY_S * circumstances.cameras)
 
     def _turn_day(self, spending: Spending) -> None:
-        """At midnight the price carries over, the money does not."""
+        """At midnight the price carries over, the money does not.
+
+        A store that cannot be used costs the step of the price, never a frame; it is a trouble of its own.
+        """
         if spending.day == self._day:
             return
-        if self._day:
-            strain = _STEEPNESS * (self._spent_on(self._day) / max(1, spending.limit) - 1.0)
-            price = self._first_price * math.exp(strain)
-            self._first_price = min(_HIGHEST_PRICE0, max(self._settings.price_min, price))
-        self._day = spending.day
-        self._store.save(self._day, self._first_price)
+        before, self._day = self._day, spending.day
+        with contextlib.suppress(StoreError):
+            if before:
+                strain = _STEEPNESS * (self._spent_on(before) / max(1, spending.limit) - 1.0)
+                price = self._first_price * math.exp(strain)
+                self._first_price = min(_HIGHEST_PRICE0, max(self._settings.price_min, price))
+            self._store.save(self._day, self._first_price)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

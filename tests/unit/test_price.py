@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from edge.memory import CameraMemory, Told
 from edge.price import Circumstances, Kept, PriceSettings, Pricing, Spending, Tier, ValueModel
+from shared.error_code import ErrorCode
+from shared.errors import StoreError
 
 _MODEL = ValueModel(a=0.4, b=-8.2, d=0.76, level_a=0.586, level_b=-6.308)
 _RANK = {None: 0, Tier.AUDIT: 1, Tier.ROUTINE: 2, Tier.VERIFY: 3, Tier.CONFIRM: 4}
@@ -48,6 +50,19 @@ def spending(*, spent: int = 0, elapsed: float = 0.5, camera_spent: int = 0, lim
         cost=1,
         elapsed=elapsed,
     )
+
+
+def _away(*_given: object) -> int:
+    raise StoreError(ErrorCode.STORE_UNAVAILABLE, "the disk is gone")
+
+
+def test_a_midnight_without_a_disk_costs_no_frame():
+    store = _Store()
+    store.saved = ("2025-12-31", 0.2)
+    rules = Pricing(_MODEL, PriceSettings(), random=lambda: 0.5, store=store, spent_on=_away)
+    store.save = _away  # type: ignore[method-assign] # goes away while the box runs
+    prices = [rules.price(spending(elapsed=0.0), 1.0) for _ in range(2)]
+    assert prices == [pytest.approx(0.2)] * 2
 
 
 @given(st.integers(0, 500), st.integers(0, 500), _share)

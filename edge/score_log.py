@@ -25,7 +25,7 @@ _MAGIC = b"EMBSCOR1"
 _RECORD = np.dtype([("centiseconds", "<u4"), ("fire", "<i2"), ("smoke", "<i2")])
 _READ_RECORDS = 4096  # at once: a day of eight cameras is never in memory
 _LOGIT_STEPS = 1000.0  # a logit of ±30 in thousandths fits into 16 bits
-_FLUSH_RECORDS = 64  # a crash loses at most this many of a camera
+_MOST_WAITING = 100_000  # 64 cameras at 20 frames a second for over a minute; above, while a disk hangs, the newest go
 _MOST_CAMERAS = 64  # what a box is rated for
 SUFFIX = ".scores"
 
@@ -40,14 +40,20 @@ class LoggedScore:
 
 
 class ScoreLog:
-    """Writes the log; safe for use by many threads. Errors of the disk are told once and cost only records."""
+    """Writes the log; safe for use by many threads. Errors of the disk are told once and cost only records.
+
+    `note` only remembers, so that no camera ever waits for the disk; who calls `flush` writes, once a minute. A crash
+    loses what waited.
+    """
 
     def __init__(self, folder: Path, *, keep_days: int) -> None:
         """Keep where to write."""
         self.folder = folder
         self._keep_days = keep_days
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # taken before the other one, and held over the disk
         self._waiting: dict[Path, list[bytes]] = {}
+        self._count = 0
         self._cameras: set[str] = set()
         self._pruned: date | None = None
         self._is_broken = False
@@ -55,36 +61,34 @@ class ScoreLog:
     def note(
         self, camera: str | None, captured_at: datetime, classification: Classification
     ) -> None:
-        """Take in one frame of a camera; written in blocks."""
-        if camera is None or not self._is_known(camera):
+        """Take in one frame of a camera; microseconds, whatever the disk does."""
+        if camera is None:
             return
         at = captured_at.astimezone(UTC)
         path = self.folder / camera / f"{at.date().isoformat()}{SUFFIX}"
+        record = _pack(at, classification)
         with self._lock:
-            waiting = self._waiting.setdefault(path, [])
-            waiting.append(_pack(at, classification))
-            if len(waiting) >= _FLUSH_RECORDS:
-                self._write(path, self._waiting.pop(path))
-            if self._pruned != at.date():
-                self._pruned = at.date()
-                self._flush(but=path)
-                self._prune(at.date())
+            if self._count < _MOST_WAITING and self._is_known(camera):
+                self._waiting.setdefault(path, []).append(record)
+                self._count += 1
+
+    def flush(self) -> None:
+        """Write what waits, and let the oldest days go."""
+        with self._writing:
+            with self._lock:
+                waiting, self._waiting, self._count = self._waiting, {}, 0
+            for path, records in waiting.items():
+                self._write(path, records)
+            newest = max((date.fromisoformat(path.stem) for path in waiting), default=None)
+            if newest is not None and newest != self._pruned:
+                self._pruned = newest
+                self._prune(newest)
 
     def _is_known(self, camera: str) -> bool:
         """Camera names come with posts, too: the first ones are logged, a flood of others is not."""
-        with self._lock:
-            if len(self._cameras) < _MOST_CAMERAS:
-                self._cameras.add(camera)
-            return camera in self._cameras
-
-    def flush(self) -> None:
-        """Write what waits: the service stops, or somebody is about to read."""
-        with self._lock:
-            self._flush()
-
-    def _flush(self, but: Path | None = None) -> None:
-        for path in [path for path in self._waiting if path != but]:
-            self._write(path, self._waiting.pop(path))
+        if len(self._cameras) < _MOST_CAMERAS:
+            self._cameras.add(camera)
+        return camera in self._cameras
 
     def _write(self, path: Path, records: list[bytes]) -> None:
         try:

@@ -188,6 +188,7 @@ class EdgeService:
             self._supervisor,
             keep_days=settings.evidence.keep_days,
             also=self._keep_counts,
+            forget=self._counts.prune,
         )
 
     def _build_decisions(self) -> None:
@@ -417,9 +418,10 @@ class EdgeService:
         self._records.acknowledge(event_id, by=by)
         self.alerting.desk.acknowledge(event_id, by=by)
 
-    def _keep_counts(self, every_s: float, before_day: str) -> None:
-        """Count the time that cameras were blind, and keep what was counted."""
+    def _keep_counts(self, every_s: float) -> None:
+        """Count the time that cameras were blind, and keep what was counted and scored."""
         for camera in blind_cameras(self._supervisor.active()):
             self._tally.note_blind(camera, round(every_s))
+        if self._scores:
+            self._scores.flush()
         self._tally.save()
-        self._counts.prune(before_day)

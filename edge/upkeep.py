@@ -36,7 +36,8 @@ class Upkeep:
         supervisor: Supervisor,
         *,
         keep_days: int,
-        also: Callable[[float, str], None] = lambda every_s, before_day: None,
+        also: Callable[[float], None] = lambda every_s: None,
+        forget: Callable[[str], None] = lambda before_day: None,
     ) -> None:
         """Keep what to look after.
 
@@ -45,13 +46,15 @@ class Upkeep:
             ledger: its rows go after `keep_days`, but not within the month they count for.
             supervisor: watches the thread.
             keep_days: of evidence and ledger.
-            also: done in each round, told the seconds between rounds and the first day that is kept.
+            also: done in each round, whatever became of the evidence; told the seconds since the last one.
+            forget: told the first day that is kept, in each round in which the evidence can be used.
         """
         self._records = records
         self._ledger = ledger
         self._supervisor = supervisor
         self._keep_days = keep_days
         self._also = also
+        self._forget = forget
         self._noted: date | None = None
         self._waited_s = _EVERY_S
         self._stopping = threading.Event()
@@ -74,15 +77,16 @@ class Upkeep:
         Raises:
             StoreError: something could not be written; the evidence store has told so as a trouble.
         """
-        today = self._records.keep_clock.now_at().date()
         try:
+            today = self._records.keep_clock.now_at().date()
             self._records.prune()
+            self._forget((today - timedelta(days=self._keep_days)).isoformat())
             if today != self._noted:
                 self._note_day(today)
                 self._noted = today
         finally:  # each has a file of its own, perhaps on another disk
             self._ledger.look_again()
-            self._also(self._waited_s, (today - timedelta(days=self._keep_days)).isoformat())
+            self._also(self._waited_s)
 
     def add_metrics(self, registry: CollectorRegistry) -> None:
         """Add what the evidence takes, asked at each scrape; NaN while the store cannot be read."""

@@ -53,7 +53,7 @@ def test_counts_that_cannot_be_kept_do_not_keep_old_evidence(tmp_path):
     clock = FakeClock(AT)
     ledger = Ledger(tmp_path / "ledger.sqlite3")
 
-    def disk_is_full(every_s: float, before_day: str) -> None:
+    def disk_is_full(every_s: float) -> None:
         raise StoreError(ErrorCode.STORE_UNAVAILABLE, "database or disk is full")
 
     with open_records(tmp_path / "e", clock, rules=KeepRules()) as records:
@@ -64,6 +64,18 @@ def test_counts_that_cannot_be_kept_do_not_keep_old_evidence(tmp_path):
             upkeep.round()
         assert records.events(EventQuery()).events == ()
     ledger.close()
+
+
+def test_evidence_that_cannot_be_used_does_not_keep_counts_from_being_kept(tmp_path):
+    clock, rounds = FakeClock(AT), list[float]()
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    (tmp_path / "e").write_text("in the way", encoding="ascii")
+    with open_records(tmp_path / "e", clock) as records:
+        upkeep = Upkeep(records, ledger, Supervisor(clock), keep_days=30, also=rounds.append)
+        with pytest.raises(StoreError):
+            upkeep.round()
+    ledger.close()
+    assert len(rounds) == 1
 
 
 def test_the_thread_prunes_without_being_asked(tmp_path, models):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -59,6 +60,25 @@ def test_a_disk_that_cannot_be_written_costs_records_and_nothing_else(tmp_path):
     (tmp_path / "gate").write_text("in the way", encoding="ascii")
     write(tmp_path, 200)
     assert (tmp_path / "gate").read_text(encoding="ascii") == "in the way"
+
+
+def test_a_disk_that_hangs_holds_no_camera_up(tmp_path, monkeypatch):
+    log, is_stuck, go_on = ScoreLog(tmp_path, keep_days=7), Event(), Event()
+
+    def hang(path: Path, records: list[bytes]) -> None:
+        is_stuck.set()
+        assert go_on.wait(40)
+
+    monkeypatch.setattr(log, "_write", hang)
+    log.note("gate", _AT, Classification(fire=0.1, smoke=0.1))
+    writer = Thread(target=log.flush)
+    writer.start()
+    assert is_stuck.wait(40)
+    for number in range(200):
+        log.note("gate", _AT + timedelta(seconds=number), Classification(fire=0.1, smoke=0.1))
+    assert writer.is_alive()
+    go_on.set()
+    writer.join(40)
 
 
 def test_another_file_is_not_taken_for_a_log(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import Counter
@@ -26,6 +27,7 @@ class CameraCollector(Collector):
         self._states = states
         self._ask_at = ask_at
         self._frames = frames
+        self._lock = threading.Lock()  # two scrapes at once must not count the same frames
         self._dropped: dict[str, int] = {}
 
     def describe(self) -> Iterable[Metric]:
@@ -45,10 +47,11 @@ class CameraCollector(Collector):
         yield threshold
 
     def _count_dropped(self, state: CameraState) -> None:
-        dropped = state.skipped + state.stale
-        more = dropped - self._dropped.get(state.name, 0)
-        self._dropped[state.name] = dropped
-        self._frames.labels(state.name, "dropped").inc(max(0, more))
+        with self._lock:
+            dropped = max(state.skipped + state.stale, self._dropped.get(state.name, 0))
+            more = dropped - self._dropped.get(state.name, 0)
+            self._dropped[state.name] = dropped
+        self._frames.labels(state.name, "dropped").inc(more)
 
     @staticmethod
     def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:

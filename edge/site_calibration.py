@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -48,13 +49,13 @@ def read_site_calibration(state: Path, model_sha256_12: str) -> Mapping[str, Pla
 
 
 def write_site_calibration(state: Path, found: SiteCalibration) -> Path:
-    """Write it whole or not at all; the one before stays beside it as `.before`."""
+    """Write it whole or not at all, at every moment one of both holds; a copy of the one before stays as `.before`."""
     path, partial = state / _FILE, state / (_FILE + ".partial")
     with partial.open("w", encoding="utf-8") as file:
         file.write(found.model_dump_json(indent=1) + "\n")
         file.flush()
         os.fsync(file.fileno())
     if path.exists():
-        os.replace(path, state / (_FILE + ".before"))
+        shutil.copyfile(path, state / (_FILE + ".before"))
     os.replace(partial, path)
     return path

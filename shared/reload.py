@@ -182,14 +182,17 @@ class ModelSlot(Generic[M]):
             raise ModelError(ErrorCode.MODEL_REFUSED, f"the self-test failed: {err}") from err
 
     def _watch(self, every_s: float, look: Callable[[], object], watchman: Watchman) -> None:
+        told = (
+            ""  # by this watcher: another one may look elsewhere meanwhile, and find nothing wrong
+        )
         while not self._is_over(every_s, watchman):
             try:
                 look()
-                self._refusal = ""
+                self._refusal = told = ""
             except FireError as err:
-                if err.detail != self._refusal:  # once a trouble, not once a look
+                if err.detail != told:  # once a trouble, not once a look
                     get_logger().error("model_not_taken", detail=err.detail)
-                self._refusal = err.detail
+                self._refusal = told = err.detail
             except Exception as err:  # thread top: a look that fails must not end the watching
                 get_logger().error("model_watch_failed", exc_info=err)
         watchman.unwatch(_WATCHER)

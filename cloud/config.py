@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
+from shared.access import is_local_address
 from shared.config import (
     AccessSection,
     LimitsSection,
@@ -200,6 +201,16 @@ class RedisSection(Section):
     )
 
 
+class WorkerSection(Section):
+    """Where a worker of the Redis engine answers whoever watches it."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is every interface.")
+    port: Port = Field(
+        0,
+        description="Port of a worker's /healthz, /readyz and /metrics, one a worker on a machine; 0 is off.",
+    )
+
+
 class ModelSection(Section):
     """Which detector runs, and on what."""
 
@@ -272,6 +283,7 @@ class CloudSettings(Section):
     limits: LimitsSection = LimitsSection()
     engine: EngineSection = EngineSection()
     redis: RedisSection = RedisSection()
+    worker: WorkerSection = WorkerSection()
     auth: AuthSection = AuthSection()
     rate: RateSection = RateSection()
     jobs: JobsSection = JobsSection()
@@ -293,6 +305,15 @@ class CloudSettings(Section):
         decimal_places=6,
         description="What one picture costs, told with every answer.",
     )
+
+    @model_validator(mode="after")
+    def _metrics_stay_closed(self) -> CloudSettings:
+        is_open = self.access.metrics_are_open or is_local_address(self.worker.host)
+        if self.worker.port and not is_open:
+            raise ValueError(
+                "worker.port tells metrics to everybody who reaches worker.host: 127.0.0.1, or access.metrics_are_open"
+            )
+        return self
 
     def warnings(self) -> list[str]:
         """Name legal settings that probably are not meant."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from cloud.config import CloudSettings
-from cloud.engine import House
 from shared.supervise import Supervisor
 from shared.trouble import Trouble, TroubleKind
 from shared.version import commit, version
@@ -22,7 +21,19 @@ _CHECKS: Mapping[str, tuple[TroubleKind, ...]] = {
 }
 
 
-def readiness(supervisor: Supervisor, house: House) -> dict[str, Check]:
+class Runs(Protocol):
+    """What runs a model: a house, or a worker."""
+
+    def trouble(self) -> str | None:
+        """Tell why nothing can be taken in; None when something can."""
+        ...
+
+    def models(self) -> list[dict[str, Any]]:
+        """Tell what runs, as `Detector.status` does."""
+        ...
+
+
+def readiness(supervisor: Supervisor, house: Runs) -> dict[str, Check]:
     """Sum up the troubles, after a look at this moment.
 
     `model` has failed while nothing can be taken in, `threads` while one is silent without which nothing is answered.
@@ -43,7 +54,7 @@ def readiness(supervisor: Supervisor, house: House) -> dict[str, Check]:
     return checks
 
 
-def version_of(settings: CloudSettings, house: House) -> dict[str, Any]:
+def version_of(settings: CloudSettings, house: Runs) -> dict[str, Any]:
     """Tell what runs, and what pictures may be."""
     models = house.models()
     named = {key: models[0][key] for key in ("name", "version", "sha256_12")} if models else None
@@ -56,7 +67,7 @@ def version_of(settings: CloudSettings, house: House) -> dict[str, Any]:
     }
 
 
-def _running(house: House) -> str:
+def _running(house: Runs) -> str:
     return ", ".join(f"{m['name']} {m['version']} on {m['providers'][0]}" for m in house.models())
 
 

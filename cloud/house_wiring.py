@@ -13,7 +13,6 @@ from cloud.callbacks import Callbacks, callback_body
 from cloud.config import CloudSettings, EngineKind
 from cloud.engine import House
 from cloud.job_runner import Order, RunnerSettings
-from cloud.jobs import JobState
 from cloud.kept_state import KeptState
 from cloud.local_house import HouseSettings, LocalHouse, Reports
 from cloud.metrics import CloudMetrics
@@ -22,7 +21,7 @@ from cloud.sqlite_state import SqliteState
 from shared.clock import Clock, SystemClock
 from shared.detector import Detector, Running
 from shared.error_code import ErrorCode
-from shared.errors import ConfigError, FireError
+from shared.errors import ConfigError
 from shared.heartbeat import Watchman
 from shared.inference import refuse_two_runtimes
 from shared.logs import get_logger
@@ -81,10 +80,7 @@ def build_house(
 
 def _reports(metrics: CloudMetrics, callbacks: Callbacks | None) -> Reports:
     def job_finished(order: Order, answer: Answer) -> None:
-        state = JobState.DONE if answer.error is None else JobState.FAILED
-        metrics.job_finished(state)
-        if answer.error is not None:
-            metrics.refused(FireError(answer.error, answer.detail))
+        state = metrics.job_finished(answer)
         get_logger().info("job_finished", job_id=order.job_id, state=state.value)
         if order.callback_url and callbacks:
             body = callback_body(order.job_id, state, answer)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from cloud.answer import Answer
 from cloud.fleet import Fleet
 from cloud.jobs import JobState
 from cloud.local_engine import BatchReport
@@ -25,14 +26,13 @@ _REFUSALS = {
 }
 
 
-class CloudMetrics:
-    """Counters and histograms of one service; labels come from closed sets."""
+class RunMetrics:
+    """What a process with the model counts, a service or a worker of Redis; labels come from closed sets."""
 
-    def __init__(self, waiting: Callable[[], Mapping[str, int]]) -> None:
-        """Create them in a registry of their own; `waiting` is asked for `queue` and `jobs` at each scrape."""
+    def __init__(self) -> None:
+        """Create them in a registry of their own."""
         self.registry = CollectorRegistry()
         self.set_model = add_model_info(self.registry, "fire_cloud")
-        self.requests = self._counter("requests", "Requests by route and status.", "route", "code")
         self.dropped = self._counter("dropped", "Pictures not run, by reason.", "reason")
         for reason in _REFUSALS.values():
             self.dropped.labels(
@@ -49,16 +49,6 @@ class CloudMetrics:
             buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=self.registry,
         )
-        queue = self._gauge("queue_items", "Pictures that wait for the session.")
-        queue.set_function(lambda: waiting()["queue"])
-        jobs = self._gauge("jobs_waiting", "Jobs that wait.")
-        jobs.set_function(lambda: waiting()["jobs"])
-
-    def add_fleet(self, fleet: Fleet) -> None:
-        """Publish how many edges report, and how many fell silent."""
-        gauge = self._gauge("edges", "Edges by state.", "state")
-        gauge.labels("reporting").set_function(lambda: fleet.count(is_silent=False))
-        gauge.labels("silent").set_function(lambda: fleet.count(is_silent=True))
 
     def add_troubles(self, troubles: Callable[[], Iterable[Trouble]]) -> None:
         """Publish how many troubles of each kind hold."""
@@ -77,9 +67,13 @@ class CloudMetrics:
         for stage, ms in stage_ms.items():
             self._stage.labels(stage).observe(ms / 1000)
 
-    def job_finished(self, state: JobState) -> None:
-        """Count a job."""
+    def job_finished(self, answer: Answer) -> JobState:
+        """Count a job by what came of it, and tell that."""
+        state = JobState.DONE if answer.error is None else JobState.FAILED
         self._jobs.labels(state.value).inc()
+        if answer.error is not None:
+            self.refused(FireError(answer.error, answer.detail))
+        return state
 
     def callback(self, outcome: str) -> None:
         """Count a callback: delivered, failed or refused."""
@@ -103,6 +97,25 @@ class CloudMetrics:
         return Histogram(
             f"fire_cloud_{name}", text, labels, buckets=SECONDS_BUCKETS, registry=self.registry
         )
+
+
+class CloudMetrics(RunMetrics):
+    """What a service counts besides: requests, what waits, and the edges that report."""
+
+    def __init__(self, waiting: Callable[[], Mapping[str, int]]) -> None:
+        """Create them; `waiting` is asked for `queue` and `jobs` at each scrape."""
+        super().__init__()
+        self.requests = self._counter("requests", "Requests by route and status.", "route", "code")
+        queue = self._gauge("queue_items", "Pictures that wait for the session.")
+        queue.set_function(lambda: waiting()["queue"])
+        jobs = self._gauge("jobs_waiting", "Jobs that wait.")
+        jobs.set_function(lambda: waiting()["jobs"])
+
+    def add_fleet(self, fleet: Fleet) -> None:
+        """Publish how many edges report, and how many fell silent."""
+        gauge = self._gauge("edges", "Edges by state.", "state")
+        gauge.labels("reporting").set_function(lambda: fleet.count(is_silent=False))
+        gauge.labels("silent").set_function(lambda: fleet.count(is_silent=True))
 
 
 def _count(troubles: Callable[[], Iterable[Trouble]], kind: TroubleKind) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cloud.callbacks import Callbacks
 from cloud.config import CloudSettings
 from cloud.local_house import LocalHouse
+from cloud.metrics import RunMetrics
 from cloud.model_slot import DetectorSlot
 from cloud.redis_house import FrontSettings, RedisHouse
 from cloud.redis_link import Bound, RedisLink
@@ -38,6 +39,7 @@ def build_worker(
     clock: Clock,
     callbacks: Callbacks | None,
     supervisor: Supervisor,
+    metrics: RunMetrics,
 ) -> Worker:
     """Build a worker around a loaded model."""
     worker = WorkerSettings(
@@ -50,4 +52,5 @@ def build_worker(
         cost=float(settings.cost_per_call),
         limits=settings.limits.image_limits(),
     )
-    return Worker(worker, build_link(settings, clock), slot, clock, callbacks, supervisor)
+    link = build_link(settings, clock)
+    return Worker(worker, link, slot, clock, callbacks, supervisor, metrics)

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from cloud.answer import Answer
 from cloud.callbacks import Callbacks, callback_body
 from cloud.engine import run_each
-from cloud.jobs import JobState
+from cloud.local_engine import BatchReport
+from cloud.metrics import RunMetrics
 from cloud.model_slot import DetectorSlot
 from cloud.redis_link import GROUP, RedisLink, Started
 from cloud.redis_reload import ReloadBoard, ReloadListener
@@ -110,9 +111,11 @@ class Worker:
         clock: Clock,
         callbacks: Callbacks | None,
         supervisor: Supervisor,
+        metrics: RunMetrics,
     ) -> None:
         """Keep what it works with; the slot's model is loaded. What `supervisor` finds is told to the front ends."""
         self._supervisor = supervisor
+        self._metrics = metrics
         self._settings = settings
         self._link = link
         self._slot = slot
@@ -236,16 +239,17 @@ class Worker:
         if detector.trouble:  # not answered: another worker takes these pictures over
             self.stop()
             return
-        ran_mono_s = self._clock.mono_s()
-        stage_ms = {
-            "decode": 1000 * (decoded_mono_s - started_mono_s),
-            "infer": 1000 * (ran_mono_s - decoded_mono_s),
-        }
+        run_s = self._clock.mono_s() - decoded_mono_s
+        waits_s = tuple(one.of.waited_ms / 1000 for one in ready)
+        report = BatchReport(size=len(ready), waits_s=waits_s, run_s=run_s, dropped=0)
+        self._metrics.observe_batch(report)
+        stage_ms = {"decode": 1000 * (decoded_mono_s - started_mono_s), "infer": 1000 * run_s}
         for one, outcome in zip(ready, outcomes, strict=True):
             if isinstance(outcome, FireError):
                 self._answer(one.of, Answer.of_error(outcome))
                 continue
             stages = {"queue": one.of.waited_ms, **stage_ms}
+            self._metrics.observe_stages(stages)
             finding = detector.finding(outcome, one.prepared.letterbox)
             result = result_of(
                 finding,
@@ -297,8 +301,10 @@ class Worker:
         is_kept = link.finish(
             entry.stream, entry.entry, entry.job_id, told, ttl_s=life_s, size=len(entry.encoded)
         )
-        if is_kept and task.started.callback_url and self._callbacks:
-            state = JobState.DONE if answer.error is None else JobState.FAILED
+        if not is_kept or is_waited_for:  # whoever waits is counted where it waits
+            return
+        state = self._metrics.job_finished(answer)
+        if task.started.callback_url and self._callbacks:
             body = callback_body(entry.job_id, state, answer)
             self._callbacks.send(entry.job_id, task.started.callback_url, body)
 

@@ -7,6 +7,7 @@ import threading
 from cloud.config import CloudSettings
 from cloud.house_wiring import REDIS_MISSING, build_callbacks, prepare_process, slot_settings
 from cloud.model_slot import detector_slot, slot_troubles
+from cloud.worker_port import open_worker_port, worker_metrics
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, ModelError
@@ -14,7 +15,7 @@ from shared.logs import get_logger
 from shared.supervise import Supervisor
 from shared.terminal import wait_for_stop
 
-_LAST_CALLBACKS_S = 0.2
+_LAST_CALLBACKS_S = _LAST_ANSWERS_S = 0.2
 
 
 def run_worker(settings: CloudSettings) -> None:
@@ -31,12 +32,16 @@ def run_worker(settings: CloudSettings) -> None:
     prepare_process()
     clock = SystemClock()
     supervisor = Supervisor(clock)
-    callbacks = build_callbacks(settings, clock, supervisor)
-    slot = detector_slot(slot_settings(settings, clock))
-    slot.load()
+    metrics = worker_metrics(settings, supervisor, clock)
+    callbacks = build_callbacks(settings, clock, supervisor, metrics.callback)
+    slot = detector_slot(
+        slot_settings(settings, clock), lambda new: metrics.set_model(new.identity)
+    )
+    metrics.set_model(slot.load().identity)
+    server = open_worker_port(settings, slot, metrics, supervisor, clock)
     if settings.model.watch_s:
         slot.watch(settings.model.watch_s, watchman=supervisor)
-    worker = build_worker(settings, slot, clock, callbacks, supervisor)
+    worker = build_worker(settings, slot, clock, callbacks, supervisor, metrics)
     supervisor.add_rule(lambda: slot_troubles(slot, clock.now_at()))
     if callbacks:
         told = callbacks
@@ -51,6 +56,8 @@ def run_worker(settings: CloudSettings) -> None:
     slot.stop()
     if callbacks:
         callbacks.stop(_LAST_CALLBACKS_S)
+    if server:
+        server.stop(_LAST_ANSWERS_S)
     get_logger().info("worker_stopped")
     trouble = slot.current.trouble if slot.current else None
     if trouble:

@@ -5,9 +5,7 @@ One process only: each worker process has its own model, queue and results (unle
 
 from __future__ import annotations
 
-import os
 import threading
-from pathlib import Path
 
 from flask import Flask
 
@@ -28,11 +26,9 @@ def application() -> Flask:
     from shared.config import load_settings
     from shared.logs import configure_logs
 
-    path = os.environ.get("EMBERLINK_CLOUD_CONFIG")
     settings = load_settings(
         CloudSettings,
         prefix=ENV_PREFIX,
-        toml_path=Path(path) if path else None,
         flags={"server": {"port": 0}},
     )
     configure_logs(level=settings.log.level)

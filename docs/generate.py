@@ -29,9 +29,10 @@ and each row at `/errors/<slug>`, which is where the `type` of an error points.
 _SETTINGS_INTRO = f"""# Settings
 
 Generated from the settings classes by `make docs`. A value is taken from, later wins: its default, the TOML file
-(`--config`), a secret file, the environment, the command line. The environment variable of `policy.daily_limit` is
-`{EDGE_PREFIX}__POLICY__DAILY_LIMIT`; a secret file has the same name in lower case and lies in `/run/secrets` or in
-systemd's `$CREDENTIALS_DIRECTORY`. Unknown keys are errors; all problems are reported at once.
+(`--config`, or the one that `{EDGE_PREFIX}_CONFIG` names), a secret file, the environment, the command line. The
+environment variable of `policy.daily_limit` is `{EDGE_PREFIX}__POLICY__DAILY_LIMIT`; a secret file has the same name in
+lower case and lies in `/run/secrets` or in systemd's `$CREDENTIALS_DIRECTORY`. Unknown keys are errors; all problems
+are reported at once.
 """
 
 

@@ -156,7 +156,7 @@ def load_settings(
     Args:
         settings_class: the service's settings.
         prefix: of environment variables, for instance `EMBERLINK_EDGE`; `__` separates levels.
-        toml_path: the service's TOML file, if any.
+        toml_path: the service's TOML file; None takes the one that `<prefix>_CONFIG` names, if any.
         environ: None is the process's environment.
         flags: nested mapping of command-line values; None values are left out.
 
@@ -178,6 +178,8 @@ def load_traced(
 ) -> tuple[S, dict[tuple[str, ...], str]]:
     """Do as `load_settings`, and tell where each value that is no default came from, by its path."""
     environment = os.environ if environ is None else environ
+    if toml_path is None and (named := environment.get(f"{prefix}_CONFIG")):
+        toml_path = Path(named)
     layers = [
         (str(toml_path or "defaults"), _read_toml(toml_path)),
         ("secret file", _from_secret_files(prefix, environment)),

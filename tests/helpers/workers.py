@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud.house_wiring import slot_settings
+from cloud.metrics import RunMetrics
 from cloud.model_slot import detector_slot
 from shared.clock import SystemClock
 from shared.supervise import Supervisor
@@ -24,7 +25,7 @@ def running_worker(state: Path, models: Path, **sections: Any) -> Iterator[Any]:
     slot = detector_slot(slot_settings(settings, clock))
     slot.load()
     supervisor = Supervisor(clock)
-    worker = build_worker(settings, slot, clock, None, supervisor)
+    worker = build_worker(settings, slot, clock, None, supervisor, RunMetrics())
     thread = threading.Thread(target=worker.run)
     thread.start()
     supervisor.start()

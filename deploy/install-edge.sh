@@ -6,26 +6,42 @@
 # --prefix DIR   programs (/opt/emberlink)        --etc DIR      settings (/etc/emberlink)
 # --state DIR    what survives (/var/lib/emberlink)
 # --no-system    no packages, no user, no systemd: for a trial in folders of your own
+# --remove       take programs and service away; settings and state stay
 # Everything else goes to `emberlink-edge init`, which writes the first edge.toml and never touches one that is there.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-prefix=/opt/emberlink etc=/etc/emberlink state=/var/lib/emberlink with_system=yes
+checkout=$(realpath "$(dirname "$0")/..")
+prefix=/opt/emberlink etc=/etc/emberlink state=/var/lib/emberlink with_system=yes is_removal=no
+command=/usr/local/bin/emberlink-edge unit=/etc/systemd/system/emberlink-edge.service
 init=()
 while (($#)); do
     case $1 in
-        --prefix) prefix=$2; shift 2 ;;
-        --etc) etc=$2; shift 2 ;;
-        --state) state=$2; shift 2 ;;
+        --prefix) prefix=$(realpath -m "$2"); shift 2 ;;
+        --etc) etc=$(realpath -m "$2"); shift 2 ;;
+        --state) state=$(realpath -m "$2"); shift 2 ;;
         --no-system) with_system=no; shift ;;
-        -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        --remove) is_removal=yes; shift ;;
+        -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
         --camera | --cloud | --edge-id | --daily-limit | --timezone) init+=("$1" "$2"); shift 2 ;;
         *) echo "unknown: $1 (see --help)" >&2; exit 2 ;;
     esac
 done
 
+cd "$checkout"
 say() { printf '\n== %s\n' "$*"; }
+if [[ $with_system == yes ]] && ((EUID != 0)); then
+    echo "Run it as root, or with --no-system for a trial." >&2
+    exit 2
+fi
+if [[ $is_removal == yes ]]; then
+    if [[ $with_system == yes ]]; then
+        [[ ! -d /run/systemd/system ]] || systemctl disable --now emberlink-edge || true
+        rm -f "$unit" "$command"
+    fi
+    [[ ! -f $prefix/pyvenv.cfg ]] || rm -rf "$prefix"
+    echo "Removed. Settings in $etc, state and evidence in $state, and the user emberlink are still there."
+    exit 0
+fi
 if [[ $with_system == yes ]]; then
-    ((EUID == 0)) || { echo "Run it as root, or with --no-system for a trial." >&2; exit 2; }
     say "Packages: Python, and the libraries that OpenCV needs"
     apt-get update -qq
     glib=libglib2.0-0
@@ -35,6 +51,10 @@ if [[ $with_system == yes ]]; then
         useradd --system --home-dir "$state" --shell /usr/sbin/nologin --groups video emberlink
 fi
 
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "Python 3.11 or newer is needed, this is $(python3 --version): Debian 12, Ubuntu 24.04 or later have it." >&2
+    exit 2
+}
 say "Programs in $prefix, every package checked against its hash"
 [[ -x $prefix/bin/python ]] || python3 -m venv "$prefix"
 "$prefix/bin/pip" install --disable-pip-version-check --quiet --require-hashes -r deploy/locks/edge.txt
@@ -55,16 +75,26 @@ if [[ $with_system == yes ]]; then
     chown -R root:emberlink "$etc"
     chmod 640 "$etc"/edge.toml
     chown -R emberlink:emberlink "$state"
+    cat >"$command" <<WRAPPER
+#!/bin/sh
+# The command line as the service's user and with its settings. Written by install-edge.sh.
+EMBERLINK_EDGE_CONFIG=$etc/edge.toml exec runuser -u emberlink -- $prefix/bin/emberlink-edge "\$@"
+WRAPPER
+    chmod 755 "$command"
     if [[ -d /run/systemd/system ]]; then
         say "Service emberlink-edge"
-        install -m 644 deploy/systemd/emberlink-edge.service /etc/systemd/system/
+        sed -e "s|/opt/emberlink/|$prefix/|g" -e "s|/etc/emberlink/|$etc/|g" \
+            -e "s|/var/lib/emberlink\$|$state|" -e "/^StateDirectoryMode=/a ReadWritePaths=$state" \
+            deploy/systemd/emberlink-edge.service >"$unit"
         systemctl daemon-reload
         systemctl enable emberlink-edge
         systemctl restart emberlink-edge
     else
-        echo "systemd does not run here; start it with: $prefix/bin/emberlink-edge run --config $etc/edge.toml"
+        echo "systemd does not run here; start it with: emberlink-edge run"
     fi
 fi
 
 say "What the doctor says"
-"$prefix/bin/emberlink-edge" doctor --config "$etc/edge.toml" || echo "Fix what FAILs above; then run the doctor again."
+doctor=("$prefix/bin/emberlink-edge" doctor --config "$etc/edge.toml")
+[[ $with_system == no ]] || doctor=("$command" doctor)
+"${doctor[@]}" || echo "Fix what FAILs above; then run the doctor again."

@@ -1,7 +1,9 @@
 # The cloud service on a card. Not built by the project's CI, only linted.
 #   docker build -f deploy/docker/cloud.Dockerfile -t emberlink-cloud .
-#   docker run --gpus all -p 5001:5001 -v emberlink-cloud:/var/lib/emberlink emberlink-cloud
-FROM nvidia/cuda:12.9.1-cudnn-runtime-ubuntu24.04
+#   docker run --rm -v emberlink-cloud:/var/lib/emberlink emberlink-cloud keys new gate --state /var/lib/emberlink
+#   docker run --gpus all -p 5001:5001 -v emberlink-cloud:/var/lib/emberlink emberlink-cloud run --host 0.0.0.0 --state /var/lib/emberlink
+# CUDA 13 and cuDNN 9, as the onnxruntime-gpu of deploy/locks/cloud.txt was built for.
+FROM nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3 python3-venv libgl1 libglib2.0-0t64 \

@@ -13,7 +13,7 @@ WEIGHTS ?= ../shared/pretrained
 
 ## run: both services and a camera on this machine; SOURCE=rtsp://… plays another camera
 run: $(VENV)/.ready-cpu
-	SOURCE='$(SOURCE)' bash deploy/run.sh
+	SOURCE='$(SOURCE)' exec bash deploy/run.sh
 
 ## demo: a tour of about two minutes: a rendered fire, a cut network, a restart; nothing may be lost
 demo: $(VENV)/.ready-cpu

@@ -352,9 +352,10 @@ def write_page(tour: Tour, event: dict[str, Any]) -> Path:
                 tour.url + event["origin"]["picture"], timeout=10
             ) as answer:
                 (tour.folder / "origin.jpg").write_bytes(answer.read())
+            began_at = datetime.fromisoformat(event["origin"]["captured_at"])
             x1, y1, x2, y2 = event["origin"]["box_xyxy"] or (0, 0, 0, 0)
             picture = (
-                f"<p>It began at {html.escape(event['origin']['captured_at'])}, here:</p><svg viewBox='0 0 1280 720'>"
+                f"<p>The fire began at {began_at:%H:%M:%S} (UTC), here:</p><svg viewBox='0 0 1280 720'>"
                 f"<image href='origin.jpg' width='1280' height='720'/><rect x='{x1}' y='{y1}' width='{x2 - x1}' "
                 f"height='{y2 - y1}' fill='none' stroke='#ff4d2e' stroke-width='4'/></svg>"
             )
@@ -399,4 +400,9 @@ def stopped_at_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("The tour was interrupted; both services have stopped.")
+        sys.exit(130)

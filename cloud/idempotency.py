@@ -73,7 +73,11 @@ class AnswerBook(Protocol):
         ...
 
     def look(self, owner: str, key: str) -> Kept | None:
-        """Find what is known of a key; None: nothing."""
+        """Find what is known of a key; None: nothing.
+
+        Raises:
+            RequestError(RESULT_EXPIRED): its answer was kept for its time, no longer ago than that again.
+        """
         ...
 
 
@@ -86,8 +90,18 @@ class Kept:
     until_mono_s: float
 
 
+def expired(key: str) -> RequestError:
+    """Say that the answer of a key is kept no longer."""
+    return RequestError(
+        ErrorCode.RESULT_EXPIRED, f"the answer to {key[:64]!r} was kept for its time"
+    )
+
+
 class MemoryAnswers:
-    """Answers of one process, for `ttl_s`; above `max_kept` the oldest are forgotten early."""
+    """Answers of one process, for `ttl_s`; above `max_kept` the oldest expire early.
+
+    As long again, and as many, are known as expired: `look` says so, and `begin` takes such a key as a new one.
+    """
 
     def __init__(self, clock: Clock, *, ttl_s: float, max_kept: int) -> None:
         """Start empty."""
@@ -96,12 +110,13 @@ class MemoryAnswers:
         self._max_kept = max_kept
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, str], Kept] = OrderedDict()
+        self._expired: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def __len__(self) -> int:
-        """Tell how many keys are known."""
+        """Tell how many keys are known, expired ones among them."""
         with self._lock:
             self._sweep()
-            return len(self._kept)
+            return len(self._kept) + len(self._expired)
 
     def begin(self, owner: str, key: str, asked: str) -> Answer | None:
         """Claim a key, see `AnswerBook.begin`."""
@@ -128,22 +143,33 @@ class MemoryAnswers:
                 del self._kept[owner, key]
 
     def look(self, owner: str, key: str) -> Kept | None:
-        """Find what is known of a key."""
+        """Find what is known of a key, see `AnswerBook.look`."""
         with self._lock:
             self._sweep()
+            if (owner, key) in self._expired:
+                raise expired(key)
             return self._kept.get((owner, key))
 
     def _put(self, owner: str, key: str, asked: str, answer: Answer | None) -> None:
         until_mono_s = self._clock.mono_s() + self._ttl_s
         self._kept[owner, key] = Kept(asked=asked, answer=answer, until_mono_s=until_mono_s)
         self._kept.move_to_end((owner, key))
+        self._expired.pop((owner, key), None)
         while len(self._kept) > self._max_kept:
-            self._kept.popitem(last=False)
+            self._expire_oldest()
 
     def _sweep(self) -> None:
         now_mono_s = self._clock.mono_s()
         while self._kept and next(iter(self._kept.values())).until_mono_s <= now_mono_s:
-            self._kept.popitem(last=False)
+            self._expire_oldest()
+        while self._expired and (
+            len(self._expired) > self._max_kept or next(iter(self._expired.values())) <= now_mono_s
+        ):
+            self._expired.popitem(last=False)
+
+    def _expire_oldest(self) -> None:
+        name, kept = self._kept.popitem(last=False)
+        self._expired[name] = kept.until_mono_s + self._ttl_s
 
 
 def answer_for(known: Kept, asked: str) -> Answer:

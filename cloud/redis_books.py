@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cloud.answer import Answer
-from cloud.idempotency import Kept, MemoryAnswers, answer_for
+from cloud.idempotency import Kept, MemoryAnswers, answer_for, expired
 from cloud.jobs import Job, JobBook, JobState
 from cloud.redis_link import RedisLink
 from shared.auth import MemoryNonces
@@ -88,11 +88,16 @@ class RedisAnswers:
             self._instead(err).release(owner, key)
 
     def look(self, owner: str, key: str) -> Kept | None:
-        """Find what is known of a key."""
+        """Find what is known of a key, see `AnswerBook.look`."""
+        name = self.name(owner, key)
         try:
-            return self._look(self.name(owner, key))
+            kept = self._look(name)
+            is_expired = kept is None and self._link.was_kept(name)
         except FireError as err:
             return self._instead(err).look(owner, key)
+        if is_expired:
+            raise expired(key)
+        return kept
 
     def name(self, owner: str, key: str) -> str:
         """Name the key of a claim; neither part can hold a slash."""

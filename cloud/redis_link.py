@@ -89,25 +89,28 @@ redis.call('DEL', KEYS[2])
 return 1
 """
 
-# KEYS: kept. ARGV: fingerprint of the request, ttl s. Claims a key: nothing, or what is known of it.
+# KEYS: kept, was. ARGV: fingerprint of the request, ttl s. Claims a key: nothing, or what is known of it. What was kept
+# is known to have expired as long again.
 _CLAIM = """
 if redis.call('HSETNX', KEYS[1], 'asked', ARGV[1]) == 1 then
   redis.call('EXPIRE', KEYS[1], ARGV[2])
+  redis.call('SET', KEYS[2], 1, 'EX', 2 * tonumber(ARGV[2]))
   return {}
 end
 return redis.call('HMGET', KEYS[1], 'asked', 'answer')
 """
 
-# KEYS: kept. ARGV: answer, ttl s. Keeps an answer, or with an empty one frees the key, when nobody has answered yet.
+# KEYS: kept, was. ARGV: answer, ttl s. Keeps an answer; an empty one frees the key, when nobody has answered yet.
 _SETTLE = """
 local asked = redis.call('HGET', KEYS[1], 'asked')
 if not asked then return 0 end
 if ARGV[1] == '' then
-  if redis.call('HEXISTS', KEYS[1], 'answer') == 0 then redis.call('DEL', KEYS[1]) end
+  if redis.call('HEXISTS', KEYS[1], 'answer') == 0 then redis.call('DEL', KEYS[1], KEYS[2]) end
   return 0
 end
 redis.call('HSET', KEYS[1], 'answer', ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('SET', KEYS[2], 1, 'EX', 2 * tonumber(ARGV[2]))
 return 1
 """
 
@@ -248,13 +251,19 @@ class RedisLink:
 
     def claim(self, kept_key: str, asked: str, ttl_s: int) -> tuple[bytes, bytes | None] | None:
         """Claim an Idempotency-Key; gives None, or the fingerprint and the answer that are known of it."""
-        found = self.ask(lambda: self._claim(keys=[kept_key], args=[asked, ttl_s]))
+        keys = [kept_key, _was(kept_key)]
+        found = self.ask(lambda: self._claim(keys=keys, args=[asked, ttl_s]))
         return (found[0], found[1]) if found else None
 
     def settle(self, kept_key: str, answer: Answer | None, ttl_s: int) -> None:
         """Keep the answer of a claimed Idempotency-Key, or free the key."""
         text = b"" if answer is None else answer.to_json()
-        self.ask(lambda: self._settle(keys=[kept_key], args=[text, ttl_s]))
+        keys = [kept_key, _was(kept_key)]
+        self.ask(lambda: self._settle(keys=keys, args=[text, ttl_s]))
+
+    def was_kept(self, kept_key: str) -> bool:
+        """Tell whether an Idempotency-Key was known until lately."""
+        return self.ask(lambda: bool(self.client.exists(_was(kept_key))))
 
     def close(self) -> None:
         """Close the pool."""
@@ -263,6 +272,10 @@ class RedisLink:
 
 def _bytes(stream: str) -> str:
     return f"{stream}:bytes"
+
+
+def _was(kept_key: str) -> str:
+    return f"{kept_key}/was"  # no key holds a slash
 
 
 def _away(detail: str) -> FireError:

@@ -99,6 +99,15 @@ def test_a_result_expires_and_is_then_forgotten(world):
     wait_until(lambda: world.cloud.get(f"/infer/result/{job_id}").status_code == 404)
 
 
+def test_an_answer_by_its_key_expires_is_then_forgotten_and_the_key_is_free_again(world):
+    assert world.cloud.show("/infer", fire_jpeg(), Idempotency_Key="k9").status_code == 200
+    wait_until(lambda: world.cloud.get("/infer/result/k9").status_code == 410)
+    assert world.cloud.get("/infer/result/k9/was").status_code == 404
+    wait_until(lambda: world.cloud.get("/infer/result/k9").status_code == 404)
+    again = world.cloud.show("/infer", calm_jpeg(), Idempotency_Key="k9")
+    assert (again.status_code, "Idempotency-Replayed" in again.headers) == (200, False)
+
+
 def test_waiting_jobs_know_their_place_and_can_be_cancelled(world):
     with world.held_model() as model:
         ids = [world.cloud.show("/infer/async", fire_jpeg()).json()["request_id"]]

@@ -103,20 +103,34 @@ def test_an_answer_that_comes_after_its_caller_left_is_kept_for_the_next_try():
     assert _ask(book, work=_must_not_run).answer == Answer.of("late")
 
 
-def test_a_key_is_forgotten_after_its_time():
+def test_a_key_may_be_used_again_after_its_time():
     clock = FakeClock()
     book = _book(clock)
     _ask(book)
     clock.advance(_TTL_S)
     assert not _ask(book).is_replayed
+    assert book.look("me", "k").answer == Answer.of(1)
     assert len(book) == 1
 
 
-def test_no_more_keys_are_known_than_the_cap():
+def test_a_key_is_known_as_expired_for_its_time_again_and_then_forgotten():
+    clock = FakeClock()
+    book = _book(clock)
+    _ask(book)
+    clock.advance(_TTL_S)
+    with pytest.raises(RequestError) as caught:
+        book.look("me", "k")
+    assert caught.value.code is ErrorCode.RESULT_EXPIRED
+    assert book.look("somebody else", "k") is None
+    clock.advance(_TTL_S)
+    assert (book.look("me", "k"), len(book)) == (None, 0)
+
+
+def test_no_more_keys_are_known_than_the_cap_and_as_many_expired_ones():
     book = _book(max_kept=50)
     for number in range(1000):
         _ask(book, key=str(number))
-    assert len(book) == 50
+    assert len(book) == 100
 
 
 def test_of_many_threads_with_one_key_exactly_one_does_the_work():

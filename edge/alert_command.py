@@ -14,8 +14,8 @@ import click
 
 from edge.alert_message import sample
 from edge.config import ENV_PREFIX, EdgeSettings
-from edge.outbox_item import Delivered, Outcome, Poison, Retry
-from edge.outbox_store import OUTBOX_FILE, OutboxStore, StoredItem
+from edge.outbox_item import Delivered, Outcome, Poison, Retry, StoredItem
+from edge.outbox_store import OUTBOX_FILE, OutboxStore
 from edge.sink_wiring import build_sink
 from edge.sinks import Sink
 from shared.clock import SystemClock

@@ -24,9 +24,11 @@ from edge.outbox_item import (
     Outcome,
     Poison,
     Retry,
+    StoredItem,
 )
+from edge.outbox_memory import OutboxMemory
 from edge.outbox_order import Entry, Lane, Link, Pace, RetryRules, Room, Settlement, make_room
-from edge.outbox_store import OutboxStore, StoredItem
+from edge.outbox_store import OutboxStore
 from shared.clock import Clock
 from shared.errors import FireError, StoreError
 from shared.logs import get_logger
@@ -35,8 +37,6 @@ _LOOK_AGAIN_S = (
     1.0  # longest sleep of a thread: how soon an operator's change and a moved clock are noticed
 )
 _EXPIRE_EVERY_S = 30.0
-_MAX_IN_MEMORY = 200  # alarms that no disk took, with their pictures; a caller with more is told
-_UNWRITTEN = 1 << 62  # from here on an item's number is not one of the database
 _MAX_ERROR_CHARACTERS = 300
 _RECENT = timedelta(days=1)  # how long a loss is shown as a trouble
 _MAX_LOSSES = 10_000
@@ -103,7 +103,7 @@ class Outbox:
         self._pace = Pace(items_per_s=rules.items_per_s, link=link, live_bytes=link_bytes // 2)
         self._lock = threading.Lock()
         self._posts: dict[str, _Post] = {}
-        self._unwritten: dict[int, OutboxItem] = {}
+        self._unwritten = OutboxMemory()
         self._quarantined: dict[int, StoredItem] = {}
         self._ended = self._store.tallies()
         self._losses: deque[tuple[datetime, str]] = deque(maxlen=_MAX_LOSSES)
@@ -167,7 +167,7 @@ class Outbox:
             stored = self._store.insert(fitting, now_at, expires_at)
         except StoreError as err:
             alarms = [item for item in items if item.item_class is ItemClass.ALARM]
-            kept = self._keep_in_memory(alarms, now_at, expires_at[ItemClass.ALARM])
+            kept = self._unwritten.keep(alarms, now_at, expires_at[ItemClass.ALARM])
             get_logger().error("outbox_not_written", detail=err.detail, alarms_in_memory=len(kept))
             self._take_up(kept)
             if len(kept) < len(items):
@@ -192,7 +192,11 @@ class Outbox:
             if pause_s > 0:
                 return pause_s
             self._pace.note_sent(entry.size_bytes, now_mono_s)
-        item = self._unwritten.get(entry.seq) or self._store.read(entry.seq)
+        try:
+            item = self._unwritten.get(entry.seq) or self._store.read(entry.seq)
+        except ValueError as err:  # one damaged row must not hold up the others
+            self._settle(post, entry, Poison(reason=f"cannot be read any more: {err}"))
+            return 0.0
         if item is None:  # dropped by an operator a moment ago
             with self._lock:
                 post.lane.remove(entry.seq)
@@ -248,7 +252,7 @@ class Outbox:
         rows = self._store.rows()
         there = {row.seq for row in rows if row.quarantined_at is None}
         with self._lock:
-            there |= self._unwritten.keys()
+            there |= self._unwritten.numbers()
             for post in self._posts.values():
                 for entry in post.lane.entries():
                     if entry.seq not in there:
@@ -297,7 +301,7 @@ class Outbox:
         with self._lock:
             for entry in entries:
                 self._count(entry.item_class, result)
-                self._unwritten.pop(entry.seq, None)
+                self._unwritten.drop(entry.seq)
                 for post in self._posts.values():
                     post.lane.remove(entry.seq)
         get_logger().warning(f"outbox_{result}", items=len(entries))
@@ -307,31 +311,6 @@ class Outbox:
             self._losses.append((self._clock.now_at(), result))
         counts = self._ended.setdefault(item_class, {})
         counts[result] = counts.get(result, 0) + 1
-
-    def _keep_in_memory(
-        self, items: Sequence[OutboxItem], now_at: datetime, expires_at: datetime
-    ) -> list[StoredItem]:
-        with self._lock:
-            first = max(self._unwritten, default=_UNWRITTEN) + 1
-            fitting = items[: max(0, _MAX_IN_MEMORY - len(self._unwritten))]
-            numbered = dict(enumerate(fitting, start=first))
-            self._unwritten |= numbered
-        return [
-            StoredItem(
-                seq=seq,
-                item_id=item.item_id,
-                kind=item.kind,
-                key=item.key,
-                item_class=item.item_class,
-                size_bytes=item.size_bytes,
-                created_at=now_at,
-                expires_at=expires_at,
-                refusals=0,
-                error="",
-                quarantined_at=None,
-            )
-            for seq, item in numbered.items()
-        ]
 
     def _settle(self, post: _Post, entry: Entry, outcome: Outcome) -> None:
         reason = "" if isinstance(outcome, Delivered) else outcome.reason[:_MAX_ERROR_CHARACTERS]
@@ -343,7 +322,7 @@ class Outbox:
             if settlement is Settlement.DONE:
                 post.last_delivered_at = now_at
                 self._count(entry.item_class, "delivered")
-                self._unwritten.pop(entry.seq, None)
+                self._unwritten.drop(entry.seq)
         try:
             if settlement is Settlement.DONE:
                 self._store.remove([(entry.seq, entry.item_class)], "delivered")
@@ -370,6 +349,9 @@ class Outbox:
                 wait_s = self.step(post.kind)
             except StoreError as err:
                 get_logger().error("outbox_not_read", kind=post.kind, detail=err.detail)
+                wait_s = None
+            except Exception as err:  # thread top: nothing else would deliver to this receiver
+                get_logger().error("outbox_step_failed", kind=post.kind, exc_info=err)
                 wait_s = None
             if wait_s != 0:
                 post.wake.wait(_LOOK_AGAIN_S if wait_s is None else min(wait_s, _LOOK_AGAIN_S))

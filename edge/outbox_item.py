@@ -69,6 +69,23 @@ class OutboxItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredItem:
+    """An item as it is kept, without its payload; `seq` is its number, which grows with every put."""
+
+    seq: int
+    item_id: str
+    kind: str
+    key: str
+    item_class: ItemClass
+    size_bytes: int
+    created_at: datetime
+    expires_at: datetime
+    refusals: int
+    error: str
+    quarantined_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaneStatus:
     """One kind of item: how many wait, how the receiver is. `failures` counts tries in a row that did not succeed."""
 

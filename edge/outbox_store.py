@@ -6,12 +6,11 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from edge.outbox_item import ItemClass, OutboxItem
+from edge.outbox_item import ItemClass, OutboxItem, StoredItem
 from shared.store import Store
 
 OUTBOX_FILE = "outbox.sqlite3"
@@ -31,23 +30,6 @@ _MIGRATIONS = (
         WITHOUT ROWID
     """,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredItem:
-    """A row without its payload."""
-
-    seq: int
-    item_id: str
-    kind: str
-    key: str
-    item_class: ItemClass
-    size_bytes: int
-    created_at: datetime
-    expires_at: datetime
-    refusals: int
-    error: str
-    quarantined_at: datetime | None
 
 
 _COLUMNS = (

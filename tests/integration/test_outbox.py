@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import random
 import sqlite3
 import threading
@@ -118,6 +119,20 @@ def test_a_picture_goes_out_as_it_came_in_and_is_kept_once(tmp_path: Path) -> No
         outbox.step("cloud")
         assert _pictures(tmp_path) == 0
     assert [one.picture for one in cloud.got] == [picture, picture]
+
+
+def test_a_damaged_row_is_set_apart_and_holds_up_no_other(tmp_path: Path) -> None:
+    clock, cloud = FakeClock(), Cloud()
+    cloud.is_away = False
+    with outbox_in(tmp_path, clock) as outbox:
+        outbox.put([item("1", key="a"), item("2", key="b")])
+    with contextlib.closing(sqlite3.connect(tmp_path / "outbox.sqlite3")) as db, db:
+        db.execute("UPDATE item SET payload='{cut' WHERE item_id='1'")
+    with outbox_in(tmp_path, clock) as outbox:
+        outbox.handle("cloud", cloud.take)
+        drain(outbox, "cloud", clock, seconds=60.0)
+        assert outbox.status().quarantined == 1
+    assert ids(cloud.got) == ["2"]
 
 
 def test_the_same_item_twice_goes_out_once(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from edge.zones import Masks
 from shared.clock import Clock
 from shared.heartbeat import Watchman
 from shared.ids import new_id
+from shared.manifest import shipped_models
 from shared.types import Frame
 
 _RECORDER, _TRACER = "recorder", "tracer"
@@ -32,73 +34,64 @@ _TRACER_SILENT_S = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventPorts:
+    """Where events go.
+
+    `keeps` is the record, `announces` the alert desk. `outbox` carries the question about an origin while the cloud is
+    away. `took` is told how long each write took, stage `record`.
+    """
+
+    keeps: Records
+    announces: Announces
+    outbox: Outbox
+    took: Callable[[str, float], None] = lambda stage, seconds: None
+
+
 class EventPlane:
     """The parts behind `fuse`; `start` begins to record and to trace, `stop` ends both and keeps what is open."""
 
     def __init__(
         self,
         settings: EdgeSettings,
+        ports: EventPorts,
         *,
-        models: Path,
         masks: Masks,
-        keeps: Records,
-        announces: Announces,
-        outbox: Outbox,
-        link: Forwarder | None,
-        budget: Budget,
+        ask: Ask | None,
         watchman: Watchman,
         clock: Clock,
-        took: Callable[[str, float], None] = lambda stage, seconds: None,
     ) -> None:
         """Build the parts.
 
         Args:
             settings: of the service.
-            models: where the local detector is.
+            ports: where events go.
             masks: the cameras' zones.
-            keeps: the record.
-            announces: the alert desk.
-            outbox: carries the question about an origin while the cloud is away.
-            link: the way to the cloud, for the one question about an origin.
-            budget: pays for it.
+            ask: asks the cloud about the frame of an origin, see `origin_question`; None never does.
             watchman: hears whether the threads live.
             clock: of the service.
-            took: told how long each write took, stage `record`.
         """
-        self._watchman = watchman
         section = settings.events
+        self._outbox = ports.outbox
+        self._watchman = watchman
         self.masks = masks
         self.preroll = section.preroll(clock)
-        events = Events(
-            section.event_settings(),
-            masks=self.masks,
-            clock=clock,
-            new_id=lambda: new_id(clock.now_at()),
-        )
-        check = link and OriginCheck(
-            settings.policy.name,
-            budget=budget,
-            link=link,
-            forwarder=link,
-            cost_micros=settings.policy.cost_micros,
-            clock=clock,
-        )
-        may_ask = check is not None and settings.policy.name is not PolicyName.EDGE_ONLY
-        self._outbox = outbox
-        self._tracer = (
-            self._build_tracer(models, check.ask if check and may_ask else None)
-            if section.trace_origin
-            else None
-        )
+        models = settings.models or shipped_models()
+        self._tracer = self._build_tracer(models, ask) if section.trace_origin else None
         self.incidents = Incidents(
-            events,
+            Events(
+                section.event_settings(),
+                masks=masks,
+                clock=clock,
+                new_id=lambda: new_id(clock.now_at()),
+            ),
             preroll=self.preroll,
-            keeps=keeps,
-            announces=announces,
+            keeps=ports.keeps,
+            announces=ports.announces,
             traces=self._tracer,
             clock=clock,
             beat=functools.partial(watchman.beat, _RECORDER),
-            took=took,
+            took=ports.took,
         )
 
     def start(
@@ -148,3 +141,20 @@ class EventPlane:
 
     def _found(self, event: FireEvent, origin: Origin) -> None:
         self.incidents.found(event, origin)
+
+
+def origin_question(
+    settings: EdgeSettings, link: Forwarder | None, budget: Budget, clock: Clock
+) -> Ask | None:
+    """Build the one question to the cloud about the frame of an origin; None where the cloud is never asked."""
+    policy = settings.policy
+    if link is None or policy.name is PolicyName.EDGE_ONLY:
+        return None
+    return OriginCheck(
+        policy.name,
+        budget=budget,
+        link=link,
+        forwarder=link,
+        cost_micros=policy.cost_micros,
+        clock=clock,
+    ).ask

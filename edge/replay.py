@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 
 from edge.budget import Today
 from edge.cloud_client import CloudAnswer
-from edge.decide import Decider
+from edge.decide import Decider, Decision
 from edge.events import Events
 from edge.evidence import Evidence
 from edge.fire_event import EventChange, EventStep, FireEvent, Origin
-from edge.fuse import fuse
+from edge.fuse import Verdict, fuse
 from edge.outcome import Outcome
 from edge.preroll import Preroll
 from edge.reasons import Reason
@@ -172,43 +172,27 @@ class Replayed:
     judged: int
 
 
-def replay(
-    source: str,
-    moments: Iterable[Moment],
-    *,
-    policy: str,
-    clock: ReplayClock,
-    decider: Decider,
-    evidence: Evidence,
-    events: Events,
-    preroll: Preroll,
-    origins: ReplayOrigins | None,
-    model: ModelIdentity,
-    truth: Callable[[Moment], bool | None] = lambda moment: None,
-) -> Replayed:
-    """Play one source.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayBox:
+    """The parts of a box that recordings are played to; fresh ones for each recording.
 
-    Args:
-        source: its name.
-        moments: in order of time.
-        policy: its name, for the result.
-        clock: is moved along.
-        decider: policy, budget and a link that always has a place.
-        evidence: gathers alarms.
-        events: opens and closes events, as on the box.
-        preroll: keeps the frames before an event.
-        origins: finds an event's origin in them; None looks for none.
-        model: of the edge.
-        truth: whether a moment shows fire or smoke; None when not known.
-
-    Returns:
-        counts and events; `right` of `judged` moments had the right verdict.
+    `clock` is moved along. `decider` holds policy, budget and a link that always has a place. `evidence`, `events` and
+    `preroll` work as on the box; `origins` finds when an event began, None looks for none. `model` is the edge's.
     """
-    tally = _Tally(preroll, origins, clock)
-    for moment in moments:
-        clock.move_to(moment.at_s)
-        deadline = Deadline.after(_PATIENCE_S, clock)
-        decision = decider.decide(moment.frame, moment.classification, deadline)
+
+    clock: ReplayClock
+    decider: Decider
+    evidence: Evidence
+    events: Events
+    preroll: Preroll
+    origins: ReplayOrigins | None
+    model: ModelIdentity
+
+    def judge(self, moment: Moment) -> tuple[Decision, Verdict]:
+        """Take a frame down the line as far as the verdict."""
+        self.clock.move_to(moment.at_s)
+        deadline = Deadline.after(_PATIENCE_S, self.clock)
+        decision = self.decider.decide(moment.frame, moment.classification, deadline)
         outcome = None
         if decision.forward and moment.ask is not None:
             outcome = Outcome(
@@ -216,18 +200,30 @@ def replay(
                 reason=decision.reason,
                 charged_micros=decision.charged_micros,
             )
-        verdict = fuse(moment.frame, moment.classification, decision, outcome, model)
-        alarm = evidence.note(verdict)
-        tally.count(decision.reason, decision.charged_micros, clock.now_at())
-        preroll.put(moment.frame, verdict)
+        verdict = fuse(moment.frame, moment.classification, decision, outcome, self.model)
+        return decision, verdict
+
+
+def replay(recording: Recording, policy: str, box: ReplayBox) -> Replayed:
+    """Play one recording to a box with a policy of this name.
+
+    Returns:
+        counts and events; `right` of `judged` moments had the right verdict.
+    """
+    tally = _Tally(box.preroll, box.origins, box.clock)
+    for moment in recording.moments:
+        decision, verdict = box.judge(moment)
+        alarm = box.evidence.note(verdict)
+        tally.count(decision.reason, decision.charged_micros, box.clock.now_at())
+        box.preroll.put(moment.frame, verdict)
         if moment.ask is not None:
             tally.asks[moment.frame.frame_id] = moment.ask
-        for change in events.take(moment.frame, verdict, alarm).changes:
+        for change in box.events.take(moment.frame, verdict, alarm).changes:
             tally.change(change)
-        is_fire = truth(moment)
+        is_fire = recording.is_fire(moment)
         if is_fire is not None:
             tally.judge(is_right=(verdict.label is not Label.NONE) == is_fire)
-    return tally.result(source, policy)
+    return tally.result(recording.name, policy)
 
 
 class _Tally:

@@ -21,6 +21,7 @@ from edge.priced import PricePolicy
 from edge.replay import (
     OpenLink,
     Recording,
+    ReplayBox,
     ReplayBudget,
     ReplayClock,
     Replayed,
@@ -64,10 +65,7 @@ class ReplayPlane:
         is_price = name is PolicyName.PRICE
         memories = Memories(veto_max_s=self.policy.veto_max_s, is_backing_off=is_price)
         policy = self._policy(name, memories, budget, clock)
-        return replay(
-            recording.name,
-            recording.moments,
-            policy=name.value,
+        box = ReplayBox(
             clock=clock,
             decider=Decider(policy, budget=budget, link=OpenLink(), cost_micros=cost_micros),
             evidence=Evidence(memories, score=self.value.score, clock=clock),
@@ -80,8 +78,8 @@ class ReplayPlane:
             preroll=EventsSection().preroll(clock),
             origins=self._origins(recording, name, budget, clock),
             model=self.model,
-            truth=recording.is_fire,
         )
+        return replay(recording, name.value, box)
 
     def _origins(
         self, recording: Recording, name: PolicyName, budget: ReplayBudget, clock: ReplayClock

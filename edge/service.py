@@ -16,7 +16,7 @@ from edge.camera_wiring import Cameras
 from edge.classify import LoadedClassifier
 from edge.config import EdgeSettings
 from edge.event_metrics import EventMetrics
-from edge.event_plane import EventPlane
+from edge.event_plane import EventPlane, EventPorts, origin_question
 from edge.fast_lane import FastLane
 from edge.fleet_report import Sources, box_report
 from edge.heartbeat import FleetHeartbeat
@@ -53,7 +53,6 @@ from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.inference import refuse_two_runtimes
 from shared.logs import get_logger, redact
-from shared.manifest import shipped_models
 from shared.metrics import add_model_info, set_build_info
 from shared.serve import WebServer
 from shared.startup import hold_folder, keep_freed_memory
@@ -228,18 +227,19 @@ class EdgeService:
             files=self._files,
             clock=self._clock,
         )
-        self._events = EventPlane(
-            settings,
-            models=settings.models or shipped_models(),
-            masks=self._zones.masks,
+        ports = EventPorts(
             keeps=self._records,
             announces=self.alerting.desk,
             outbox=self.alerting.outbox,
-            link=self._link.forwarder,
-            budget=self._plane.budget,
+            took=self._metrics.took,
+        )
+        self._events = EventPlane(
+            settings,
+            ports,
+            masks=self._zones.masks,
+            ask=origin_question(settings, self._link.forwarder, self._plane.budget, self._clock),
             watchman=self._supervisor,
             clock=self._clock,
-            took=self._metrics.took,
         )
 
     def _build_line(self) -> None:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.event_plane import EventPlane
+from edge.event_plane import EventPlane, EventPorts
 from edge.evidence import Grade
 from edge.fire_event import EventStep, FireEvent, KeptFrame, Severity
 from edge.keeping import build_records
@@ -91,13 +91,9 @@ def plane(line: Line, book: Book, tmp_path) -> Iterator[EventPlane]:
     with outbox_in(tmp_path / "state", line.clock) as outbox:
         built = EventPlane(
             settings,
-            models=tmp_path / "models",
+            EventPorts(keeps=book, announces=book, outbox=outbox),
             masks=Masks({}),
-            keeps=book,
-            announces=book,
-            outbox=outbox,
-            link=None,
-            budget=None,
+            ask=None,
             watchman=Supervisor(SystemClock()),
             clock=line.clock,
         )

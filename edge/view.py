@@ -24,6 +24,9 @@ class View:
         self._clock = clock
         self._health = ViewHealth()
         self._lock = threading.Lock()
+        self._looking = (
+            threading.Lock()
+        )  # held over a look: a posted picture may come while another is looked at
         self._next_mono_s = clock.mono_s()
 
     def look(self, picture: Picture) -> None:
@@ -32,11 +35,16 @@ class View:
             now_mono_s = self._clock.mono_s()
             if now_mono_s < self._next_mono_s:
                 return
+            if not self._looking.acquire(blocking=False):
+                return
             self._next_mono_s = now_mono_s + _EVERY_S
-        with contextlib.suppress(ImageError):
-            thumbnail = grey_thumbnail(picture, THUMB_WIDTH_PX, THUMB_HEIGHT_PX)
-            digest = hashlib.blake2b(picture.encoded, digest_size=8).digest()
-            self._health.note(thumbnail, digest, now_mono_s)
+        try:
+            with contextlib.suppress(ImageError):
+                thumbnail = grey_thumbnail(picture, THUMB_WIDTH_PX, THUMB_HEIGHT_PX)
+                digest = hashlib.blake2b(picture.encoded, digest_size=8).digest()
+                self._health.note(thumbnail, digest, now_mono_s)
+        finally:
+            self._looking.release()
 
     def findings(self) -> tuple[ViewFinding, ...]:
         """Give what is wrong with the view."""

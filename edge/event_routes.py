@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 from datetime import UTC, datetime
@@ -250,13 +251,11 @@ def _answer(events: Events, event_id: str) -> Response:
 
 def _packed(events: Events, event_id: str) -> BinaryIO:
     """Pack an event into a file without a name; an hour of pictures is too much for memory."""
-    packed = tempfile.TemporaryFile()  # noqa: SIM115 – closed with the answer
-    try:
+    with contextlib.ExitStack() as undo:
+        packed = undo.enter_context(tempfile.TemporaryFile())
         events.export(event_id, packed, is_chinese=is_chinese())
-    except BaseException:
-        packed.close()
-        raise
-    return packed
+        undo.pop_all()  # closed with the answer
+        return packed
 
 
 def _body() -> dict[str, Any]:

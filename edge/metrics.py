@@ -40,50 +40,25 @@ class EdgeMetrics:
         """Create them in a registry of their own; the callables are asked at each scrape."""
         self.registry = CollectorRegistry()
         self._cameras = frozenset(cameras)
-        frames = Counter(
-            "fire_edge_frames", "Frames by outcome.", ["camera", "outcome"], registry=self.registry
-        )
-        stages = Histogram(
-            "fire_edge_stage_seconds",
-            "Time by stage.",
-            ["stage"],
-            buckets=SECONDS_BUCKETS,
-            registry=self.registry,
-        )
-        self.frames = frames
-        confidence = Histogram(
-            "fire_edge_confidence",
-            "Certainty of verdicts, max(p, 1 − p).",
-            ["camera"],
-            buckets=_CONFIDENCE_BUCKETS,
-            registry=self.registry,
-        )
-        self._confidence = {
-            camera: confidence.labels(camera) for camera in (*self._cameras, POSTED)
-        }
-        outcomes = [source.value for source in Source] + ["failed"]
+        cameras_and_posts = (*self._cameras, POSTED)
+        outcomes = [*(source.value for source in Source), "failed"]
+        self.frames = self._counter("frames", "Frames by outcome.", "camera", "outcome")
         self._frames = {
-            (camera, outcome): frames.labels(camera, outcome)
-            for camera in (*self._cameras, POSTED)
+            (camera, outcome): self.frames.labels(camera, outcome)
+            for camera in cameras_and_posts
             for outcome in outcomes
         }
+        stages = self._histogram("stage_seconds", "Time by stage.", "stage", SECONDS_BUCKETS)
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
-        decisions = Counter(
-            "fire_edge_decisions", "Decisions by reason.", ["reason"], registry=self.registry
-        )
+        certainty = "Certainty of verdicts, max(p, 1 − p)."
+        confidence = self._histogram("confidence", certainty, "camera", _CONFIDENCE_BUCKETS)
+        self._confidence = {camera: confidence.labels(camera) for camera in cameras_and_posts}
+        decisions = self._counter("decisions", "Decisions by reason.", "reason")
         self._decisions = {reason: decisions.labels(reason.value) for reason in Reason}
-        self._broken = Counter(
-            "fire_edge_broken_scores",
-            "Frames whose score was not a finite number.",
-            registry=self.registry,
-        )
-        refused = Counter(
-            "fire_edge_refused",
-            "Posted frames refused, by reason.",
-            ["reason"],
-            registry=self.registry,
-        )
+        refused = self._counter("refused", "Posted frames refused, by reason.", "reason")
         self._refused = {code: refused.labels(reason) for code, reason in _REFUSALS.items()}
+        broken = "Frames whose score was not a finite number."
+        self._broken = self._counter("broken_scores", broken)
         self._add_gauges(budget_micros, breaker_state)
         self._add_troubles(troubles)
 
@@ -112,6 +87,14 @@ class EdgeMetrics:
     def count_failed(self, camera: str | None) -> None:
         """Count a frame that got no verdict."""
         self._frames[self._camera(camera), "failed"].inc()
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"fire_edge_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, label: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(
+            f"fire_edge_{name}", text, [label], buckets=buckets, registry=self.registry
+        )
 
     def _camera(self, camera: str | None) -> str:
         return camera if camera in self._cameras else POSTED

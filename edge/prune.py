@@ -143,9 +143,11 @@ class Pruner:
             )
             for is_story in (False, True):
                 if not (is_story and step >= Worth.UNREVIEWED_FIRE):
-                    yield from ((r.event.event_id, self._part(r, is_story)) for r in events)
+                    yield from (
+                        (r.event.event_id, self._part(r, is_story=is_story)) for r in events
+                    )
 
-    def _part(self, record: EventRecord, is_story: bool) -> list[FrameRecord]:
+    def _part(self, record: EventRecord, *, is_story: bool) -> list[FrameRecord]:
         try:
             frames = self._store.archive.frames(record.event.event_id)
         except FireError:  # gone meanwhile, or damaged: nothing of it can be chosen by worth

@@ -64,21 +64,21 @@ class Blobs:
         """
         names = [hashlib.sha256(content).hexdigest() for content in contents]
         new: list[str] = []
-        try:
-            self._refuse_links()
-            with self._lock:
-                for name, content in zip(names, contents, strict=True):
-                    if not self.has(name):
-                        new.append(name)
-                        self._stage(name, content)
-                if new:
-                    _sync_folder(self._incoming)
-            yield names
-        except BaseException as err:
-            self.discard(new)
-            if isinstance(err, OSError):
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.discard, new)
+            try:
+                self._refuse_links()
+                with self._lock:
+                    for name, content in zip(names, contents, strict=True):
+                        if not self.has(name):
+                            new.append(name)
+                            self._stage(name, content)
+                    if new:
+                        _sync_folder(self._incoming)
+                yield names
+            except OSError as err:
                 raise _unavailable(self._root, err) from err
-            raise
+            undo.pop_all()
 
     def settle(self, names: Iterable[str]) -> None:
         """Move staged files to their place, once their rows are on disk; a file that cannot move stays readable.

@@ -59,13 +59,17 @@ def add_docs_routes(app: Flask, title: str, rules: Rules, *, is_signed: bool) ->
         says={200: Reply(text="The program.", media_types=("text/javascript",)), 304: EMPTY},
     )
     def viewer() -> Response:
-        packed = (_VENDOR / f"{_VIEWER}.gz").read_bytes()
-        takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
-        body = packed if takes_gzip else gzip.decompress(packed)
-        response = Response(body, content_type="text/javascript; charset=utf-8")
-        if takes_gzip:
-            response.headers["Content-Encoding"] = "gzip"
-        response.headers["Vary"] = "Accept-Encoding"
-        response.add_etag()
-        response.make_conditional(request)
-        return response
+        return _program()
+
+
+def _program() -> Response:
+    packed = (_VENDOR / f"{_VIEWER}.gz").read_bytes()
+    takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
+    body = packed if takes_gzip else gzip.decompress(packed)
+    response = Response(body, content_type="text/javascript; charset=utf-8")
+    if takes_gzip:
+        response.headers["Content-Encoding"] = "gzip"
+    response.headers["Vary"] = "Accept-Encoding"
+    response.add_etag()
+    response.make_conditional(request)
+    return response

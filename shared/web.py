@@ -244,6 +244,21 @@ def _bare(model: type[BaseModel], status: int = 200) -> dict[int, Reply]:
     return {status: Reply(text="What it says.", bare=model)}
 
 
+def _readiness(checks: Mapping[str, Check]) -> Response:
+    states = {check.state for check in checks.values()}
+    worst = next(
+        (s for s in (CheckState.FAILED, CheckState.DEGRADED) if s in states), CheckState.OK
+    )
+    body = {
+        "status": {"ok": "ready", "degraded": "degraded", "failed": "not_ready"}[worst],
+        "checks": {name: {"state": c.state, "text": c.text} for name, c in checks.items()},
+    }
+    response = json_response(body, 503 if worst is CheckState.FAILED else 200)
+    if worst is CheckState.FAILED:
+        response.headers["Retry-After"] = "2"
+    return response
+
+
 def _add_health_routes(app: Flask, operations: Operations) -> None:
     @app.get("/health")
     @describes("Say that the service runs.", tag=_TAG, says=_bare(Healthy))
@@ -262,21 +277,7 @@ def _add_health_routes(app: Flask, operations: Operations) -> None:
         says={**_bare(Readiness), **_bare(Readiness, 503)},
     )
     def readyz() -> Response:
-        checks = operations.checks()
-        states = {check.state for check in checks.values()}
-        worst = next(
-            s
-            for s in (CheckState.FAILED, CheckState.DEGRADED, CheckState.OK)
-            if s in states or s is CheckState.OK
-        )
-        body = {
-            "status": {"ok": "ready", "degraded": "degraded", "failed": "not_ready"}[worst],
-            "checks": {name: {"state": c.state, "text": c.text} for name, c in checks.items()},
-        }
-        response = json_response(body, 503 if worst is CheckState.FAILED else 200)
-        if worst is CheckState.FAILED:
-            response.headers["Retry-After"] = "2"
-        return response
+        return _readiness(operations.checks())
 
     @app.get("/metrics")
     @describes(

@@ -107,7 +107,7 @@ class _Eyes:
         if look.answer is None:
             until = Deadline.after(60.0, SystemClock())
             look.answer = self._detector.infer(
-                look.frame.picture, call_id=look.frame.frame_id, deadline=until, traceparent=None
+                look.frame.picture, call_id=look.frame.frame_id, deadline=until, trace=None
             )
         return look.answer
 

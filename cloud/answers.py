@@ -20,7 +20,6 @@ class InferResult(Answer):
     width: int
     height: int
     cost: float
-    cost_micros: int
     latency_ms: float
     model: ModelName
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.detect import Finding
-from shared.types import MICROS, Detection, ModelIdentity, Picture
+from shared.types import Detection, ModelIdentity, Picture
 
 
 def detection_as_dict(detection: Detection) -> dict[str, Any]:
@@ -28,7 +28,6 @@ def result_of(
         "width": picture.width_px,
         "height": picture.height_px,
         "cost": cost,
-        "cost_micros": round(cost * MICROS),
         "latency_ms": round(took_ms, 1),
         "model": model.as_dict(),
     }

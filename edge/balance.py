@@ -16,6 +16,7 @@ from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import LinkError
+from shared.ids import Trace
 from shared.types import Picture
 
 _LEAST_TRY_S = 0.05  # a cloud that would get less time than this is not asked
@@ -116,7 +117,7 @@ class BalancedClient:
         return {url: cloud.latency.history() for url, cloud in clouds.items()}
 
     def infer(
-        self, picture: Picture, *, call_id: str, deadline: Deadline, traceparent: str | None
+        self, picture: Picture, *, call_id: str, deadline: Deadline, trace: Trace | None
     ) -> CloudAnswer:
         """Ask the best cloud, and the others in turn as long as one fails and time is left."""
         failure: LinkError | None = None
@@ -128,7 +129,7 @@ class BalancedClient:
             if not cloud.breaker.admit(call_id):
                 continue
             try:
-                return self._ask(cloud, picture, call_id, deadline, traceparent)
+                return self._ask(cloud, picture, call_id, deadline, trace)
             except LinkError as err:
                 may_have_run = may_have_run or not err.certainly_not_run
                 err.certainly_not_run = not may_have_run
@@ -169,15 +170,13 @@ class BalancedClient:
         picture: Picture,
         call_id: str,
         deadline: Deadline,
-        traceparent: str | None,
+        trace: Trace | None,
     ) -> CloudAnswer:
         asked_mono_s = self._clock.mono_s()
         with self._lock:
             cloud.users += 1
         try:
-            answer = cloud.client.infer(
-                picture, call_id=call_id, deadline=deadline, traceparent=traceparent
-            )
+            answer = cloud.client.infer(picture, call_id=call_id, deadline=deadline, trace=trace)
         except LinkError as err:
             if err.code is ErrorCode.CLOUD_REFUSED:
                 cloud.breaker.succeeded()

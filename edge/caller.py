@@ -6,19 +6,21 @@ from dataclasses import dataclass
 
 from flask import g, request
 
+from shared import web
 from shared.access import Visitor
+from shared.ids import Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Who waits for an answer.
 
-    `lane`: callers of one lane share its places. `traceparent` is the W3C trace context that the caller sent.
+    `lane`: callers of one lane share its places. `trace` is the trace context that the caller sent.
     """
 
     req_id: str
     lane: str
-    traceparent: str | None = None
+    trace: Trace | None = None
 
 
 def caller() -> Caller:
@@ -28,5 +30,5 @@ def caller() -> Caller:
     return Caller(
         req_id=g.req_id,
         lane=f"@{visitor.name}" if visitor and is_known else request.remote_addr or "",
-        traceparent=request.environ.get("HTTP_TRACEPARENT"),
+        trace=web.trace_of(request.environ),
     )

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import LinkError
+from shared.ids import Trace
 from shared.types import MICROS, Box, Detection, Label, Picture
 
 
@@ -40,7 +41,7 @@ class CloudClient(Protocol):
     """One cloud, own or commercial; safe for use by several threads."""
 
     def infer(
-        self, picture: Picture, *, call_id: str, deadline: Deadline, traceparent: str | None
+        self, picture: Picture, *, call_id: str, deadline: Deadline, trace: Trace | None
     ) -> CloudAnswer:
         """Ask once, with retries inside the deadline.
 
@@ -48,7 +49,7 @@ class CloudClient(Protocol):
             picture: as it is to be sent.
             call_id: goes along as idempotency key; the same on every try.
             deadline: nothing may take longer, whatever the peer does.
-            traceparent: W3C trace context to send on.
+            trace: the caller's W3C trace context, sent on.
 
         Raises:
             LinkError: no usable answer; says whether the call certainly did not run.
@@ -105,7 +106,7 @@ class MockCloudClient:
         )
 
     def infer(
-        self, picture: Picture, *, call_id: str, deadline: Deadline, traceparent: str | None
+        self, picture: Picture, *, call_id: str, deadline: Deadline, trace: Trace | None
     ) -> CloudAnswer:
         """Pretend; a latency beyond the deadline is a timeout."""
         time.sleep(min(self._latency_s, deadline.remaining_s()))

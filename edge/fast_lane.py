@@ -83,7 +83,7 @@ class FastLane:
         caller = Caller(
             req_id=req_id,
             lane=environ.get("REMOTE_ADDR", ""),
-            traceparent=environ.get("HTTP_TRACEPARENT"),
+            trace=web.trace_of(environ),
         )
         verdict = line.joint(frame, until, caller, is_adaptive=False)
         beside = wire.joint_fields(verdict, is_chinese=False)

@@ -24,6 +24,7 @@ from shared.breaker import Breaker
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, LinkError, StoreError
+from shared.ids import Trace
 from shared.imaging import upload_form
 from shared.logs import get_logger
 from shared.types import Box, Detection, Frame, Picture
@@ -124,7 +125,7 @@ class Forwarder:
         frame: Frame,
         decision: Decision,
         deadline: Deadline,
-        traceparent: str | None = None,
+        trace: Trace | None = None,
         then: Callable[[Outcome], None] | None = None,
     ) -> Future[Outcome]:
         """Send a frame whose decision took a place; `then` is called from the forwarder thread with the outcome.
@@ -132,7 +133,7 @@ class Forwarder:
         After `stop` nothing is sent: place and charge are given back, and `then` is not called.
         """
         try:
-            promised = self._threads.submit(self._run, frame, decision, deadline, traceparent, then)
+            promised = self._threads.submit(self._run, frame, decision, deadline, trace, then)
         except RuntimeError:  # stopped since the decision
             return self._unsent(decision)
         self._promised.add(promised)
@@ -167,12 +168,12 @@ class Forwarder:
         frame: Frame,
         decision: Decision,
         deadline: Deadline,
-        traceparent: str | None,
+        trace: Trace | None,
         then: Callable[[Outcome], None] | None,
     ) -> Outcome:
         self._running[decision.call_id] = deadline
         try:
-            outcome = self._call(frame, decision, deadline, traceparent)
+            outcome = self._call(frame, decision, deadline, trace)
         finally:
             self._running.pop(decision.call_id, None)
             self._release()
@@ -184,13 +185,13 @@ class Forwarder:
         return outcome
 
     def _call(
-        self, frame: Frame, decision: Decision, deadline: Deadline, traceparent: str | None
+        self, frame: Frame, decision: Decision, deadline: Deadline, trace: Trace | None
     ) -> Outcome:
         try:
             sent = self._fit(frame.picture, deadline)
             asked_mono_s = deadline.clock.mono_s()
             answer = self._client.infer(
-                sent, call_id=decision.call_id, deadline=deadline, traceparent=traceparent
+                sent, call_id=decision.call_id, deadline=deadline, trace=trace
             )
             self._latency.note(deadline.clock.mono_s() - asked_mono_s)
         except LinkError as err:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import requests
 import tenacity
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from tenacity.stop import stop_base
 from urllib3.exceptions import ConnectTimeoutError as Urllib3ConnectTimeout
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
@@ -26,9 +27,9 @@ from shared.error_code import ErrorCode
 from shared.errors import LinkError
 from shared.fleet import PATH
 from shared.http_date import read_http_date
-from shared.ids import continue_trace
+from shared.ids import Trace, continue_trace
 from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
-from shared.types import Box, Detection, Label, Picture
+from shared.types import MICROS, Box, Detection, Label, Picture
 
 _MAX_ANSWER_BYTES = 1_000_000  # 100 boxes are 10 kB; more than this is not an answer
 _ABOUT_THE_PICTURE = frozenset(
@@ -77,8 +78,15 @@ class _WireResult(_Strict):
     confidence: float = Field(ge=0, le=1)
     detections: tuple[_WireDetection, ...] = Field(max_length=300)
     model: _WireModel
-    cost_micros: int | None = Field(default=None, ge=0, le=1_000_000_000_000)
+    cost: Decimal | None = Field(default=None, ge=0, le=1_000_000)
     latency_ms: float | None = Field(default=None, ge=0, le=86_400_000)
+
+    @model_validator(mode="after")
+    def _no_boxes_of_nothing(self) -> Self:
+        """Believe a fire without a box, but not boxes beside a `none`: nobody can tell which of the two is meant."""
+        if self.label is Label.NONE and self.detections:
+            raise ValueError("the label is none, yet there are boxes")
+        return self
 
 
 class _WireAnswer(_Strict):
@@ -115,7 +123,7 @@ class HttpCloudClient:
         self._session.mount("https://", adapter)
 
     def infer(
-        self, picture: Picture, *, call_id: str, deadline: Deadline, traceparent: str | None
+        self, picture: Picture, *, call_id: str, deadline: Deadline, trace: Trace | None
     ) -> CloudAnswer:
         """Ask, see `CloudClient.infer`."""
         retrying = tenacity.Retrying(
@@ -128,7 +136,7 @@ class HttpCloudClient:
         for attempt in retrying:
             with attempt:
                 try:
-                    return self._ask_once(picture, call_id, deadline, traceparent)
+                    return self._ask_once(picture, call_id, deadline, trace)
                 except LinkError as err:
                     may_have_run = may_have_run or not err.certainly_not_run
                     err.certainly_not_run = (
@@ -161,7 +169,7 @@ class HttpCloudClient:
         return max(exponential(state) * jitter, (asked_s or 0.0) * max(1.0, jitter))
 
     def _ask_once(
-        self, picture: Picture, call_id: str, deadline: Deadline, traceparent: str | None
+        self, picture: Picture, call_id: str, deadline: Deadline, trace: Trace | None
     ) -> CloudAnswer:
         seconds = min(self._retry.timeout_s, deadline.remaining_s())
         if seconds <= 0.0:
@@ -175,7 +183,7 @@ class HttpCloudClient:
             "Idempotency-Key": call_id,
             "Prefer": "wait=60",  # a second try gets the first one's answer as soon as it is there
             "X-Request-Deadline-Ms": str(max(1, int(seconds * 1000))),
-            "traceparent": continue_trace(traceparent),
+            **continue_trace(trace),
         }
         sent_at = self._skew.now_at() if self._skew else None
         response, body = self._post("/infer", picture.encoded, headers, seconds)
@@ -292,7 +300,7 @@ def _parse(response: requests.Response, body: bytes) -> CloudAnswer:
             for d in result.detections
         ),
         model=result.model.model_dump(),
-        cost_micros=result.cost_micros,
+        cost_micros=None if result.cost is None else round(result.cost * MICROS),
         took_s=None if result.latency_ms is None else result.latency_ms / 1000,
     )
 

@@ -158,7 +158,7 @@ class CallerLine:
 
     def _begun(self, frame: Frame, deadline: Deadline, caller: Caller, decider: Decides) -> Pending:
         begin = functools.partial(
-            self.pipeline.begin, frame, deadline, decider=decider, traceparent=caller.traceparent
+            self.pipeline.begin, frame, deadline, decider=decider, trace=caller.trace
         )
         return self._looked(begin, frame, deadline, caller)
 

@@ -8,6 +8,7 @@ from edge.cloud_client import CloudAnswer
 from shared.clock import SystemClock
 from shared.deadline import Deadline
 from shared.detector import Detector, Running
+from shared.ids import Trace
 from shared.manifest import load_artifact
 from shared.types import Picture
 
@@ -25,7 +26,7 @@ class LocalClient:
         self._detector = Detector(artifact, Running(), SystemClock())
 
     def infer(
-        self, picture: Picture, *, call_id: str, deadline: Deadline, traceparent: str | None
+        self, picture: Picture, *, call_id: str, deadline: Deadline, trace: Trace | None
     ) -> CloudAnswer:
         """Detect; the deadline is not watched, since nobody waits for a replay."""
         prepared = self._detector.prepare(picture)

@@ -19,6 +19,7 @@ from edge.fuse import Verdict, fuse
 from edge.outcome import Outcome
 from shared.clock import Clock, Stopwatch
 from shared.deadline import Deadline
+from shared.ids import Trace
 from shared.types import Classification, Frame, ModelIdentity
 
 _TELL_WITHIN_S = (
@@ -83,7 +84,7 @@ class Forwards(Protocol):
         frame: Frame,
         decision: Decision,
         deadline: Deadline,
-        traceparent: str | None = None,
+        trace: Trace | None = None,
         then: Callable[[Outcome], None] | None = None,
     ) -> Future[Outcome]:
         """Send a frame; `then` is told what became of it."""
@@ -123,7 +124,7 @@ class Pipeline:
         deadline: Deadline,
         *,
         decider: Decides | None = None,
-        traceparent: str | None = None,
+        trace: Trace | None = None,
     ) -> Verdict:
         """Run the whole line and wait for the cloud where it was asked.
 
@@ -131,11 +132,9 @@ class Pipeline:
             frame: the frame.
             deadline: of whoever waits; the verdict is there before it passes.
             decider: another policy than the configured one, for this frame.
-            traceparent: the caller's trace context.
+            trace: the caller's trace context.
         """
-        return self.finish(
-            self.begin(frame, deadline, decider=decider, traceparent=traceparent), deadline
-        )
+        return self.finish(self.begin(frame, deadline, decider=decider, trace=trace), deadline)
 
     def begin(
         self,
@@ -143,7 +142,7 @@ class Pipeline:
         deadline: Deadline,
         *,
         decider: Decides | None = None,
-        traceparent: str | None = None,
+        trace: Trace | None = None,
         then: Callable[[Pending, Outcome], None] | None = None,
     ) -> Pending:
         """Run the line up to the cloud: classify, decide, send; `then` is told the cloud's outcome."""
@@ -167,7 +166,7 @@ class Pipeline:
         if not decision.forward or self.forwarder is None:
             return kept
         tell = None if then is None else lambda outcome: then(kept, outcome)
-        promised = self.forwarder.send(frame, decision, deadline, traceparent, tell)
+        promised = self.forwarder.send(frame, decision, deadline, trace, tell)
         return Pending(
             frame=frame,
             classification=classification,

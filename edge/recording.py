@@ -120,9 +120,7 @@ def _remembered(client: CloudClient, frame: Frame) -> Callable[[], CloudAnswer]:
         if not kept:
             deadline = Deadline.after(_CALL_PATIENCE_S, SystemClock())
             kept.append(
-                client.infer(
-                    frame.picture, call_id=frame.frame_id, deadline=deadline, traceparent=None
-                )
+                client.infer(frame.picture, call_id=frame.frame_id, deadline=deadline, trace=None)
             )
         return kept[0]
 

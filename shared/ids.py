@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+from dataclasses import dataclass
 from datetime import datetime
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -13,7 +14,8 @@ _random = (
     random.Random()
 )  # ids must be unique, not secret; a system call each would hand the GIL over
 _REQ_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
-_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}\Z")
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
+_TRACESTATE = re.compile(r"[!-~](?:[ -~]{0,510}[!-~])?\Z")
 
 
 def new_id(now_at: datetime) -> str:
@@ -27,12 +29,26 @@ def is_req_id(text: object) -> bool:
     return isinstance(text, str) and _REQ_ID.match(text) is not None
 
 
-def continue_trace(traceparent: str | None) -> str:
-    """Continue a W3C `traceparent` with a span of our own; start a new trace when it is absent or invalid.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """A caller's W3C trace context as it came; `continue_trace` says what of it may go out."""
+
+    parent: str
+    state: str | None = None
+
+
+def continue_trace(trace: Trace | None) -> dict[str, str]:
+    """Continue a caller's trace with a span of our own; start a new one when it is absent or invalid.
 
     Returns:
-        a version 00 traceparent (www.w3.org/TR/trace-context), sampled.
+        headers: a version 00 `traceparent` (www.w3.org/TR/trace-context), sampled, and the caller's `tracestate` as it
+        came, unless it cannot be sent or belongs to an invalid `traceparent`.
     """
-    match = _TRACEPARENT.match(traceparent or "")
-    trace_id = match.group(1) if match and set(match.group(1)) != {"0"} else os.urandom(16).hex()
-    return f"00-{trace_id}-{os.urandom(8).hex()}-01"
+    span = os.urandom(8).hex()
+    match = _TRACEPARENT.match(trace.parent) if trace else None
+    if trace is None or match is None:
+        return {"traceparent": f"00-{os.urandom(16).hex()}-{span}-01"}
+    headers = {"traceparent": f"00-{match.group(1)}-{span}-01"}
+    if trace.state and _TRACESTATE.match(trace.state):
+        headers["tracestate"] = trace.state
+    return headers

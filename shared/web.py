@@ -27,7 +27,7 @@ from shared.config import ServerSection
 from shared.error_code import ErrorCode, by_http_status
 from shared.error_pages import add_error_pages
 from shared.errors import FireError
-from shared.ids import is_req_id, new_id
+from shared.ids import Trace, is_req_id, new_id
 from shared.language import is_chinese
 from shared.logs import get_logger
 from shared.metrics import EXPOSITION_TYPE, exposition
@@ -238,6 +238,12 @@ def take_req_id(values: Mapping[str, Any]) -> None:
     given = values.get("req_id")
     if is_req_id(given):
         g.req_id = given
+
+
+def trace_of(environ: Mapping[str, Any]) -> Trace | None:
+    """Take the caller's trace context from the headers of a WSGI request."""
+    parent = environ.get("HTTP_TRACEPARENT")
+    return Trace(parent=parent, state=environ.get("HTTP_TRACESTATE")) if parent else None
 
 
 def _bare(model: type[BaseModel], status: int = 200) -> dict[int, Reply]:

@@ -91,7 +91,7 @@ def _ask(url: str) -> int:
             picture(),
             call_id="call",
             deadline=Deadline.after(2.0, SystemClock()),
-            traceparent=None,
+            trace=None,
         )
     except FireError as err:
         return err.code.row.number

@@ -232,6 +232,8 @@ HOSTILE: Mapping[str, Answer] = {
     "unknown_label": answers(_with_result(label="dragon")),
     "unknown_box_label": answers(_with_box([0, 0, 1, 1], label="none")),
     "too_many_boxes": answers(_with_result(detections=good_answer(boxes=((0, 0, 1, 1),) * 1000))),
+    "boxes_of_nothing": answers(_with_result(label="none", confidence=0.99)),
+    "negative_cost": answers(_with_result(cost=-0.02)),
     "no_model": answers(_without("model")),
     "long_model_name": answers(_with_result(model={**MODEL, "name": "x" * 10_000})),
     "no_confidence": answers(_without("confidence")),

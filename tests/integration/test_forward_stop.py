@@ -24,6 +24,7 @@ from shared.breaker import Breaker, BreakerSettings
 from shared.clock import SystemClock
 from shared.deadline import Deadline
 from shared.errors import LinkError
+from shared.ids import Trace
 from shared.types import Classification, Picture
 from tests.helpers.frames import frame, picture
 from tests.helpers.stand_in_clouds import stand_in_cloud
@@ -40,7 +41,7 @@ class _Hanging(MockCloudClient):
         self.is_asked, self.release = threading.Event(), threading.Event()
 
     def infer(
-        self, picture: Picture, *, call_id: str, deadline: Deadline, traceparent: str | None
+        self, picture: Picture, *, call_id: str, deadline: Deadline, trace: Trace | None
     ) -> CloudAnswer:
         self.is_asked.set()
         self.release.wait(30)
@@ -124,7 +125,7 @@ def test_closing_a_client_cuts_the_calls_that_are_under_way():
                     picture(),
                     call_id="c",
                     deadline=Deadline.after(25.0, _CLOCK),
-                    traceparent=None,
+                    trace=None,
                 )
             except LinkError as err:
                 found.append(err)

@@ -64,7 +64,7 @@ def client() -> Iterator[Callable[..., HttpCloudClient]]:
 
 def _ask(client: HttpCloudClient, seconds: float = 5.0) -> CloudAnswer:
     deadline = Deadline.after(seconds, _CLOCK)
-    return client.infer(picture(), call_id="call-1", deadline=deadline, traceparent=None)
+    return client.infer(picture(), call_id="call-1", deadline=deadline, trace=None)
 
 
 def _failure(client: HttpCloudClient, seconds: float = 5.0) -> LinkError:
@@ -89,6 +89,14 @@ def test_what_a_newer_cloud_adds_is_left_aside(wire, client):
     body["result"]["surprise"] = {"a": 1}
     _say(wire, body={**body, "more": 1})
     assert _ask(client()).label is Label.FIRE
+
+
+@pytest.mark.parametrize(("told", "micros"), [(0.05, 50_000), (0, 0), (None, None)])
+def test_what_a_call_cost_is_read_as_the_cloud_tells_it(wire, client, told, micros):
+    body = good_answer()
+    body["result"]["cost"] = told
+    _say(wire, body=body)
+    assert _ask(client()).cost_micros == micros
 
 
 def test_a_call_carries_the_picture_as_it_is(wire, client):

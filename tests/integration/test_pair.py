@@ -152,8 +152,10 @@ def test_a_trace_is_continued_to_the_cloud(tmp_path, models):
         stand_in_cloud(answers()) as cloud,
         running_edge(tmp_path, models, cloud.url, policy={"name": "always"}) as edge,
     ):
-        edge.show("/joint_predict", fire_jpeg(), traceparent=f"00-{trace}-b7ad6b7169203331-01")
+        parent = f"00-{trace}-b7ad6b7169203331-01"
+        edge.show("/joint_predict", fire_jpeg(), traceparent=parent, tracestate="rojo=1,congo=2")
     assert trace in (cloud.calls[0].header("traceparent") or "")
+    assert cloud.calls[0].header("tracestate") == "rojo=1,congo=2"
 
 
 def _window_edge(tmp_path: Path, models: Path):

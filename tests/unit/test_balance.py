@@ -26,7 +26,7 @@ class Cloud:
         self.calls = self.reports = 0
         self.is_closed = False
 
-    def infer(self, picture, *, call_id, deadline, traceparent) -> CloudAnswer:
+    def infer(self, picture, *, call_id, deadline, trace) -> CloudAnswer:
         self.calls += 1
         self.clock.advance(self.seconds)
         if self.failure is not None:
@@ -61,7 +61,7 @@ class Site:
         self._number += 1
         deadline = Deadline.after(seconds, self.clock)
         answer = self.client.infer(
-            _PICTURE, call_id=f"c{self._number}", deadline=deadline, traceparent=None
+            _PICTURE, call_id=f"c{self._number}", deadline=deadline, trace=None
         )
         return answer.model["name"]
 

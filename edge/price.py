@@ -48,13 +48,15 @@ class Tier(StrEnum):
 
 
 class Kept(StrEnum):
-    """Why a frame is not worth asking about."""
+    """Why a frame is not asked about."""
 
     BELOW_PRICE = "below_price"
     ALREADY_ASKED = "already_asked"
     ALREADY_ALARMED = "already_alarmed"
     FAIR_SHARE = "fair_share"
     BATTERY = "battery"
+    TOO_LATE = "too_late"
+    """It is worth its price, but not by the time an answer would be there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,12 +209,15 @@ class Pricing:
 
     def value(self, z: float, news: float, circumstances: Circumstances) -> float:
         """Tell what a look is worth: the smaller of the two losses it may save, if it is news and comes in time."""
-        chance = 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, z))))
-        stake = min(self._settings.c_miss * chance, self._settings.c_false * (1.0 - chance))
         in_time = 1.0
         if circumstances.deadline_s is not None:
             in_time = min(1.0, circumstances.deadline_s / max(circumstances.latency_s, 1e-3))
-        return circumstances.weight * stake * news * in_time
+        return self._worth_in_time(z, news, circumstances.weight) * in_time
+
+    def _worth_in_time(self, z: float, news: float, weight: float) -> float:
+        chance = 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, z))))
+        stake = min(self._settings.c_miss * chance, self._settings.c_false * (1.0 - chance))
+        return weight * stake * news
 
     def ask_at(
         self,
@@ -271,6 +276,11 @@ class Pricing:
         else:
             seen = _Seen(x=x, z=z, now_s=now_s, news=news, value=value, price=price)
             outcome = self._rank(seen, memory, spending, circumstances)
+        if (
+            outcome is Kept.BELOW_PRICE
+            and self._worth_in_time(z, news, circumstances.weight) >= price
+        ):
+            outcome = Kept.TOO_LATE
         if isinstance(outcome, Kept):
             return Appraisal(tier=None, kept=outcome, value=value, price=price, keep=0)
         keep = self.keep(outcome, spending)

@@ -28,6 +28,7 @@ _KEPT = {
     Kept.ALREADY_ALARMED: Reason.EDGE_ALREADY_ALARMED,
     Kept.FAIR_SHARE: Reason.EDGE_FAIR_SHARE,
     Kept.BATTERY: Reason.EDGE_BATTERY,
+    Kept.TOO_LATE: Reason.FALLBACK_TOO_LATE,
 }
 _URGENT = (Tier.VERIFY, Tier.CONFIRM)  # the last place on the link is theirs
 

@@ -193,6 +193,19 @@ def test_a_late_cloud_is_worth_less():
     assert late == pytest.approx(in_time / 4)
 
 
+@pytest.mark.parametrize("memory", [None, CameraMemory()])
+def test_what_only_the_deadline_keeps_here_says_so(memory):
+    around = Circumstances(deadline_s=0.0, latency_s=0.3)
+    look = pricing().appraise(0.5, 0.0, memory, spending(spent=250), around)
+    assert (look.tier, look.kept) == (None, Kept.TOO_LATE)
+
+
+def test_a_quiet_frame_is_below_the_price_whatever_its_deadline():
+    around = Circumstances(deadline_s=0.0, latency_s=0.3)
+    look = pricing().appraise(-8.0, 0.0, CameraMemory(), spending(spent=250), around)
+    assert (look.tier, look.kept) == (None, Kept.BELOW_PRICE)
+
+
 def test_an_overspent_day_makes_the_next_one_dearer_and_it_survives_a_restart():
     store = _Store()
     store.saved = ("2025-12-31", 0.1)

@@ -10,6 +10,7 @@ from edge.audit import AuditReport
 from edge.camera_wiring import Cameras, camera_row
 from edge.config import EdgeSettings
 from edge.event_plane import EventPlane
+from edge.heartbeat import FleetHeartbeat
 from edge.ledger import Ledger
 from edge.link import Link
 from edge.model_slot import ClassifierSlot
@@ -30,6 +31,7 @@ class BoxStatus:
     models: ClassifierSlot
     plane: DecisionPlane
     link: Link
+    heartbeat: FleetHeartbeat | None
     events: EventPlane
     cameras: Cameras
     ledger: Ledger
@@ -86,6 +88,7 @@ class BoxStatus:
         budget = self.plane.budget
         return BoxState(
             breaker=self.link.breaker_state(),
+            is_cloud_silent=self.heartbeat is not None and self.heartbeat.is_cloud_silent,
             budget_limit_micros=budget.limit_micros,
             budget_left_micros=budget.remaining_micros(),
             cost_micros=self.settings.policy.cost_micros,

@@ -1,6 +1,7 @@
 """Tells the cloud every half minute how this box is; never disturbs anything else. Ring: adapter (a thread).
 
-A report that fails is forgotten: the next one tells everything again, and the breaker is not asked.
+A report that fails is forgotten: the next one tells everything again, and the breaker is not asked. On a box whose
+frames are all quiet it is what notices that the cloud is away.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 
 from shared.clock import Clock
 from shared.deadline import Deadline
+from shared.error_code import ErrorCode
 from shared.errors import FireError
 from shared.fleet import EVERY_S, EdgeReport
 from shared.logs import get_logger
@@ -20,6 +22,9 @@ _THREAD = "fleet-heartbeat"
 _TRY_S = 5.0
 _SILENT_S = 2.2 * EVERY_S + _TRY_S
 _FIRST_S = 1.0
+_AGAIN_S = 5.0  # after a report that no cloud took, so that its absence and its return are known within a minute
+_SILENT_AFTER = 2  # one lost report may be a hiccup
+_AWAY = (ErrorCode.CLOUD_UNREACHABLE, ErrorCode.CLOUD_TIMEOUT)  # any other error is an answer
 
 
 class FleetHeartbeat:
@@ -41,8 +46,14 @@ class FleetHeartbeat:
         self._clock = clock
         self._every_s = every_s
         self._is_heard: bool | None = None
+        self._lost_in_a_row = 0
         self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=_THREAD, daemon=True)
+
+    @property
+    def is_cloud_silent(self) -> bool:
+        """Tell whether the last reports found nobody who answers."""
+        return self._lost_in_a_row >= _SILENT_AFTER
 
     def start(self) -> None:
         """Begin to report."""
@@ -61,19 +72,20 @@ class FleetHeartbeat:
         while not self._is_stopping.wait(wait_s):
             self._supervisor.beat(_THREAD)
             self._tell()
-            wait_s = self._every_s * random.uniform(
-                0.9, 1.1
-            )  # boxes that start together drift apart
+            pause_s = min(_AGAIN_S, self._every_s) if self._lost_in_a_row else self._every_s
+            wait_s = pause_s * random.uniform(0.9, 1.1)  # boxes that start together drift apart
 
     def _tell(self) -> None:
         try:
             body = self._report().model_dump_json().encode()
             self._send(body, Deadline.after(_TRY_S, self._clock))
         except FireError as err:
+            self._lost_in_a_row = self._lost_in_a_row + 1 if err.code in _AWAY else 0
             self._note(is_heard=False, detail=err.detail)
         except Exception as err:  # thread top: a report must never end the thread
             get_logger().error("fleet_report_failed", exc_info=err)
         else:
+            self._lost_in_a_row = 0
             self._note(is_heard=True, detail=None)
 
     def _note(self, *, is_heard: bool, detail: str | None) -> None:

@@ -307,18 +307,19 @@ class EdgeService:
         self._metrics.registry.register(
             CameraCollector(self._cameras.states, self._plane.ask_at, self._metrics.frames)
         )
+        self._heartbeat = self._build_heartbeat()
         self._status = BoxStatus(
             settings=settings,
             models=self._models,
             plane=self._plane,
             link=self._link,
+            heartbeat=self._heartbeat,
             events=self._events,
             cameras=self._cameras,
             ledger=self._ledger,
             supervisor=self._supervisor,
         )
         self._supervisor.add_rule(box_rule(self._status.state, self._clock))
-        self._heartbeat = self._build_heartbeat()
 
     def _build_heartbeat(self) -> FleetHeartbeat | None:
         if self._link.client is None:

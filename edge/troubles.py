@@ -27,12 +27,13 @@ _MOST_SKEW_S = 2.0  # what evidence from several boxes can be off against each o
 class BoxState:
     """What is known of the box itself at one moment; None where it is unknown or does not apply.
 
-    `overdue_call_s`: for how long a call to the cloud has outlived its deadline. `frozen_day`: the budget's day that
-    holds although the clock is before it. `clock_skew_s`: this box's clock against the cloud's, positive when ours is
-    ahead; the least that is certain.
+    `is_cloud_silent`: nobody answers this box's reports. `overdue_call_s`: for how long a call to the cloud has
+    outlived its deadline. `frozen_day`: the budget's day that holds although the clock is before it. `clock_skew_s`:
+    this box's clock against the cloud's, positive when ours is ahead; the least that is certain.
     """
 
     breaker: BreakerState | None
+    is_cloud_silent: bool
     budget_limit_micros: int
     budget_left_micros: int
     cost_micros: int
@@ -163,7 +164,7 @@ def _finder(subject: str, now_at: datetime) -> _Find:
 
 
 def _cloud_troubles(state: BoxState, found: _Find) -> Iterator[Trouble]:
-    if state.breaker not in (None, BreakerState.CLOSED):
+    if state.is_cloud_silent or state.breaker not in (None, BreakerState.CLOSED):
         yield found(
             TroubleKind.LINK,
             "cloud_away",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from urllib.parse import urlsplit
 
 from cloud.keys import add_key
 from edge.heartbeat import FleetHeartbeat
 from shared.access import Role
 from shared.clock import SystemClock
+from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import LinkError
 from shared.fleet import EdgeReport
@@ -16,7 +19,7 @@ from shared.users import add_user
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, running_cloud, running_edge
 from tests.helpers.signing import SignedBy
-from tests.helpers.stand_in_clouds import dead_url
+from tests.helpers.stand_in_clouds import answers, dead_url, stand_in_cloud
 from tests.helpers.waiting import wait_until
 from tests.unit.test_fleet import report
 
@@ -109,3 +112,36 @@ def test_a_report_that_cannot_be_made_or_sent_is_followed_by_the_next():
     wait_until(lambda: len(sent) >= 2)
     beat.stop()
     assert EdgeReport.model_validate_json(sent[0]) == report()
+
+
+def test_a_cloud_that_is_away_shows_on_a_box_whose_frames_are_all_quiet_and_its_return_too(
+    tmp_path, models, monkeypatch
+):
+    monkeypatch.setattr("edge.heartbeat._FIRST_S", 0.1)
+    monkeypatch.setattr("edge.heartbeat._AGAIN_S", 0.2)
+    with contextlib.ExitStack() as stack:
+        with dead_url() as url:
+            edge = stack.enter_context(running_edge(tmp_path, models, url))
+            wait_until(lambda: edge.get("/readyz").json()["status"] == "degraded")
+            said = edge.get("/readyz")
+        stack.enter_context(stand_in_cloud(answers(), port=urlsplit(url).port))
+        wait_until(lambda: edge.get("/readyz").json()["checks"]["cloud_link"]["state"] == "ok")
+    assert said.status_code == 200
+    assert "does not answer" in said.json()["checks"]["cloud_link"]["text"]
+
+
+def test_one_lost_report_is_no_silence():
+    outcomes = [
+        LinkError(ErrorCode.CLOUD_TIMEOUT, "late"),
+        LinkError(ErrorCode.CLOUD_BAD_ANSWER, "404"),
+    ]
+
+    def send(_body: bytes, _deadline: Deadline) -> None:
+        raise outcomes.pop(0)
+
+    clock = SystemClock()
+    beat = FleetHeartbeat(report, send, Supervisor(clock), clock)
+    beat._tell()
+    assert not beat.is_cloud_silent
+    beat._tell()
+    assert not beat.is_cloud_silent

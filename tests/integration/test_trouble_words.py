@@ -48,6 +48,7 @@ def _speech(language: str) -> Speech:
 def _box() -> Iterator[Trouble]:
     worst = BoxState(
         breaker=BreakerState.OPEN,
+        is_cloud_silent=True,
         budget_left_micros=0,
         budget_limit_micros=10_000_000,
         cost_micros=20_000,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
+from io import BufferedRandom
 from typing import Annotated, Any, BinaryIO, Protocol, TypeVar
 
 from flask import Flask, Response, request, send_file
@@ -31,9 +34,9 @@ from shared.language import is_chinese
 from shared.openapi import EMPTY, Reply, describes
 from shared.types import MediaType
 
-_MOST_FRAMES_A_PAGE = 1000
 _TAG = "Events and evidence"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_PICTURE = Reply(text="The picture.", media_types=("image/jpeg", "image/png"))
 _PNG_MAGIC = b"\x89PNG"
 _Moment = Annotated[
     AwareDatetime, Field(ge=datetime(1970, 1, 2, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))
@@ -106,7 +109,7 @@ class EventArguments(_Arguments):
 class FrameArguments(_Arguments):
     """What `GET /events/<id>/frames` may be asked; the cursor is the number of frames to pass over."""
 
-    limit: int = Field(default=200, ge=1, le=_MOST_FRAMES_A_PAGE)
+    limit: int = Field(default=200, ge=1, le=200)
     cursor: int = Field(default=0, ge=0, le=10_000_000)
 
 
@@ -176,8 +179,11 @@ def _add_picture(app: Flask, events: Events) -> None:
     @describes(
         "Give a picture, with its ETag.",
         tag=_TAG,
-        says={200: Reply(text="The picture.", media_types=("image/jpeg", "image/png")), 304: EMPTY},
-        headers={"If-None-Match": "The ETag of a picture that you have."},
+        says={200: _PICTURE, 206: replace(_PICTURE, text="A part of it."), 304: EMPTY},
+        headers={
+            "If-None-Match": "The ETag of a picture that you have.",
+            "Range": "Bytes of it, to go on after a break.",
+        },
     )
     def one_frame(event_id: str, frame_id: str) -> Response:
         picture = events.picture(event_id, frame_id)
@@ -186,7 +192,7 @@ def _add_picture(app: Flask, events: Events) -> None:
         response.add_etag()
         response.cache_control.private = True
         response.cache_control.max_age = 3600
-        response.make_conditional(request)
+        response.make_conditional(request, accept_ranges=True, complete_length=len(picture))
         return response
 
 
@@ -198,19 +204,29 @@ def _add_export(app: Flask, events: Events) -> None:
         says={
             200: Reply(text="The zip.", media_types=("application/zip",)),
             206: Reply(text="A part of it.", media_types=("application/zip",)),
+            304: EMPTY,
         },
-        headers={"Range": "Bytes of the zip, to go on after a break."},
+        headers={
+            "If-None-Match": "The ETag of a zip that you have.",
+            "If-Range": "The ETag of the zip whose rest is asked for.",
+            "Range": "Bytes of the zip, to go on after a break.",
+        },
     )
     def export_event(event_id: str) -> Response:
         events.event(event_id)  # an unknown one is told before anything is packed
         packed = _packed(events, event_id)
         size_bytes = packed.tell()
         packed.seek(0)
+        tag = hashlib.file_digest(packed, "sha256").hexdigest()
+        packed.seek(0)
         name = f"emberlink-{_UNSAFE.sub('_', event_id)}.zip"
         response = send_file(
             packed, mimetype="application/zip", as_attachment=True, download_name=name
         )
         response.content_length = size_bytes
+        response.set_etag(
+            tag
+        )  # the same event packs to the same bytes; one that went on must not be pieced together
         response.make_conditional(request, accept_ranges=True, complete_length=size_bytes)
         return response
 
@@ -249,7 +265,7 @@ def _answer(events: Events, event_id: str) -> Response:
     return web.success(event_answer(events.event(event_id), is_chinese=is_chinese()))
 
 
-def _packed(events: Events, event_id: str) -> BinaryIO:
+def _packed(events: Events, event_id: str) -> BufferedRandom:
     """Pack an event into a file without a name; an hour of pictures is too much for memory."""
     with contextlib.ExitStack() as undo:
         packed = undo.enter_context(tempfile.TemporaryFile())

@@ -106,6 +106,14 @@ def test_a_picture_is_sent_once_and_then_known_by_its_tag(edge):
     assert first.headers["Content-Type"] == "image/jpeg"
     again = edge.get(path, headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
+    part = edge.get(path, headers={"Range": "bytes=1-2", "If-Range": first.headers["ETag"]})
+    assert (part.status_code, part.content) == (206, first.content[1:3])
+    beyond = edge.get(path, headers={"Range": "bytes=999999-"})
+    assert (beyond.status_code, beyond.json()["err_no"]) == (416, 400)
+
+
+def test_a_page_of_frames_has_its_limit(edge):
+    assert edge.get("/events/e0/frames?limit=201").json()["err_no"] == 1004
 
 
 @pytest.mark.parametrize("path", ["/events/x", "/events/x/frames", "/events/x/frames/y"])

@@ -258,5 +258,11 @@ def test_an_export_comes_over_http_and_in_parts(tmp_path, models):
             "/events/event/export", headers={"Accept-Language": "zh", "Range": "bytes=100-199"}
         )
         assert (part.status_code, part.content) == (206, whole.content[100:200])
+        tag = {"If-Range": whole.headers["ETag"], "Range": "bytes=100-199"}
+        assert edge.get("/events/event/export", headers=tag).status_code == 200  # another language
+        assert (
+            edge.get("/events/event/export", headers={**tag, "Accept-Language": "zh"}).status_code
+            == 206
+        )
         missing = edge.get("/events/nobody/export")
         assert (missing.status_code, missing.json()["err_no"]) == (404, 4003)

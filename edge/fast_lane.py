@@ -100,6 +100,7 @@ def _is_plain(environ: Environ) -> bool:
         and environ.get("CONTENT_LENGTH", "0") != "0"
         and not environ["QUERY_STRING"]
         and "HTTP_ORIGIN" not in environ
+        and "HTTP_CONTENT_ENCODING" not in environ
         and not could_be_rebound(environ.get("HTTP_HOST", ""))
         and not environ.get("HTTP_ACCEPT_LANGUAGE", "").lower().startswith("zh")
         and "wsgi.input_terminated" in environ

@@ -29,6 +29,7 @@ def read_posted(limits: LimitsSection, *, several: bool = False) -> Posted:
     """
     now = request_ctx.request  # each touch of Flask's `request` costs a look-up
     media_type = arguments.media_type_of(now.content_type)
+    refuse_packed(now.environ)
     query = now.args.to_dict()
     query.pop("joint", None)
     if arguments.is_picture_type(media_type):
@@ -42,8 +43,25 @@ def read_posted(limits: LimitsSection, *, several: bool = False) -> Posted:
         return _read_multipart(limits, query, several=several)
     if media_type == "application/json":
         return _read_json(limits, query, several=several)
-    detail = f"got {media_type or 'none'}"
-    raise RequestError(ErrorCode.REQUEST_CONTENT_TYPE, detail)
+    raise not_supported(media_type)
+
+
+def refuse_packed(environ: Mapping[str, Any]) -> None:
+    """Refuse a compressed body by its header: a picture does not get smaller, and a bomb would get larger.
+
+    Raises:
+        RequestError(REQUEST_CONTENT_TYPE)
+    """
+    packing: str = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    if packing not in ("", "identity"):
+        detail = f"Content-Encoding {packing[:40]!r}; send the body as it is"
+        raise RequestError(ErrorCode.REQUEST_CONTENT_TYPE, detail)
+
+
+def not_supported(media_type: str) -> RequestError:
+    """Say that a body of this type is not taken here; the `req_id` of a form is still echoed."""
+    web.take_req_id(request.form)
+    return RequestError(ErrorCode.REQUEST_CONTENT_TYPE, f"got {media_type or 'none'}")
 
 
 def _read_body(now: Request) -> bytes:

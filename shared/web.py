@@ -236,8 +236,9 @@ def waited_s() -> float:
 def take_req_id(values: Mapping[str, Any]) -> None:
     """Echo the id that came inside a body, also when the rest of that body turns out to be wrong."""
     given = values.get("req_id")
-    if is_req_id(given):
-        g.req_id = given
+    text = str(given) if isinstance(given, int) else given
+    if is_req_id(text):
+        g.req_id = text
 
 
 def trace_of(environ: Mapping[str, Any]) -> Trace | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
 
@@ -82,6 +83,22 @@ def test_a_body_that_comes_in_pieces_is_put_together(pair):
         while chunk := sock.recv(65_536):
             received += chunk
     assert b'"err_no": 0' in received
+
+
+@pytest.mark.parametrize(
+    ("service", "path"),
+    [
+        ("edge", "/joint_predict"),
+        ("edge", "/predict"),
+        ("cloud", "/infer"),
+        ("cloud", "/infer/async"),
+    ],
+)
+def test_a_compressed_body_is_refused_by_its_header(pair, service, path):
+    packed = gzip.compress(fire_jpeg())
+    answer = getattr(pair, service).show(path, packed, Content_Encoding="gzip")
+    assert (answer.status_code, answer.json()["err_no"]) == (415, 1002)
+    assert "gzip" in answer.json()["detail"]
 
 
 def test_requests_on_one_connection_are_answered_in_order(pair):

@@ -56,9 +56,23 @@ def test_an_id_comes_back_with_the_error_it_belongs_to(pair):
     assert (body["req_id"], body["err_no"]) == ("mine", 1005)
 
 
-def test_an_id_that_is_a_number_is_replaced_and_does_no_harm(pair):
-    body = pair.cloud.post("/fire_detector", json={"req_id": 7, "image": _FIRE_BASE64}).json()
-    assert (body["err_no"], len(body["req_id"])) == (0, 26)
+@pytest.mark.parametrize("route", ["/fire_detector", "/infer"])
+def test_an_id_that_is_a_number_comes_back_as_text(pair, route):
+    body = pair.cloud.post(route, json={"req_id": 7, "image": _FIRE_BASE64}).json()
+    assert (body["err_no"], body["req_id"]) == (0, "7")
+
+
+def test_an_id_in_a_form_comes_back_although_the_route_takes_no_such_form(pair):
+    answer = pair.cloud.post("/infer", data={"req_id": "mine", "image": _FIRE_BASE64})
+    assert (answer.status_code, answer.json()["req_id"]) == (415, "mine")
+
+
+def test_a_form_whose_plus_signs_were_not_escaped_is_understood(pair):
+    assert "+" in _FIRE_BASE64
+    form = f"req_id=7&image={_FIRE_BASE64}".encode()
+    content_type = "application/x-www-form-urlencoded"
+    body = pair.cloud.show("/fire_detector", form, content_type=content_type).json()
+    assert (body["err_no"], body["result"]["label"]) == (0, "fire")
 
 
 def test_a_wrong_method_keeps_its_real_status(pair):

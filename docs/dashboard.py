@@ -188,9 +188,14 @@ _ROWS: tuple[tuple[str, tuple[_Panel, ...]], ...] = (
         "What does it cost?",
         (
             (
-                "Budget that is left today",
+                "Budget that is left",
                 "short",
-                (("{{instance}}", f'fire_edge_budget_remaining{{kind="money", {_EDGE}}}'),),
+                (
+                    (
+                        "{{kind}} {{instance}}",
+                        f'fire_edge_budget_remaining{{kind=~"money|month", {_EDGE}}}',
+                    ),
+                ),
             ),
             (
                 "Decisions by reason",

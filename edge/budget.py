@@ -119,6 +119,14 @@ class BudgetManager:
             self._turn_day()
             return self._open_micros()
 
+    def month_left_micros(self) -> int | None:
+        """Tell what is left of the monthly limit; None where there is none."""
+        with self._lock:
+            self._turn_day()
+            if self._monthly_limit_micros is None:
+                return None
+            return self._monthly_limit_micros - self._month_micros
+
     def frozen_until(self) -> str | None:
         """Tell the day whose budget holds although the clock is before it; None when clock and books agree.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -15,7 +15,7 @@ from shared.error_code import ErrorCode
 from shared.errors import FireError
 from shared.metrics import SECONDS_BUCKETS
 from shared.trouble import Trouble, TroubleKind
-from shared.types import MICROS, Source
+from shared.types import Source
 
 _KINDS_OF_CAMERAS = frozenset({TroubleKind.CAMERA, TroubleKind.VIEW})
 _REFUSALS = {ErrorCode.EDGE_OVERLOADED: "full", ErrorCode.DEADLINE_MISSED: "deadline"}
@@ -33,7 +33,7 @@ class EdgeMetrics:
         self,
         cameras: Iterable[str],
         *,
-        budget_micros: Callable[[], int],
+        budgets: Mapping[str, Callable[[], float]],
         breaker_state: Callable[[], BreakerState | None],
         troubles: Callable[[], Iterable[Trouble]],
     ) -> None:
@@ -59,7 +59,7 @@ class EdgeMetrics:
         self._refused = {code: refused.labels(reason) for code, reason in _REFUSALS.items()}
         broken = "Frames whose score was not a finite number."
         self._broken = self._counter("broken_scores", broken)
-        self._add_gauges(budget_micros, breaker_state)
+        self._add_gauges(budgets, breaker_state)
         self._add_troubles(troubles)
 
     def observe(self, verdict: Verdict) -> None:
@@ -100,12 +100,18 @@ class EdgeMetrics:
         return camera if camera in self._cameras else POSTED
 
     def _add_gauges(
-        self, budget_micros: Callable[[], int], breaker_state: Callable[[], BreakerState | None]
+        self,
+        budgets: Mapping[str, Callable[[], float]],
+        breaker_state: Callable[[], BreakerState | None],
     ) -> None:
         budget = Gauge(
-            "fire_edge_budget_remaining", "What is left today.", ["kind"], registry=self.registry
+            "fire_edge_budget_remaining",
+            "What may still be spent: `money` today, `month` of the monthly limit, `uplink_bytes` at this moment.",
+            ["kind"],
+            registry=self.registry,
         )
-        budget.labels("money").set_function(lambda: budget_micros() / MICROS)
+        for kind, left in budgets.items():
+            budget.labels(kind).set_function(left)
         breaker = Gauge(
             "fire_edge_breaker_state",
             "1 for the state that holds.",

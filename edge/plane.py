@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from datetime import date, time, timedelta
@@ -21,6 +22,7 @@ from edge.policies import Policy, PolicyName, Wish, build_simple_policy
 from edge.price import Circumstances, PriceSettings, Pricing, ValueModel
 from edge.priced import PricePolicy
 from edge.reasons import Reason
+from edge.uplink import Uplink
 from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.errors import StoreError
@@ -210,6 +212,16 @@ def value_model(value: ValueSection | None) -> ValueModel:
     if value is None:
         return _SIMULATED
     return ValueModel(**value.model_dump(exclude={"prior"}))
+
+
+def budgets_left(budget: BudgetManager, uplink: Uplink) -> dict[str, Callable[[], float]]:
+    """Give what a box may run out of, by the metric's `kind`; what has no limit is not there."""
+    left: dict[str, Callable[[], float]] = {"money": lambda: budget.remaining_micros() / MICROS}
+    if budget.month_left_micros() is not None:
+        left["month"] = lambda: (budget.month_left_micros() or 0) / MICROS
+    if math.isfinite(uplink.available_bytes()):
+        left["uplink_bytes"] = uplink.available_bytes
+    return left
 
 
 def _is_within(now: time, begin: time, end: time) -> bool:

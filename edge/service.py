@@ -29,7 +29,7 @@ from edge.metrics import EdgeMetrics
 from edge.model_wiring import build_models
 from edge.permissions import build_gate
 from edge.pipeline import Decides, Pipeline
-from edge.plane import DecisionPlane, value_model
+from edge.plane import DecisionPlane, budgets_left, value_model
 from edge.policies import PolicyName
 from edge.publish import Publisher
 from edge.score_log import ScoreLog
@@ -215,7 +215,7 @@ class EdgeService:
         settings = self._settings
         self._metrics = EdgeMetrics(
             settings.cameras,
-            budget_micros=self._plane.budget.remaining_micros,
+            budgets=budgets_left(self._plane.budget, self._link.uplink),
             breaker_state=self._link.breaker_state,
             troubles=self._supervisor.active,
         )

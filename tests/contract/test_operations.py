@@ -110,6 +110,24 @@ def test_the_edge_s_metrics_bear_the_names_of_the_contract(pair):
     } <= names
 
 
+def test_what_a_box_may_run_out_of_is_told_by_kind(tmp_path, models):
+    sections = {
+        "policy": {"name": "always", "daily_limit": "5", "monthly_limit": "3"},
+        "cloud": {"uplink_bytes_per_s": 50_000, "uplink_burst_bytes": 50_000},
+    }
+    with running_edge(tmp_path, models, "mock:?latency_s=0", **sections) as edge:
+        before = _metrics(edge)
+        assert edge.show("/joint_predict", fire_jpeg()).json()["source"] == "cloud"
+        after = _metrics(edge)
+    left = {
+        kind: after[f'fire_edge_budget_remaining{{kind="{kind}"}}']
+        for kind in ("money", "month", "uplink_bytes")
+    }
+    assert before['fire_edge_budget_remaining{kind="uplink_bytes"}'] == 50_000
+    assert left["money"] == left["month"] == pytest.approx(2.98)
+    assert 0 < left["uplink_bytes"] <= 50_000
+
+
 def test_the_cloud_s_metrics_bear_the_names_of_the_contract(pair):
     pair.cloud.show("/infer", fire_jpeg())
     names = {re.sub(r"\{.*", "", name) for name in _metrics(pair.cloud)}

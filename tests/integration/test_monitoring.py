@@ -23,7 +23,7 @@ from tests.helpers.waiting import wait_until
 _DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"
 _NAME = re.compile(r"\bfire_(?:edge|cloud)_[a-z0-9_]+")
 _LIMIT = re.compile(r"(==|>|<=|<) [0-9.]+")
-_STAGES = {"capture", "decode", "classify", "decide", "forward", "fuse", "record", "alert"}
+_STAGES = {"capture", "queue", "decode", "classify", "decide", "forward", "fuse", "record", "alert"}
 _needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="promtool is not installed")
 _needs_prometheus = pytest.mark.skipif(not PROMETHEUS, reason="prometheus is not installed")
 

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections import OrderedDict
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, g, redirect, request
 
@@ -20,6 +20,7 @@ from shared.access import (
     could_be_rebound,
     digest,
     is_same_secret,
+    safe_target,
 )
 from shared.audit_log import AuditLine, AuditLog
 from shared.clock import Clock
@@ -235,11 +236,13 @@ class Gate:
 
     def _ask_to_sign_in(self) -> Response:
         if request.headers.get("HX-Request") == "true":
-            return Response(status=401, headers={"HX-Redirect": "/login"})
-        accepted = request.headers.get("Accept", "")
-        if request.method == "GET" and accepted.lstrip().startswith("text/html"):
-            target = request.full_path.rstrip("?")
-            return redirect(f"/login?next={quote(target)}", 303)  # type: ignore[return-value] # a werkzeug response
+            return Response(status=401, headers={"HX-Redirect": _back_to("HX-Current-URL")})
+        if request.headers.get("Accept", "").lstrip().startswith("text/html"):
+            if request.method == "GET":
+                target = request.full_path.rstrip("?")
+                return redirect(f"/login?next={quote(target)}", 303)  # type: ignore[return-value] # a werkzeug response
+            if request.referrer:  # a form of a page that was open for longer than its session
+                return redirect(_back_to("Referer"), 303)  # type: ignore[return-value] # as above
         raise self.missing()
 
     def _refuse(self, visitor: Visitor, need: Need) -> None:
@@ -341,3 +344,10 @@ def _merged(own: Rules, common: Rules, *, metrics_are_open: bool) -> Rules:
         evidence=own.evidence,
         nothing_below=own.nothing_below,
     )
+
+
+def _back_to(header: str) -> str:
+    """Give the sign-in page's address that leads back to the page which a header names."""
+    page = urlsplit(request.headers.get(header, ""))
+    target = safe_target(f"{page.path}?{page.query}".rstrip("?"))
+    return f"/login?ended=1&next={quote(target)}"

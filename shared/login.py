@@ -44,6 +44,7 @@ class LoginQuestion(BaseModel):
     """What the sign-in page may be asked."""
 
     next: str = Field(default="/", max_length=1_000, description="Where to go afterwards.")
+    ended: str = Field(default="", max_length=1, description="1 when a session has just ended.")
 
 
 class LoginForm(BaseModel):
@@ -187,7 +188,12 @@ def _wants_page() -> bool:
 def _page(target: str, error: FireError | None) -> Response:
     row = error.code.row if error else None
     text = render_template(
-        "login.html", target=target, error=row, is_chinese=is_chinese(), realm=request.host
+        "login.html",
+        target=target,
+        error=row,
+        has_ended=error is None and request.args.get("ended") == "1",
+        is_chinese=is_chinese(),
+        realm=request.host,
     )
     response = Response(text, status=row.http_status if row else 200)
     if error is not None and error.retry_after_s is not None:

@@ -103,9 +103,25 @@ def test_a_browser_is_led_to_the_sign_in_page_and_back(world):
     assert world.edge.get("/cameras").status_code == 200
 
 
-def test_htmx_is_told_to_load_the_sign_in_page(world):
-    answer = world.edge.get("/cameras", headers={"HX-Request": "true"})
-    assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/login")
+@pytest.mark.parametrize(
+    ("page", "back"),
+    [
+        ("http://box:5000/ui/events?camera=yard", "/ui/events%3Fcamera%3Dyard"),
+        ("https://evil.example//evil.example", "/"),
+        ("not an address", "/"),
+        ("", "/"),
+    ],
+)
+def test_a_page_that_outlived_its_session_leads_to_the_sign_in_page_and_back(world, page, back):
+    to = f"/login?ended=1&next={back}"
+    script = {"HX-Request": "true", "HX-Current-URL": page}
+    answer = world.edge.get("/cameras", headers=script)
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, to)
+    if page:
+        form = {**_HTML, "Referer": page}
+        answer = world.edge.post("/ui/acknowledge", headers=form, allow_redirects=False)
+        assert (answer.status_code, answer.headers["Location"]) == (303, to)
+    assert "The session has ended" in world.edge.get(to, headers=_HTML).text
 
 
 def test_the_cookie_cannot_be_read_by_scripts_or_sent_by_other_sites(world):

@@ -75,7 +75,7 @@ def _posted(kit: Kit) -> tuple[Picture, float]:
             raise FireError(ErrorCode.CAMERA_UNAVAILABLE, "it has not given a picture yet")
         return look.frame.picture, 0.0
     encoded = files[0].read() if files else b""
-    if not encoded:
+    if not encoded and not (files and files[0].filename):
         raise RequestError(ErrorCode.REQUEST_FIELD_MISSING, "no file was chosen")
     begun_s = time.perf_counter()
     picture = read_picture(encoded, kit.settings.limits.image_limits())

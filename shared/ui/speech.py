@@ -41,7 +41,7 @@ _WEEKDAYS = (
 
 def with_code(text: str) -> Markup:
     """Show what stands between backticks as code; the rest is text, unless it is markup already."""
-    return Markup(_CODE.sub(r"<code>\1</code>", escape(text)))  # noqa: S704 # escaped, and a constant around it
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 # escaped, and a constant around it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -239,6 +239,11 @@ class RedisLink:
         arguments += [is_waited_for, size]
         return self.ask(lambda: bool(self._finish(keys=keys, args=arguments)))
 
+    def discard(self, stream: str, entry: bytes) -> None:
+        """Take out an entry that nobody can read; its bytes count until the stream is empty."""
+        self.ask(lambda: self.client.xack(stream, GROUP, entry))
+        self.ask(lambda: self.client.xdel(stream, entry))
+
     def answer_of(self, job_id: str) -> Answer | None:
         """Find the kept answer of a picture."""
         text = self.ask(lambda: self.client.get(self.key("answer", job_id)))

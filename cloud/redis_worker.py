@@ -44,6 +44,7 @@ _FIRST = "0-0"
 _LOOK_BEHIND_S = (
     0.25  # with the block above, what a dead worker left is taken up 0.75 s after claim_s
 )
+_Named = tuple[bytes, dict[bytes, bytes]]  # an entry as the redis package gives it
 _WAITER_S = 30  # an answer that nobody fetches by an id is kept for whoever waits for it only
 
 
@@ -186,11 +187,20 @@ class Worker:
             )
         )
         return [
-            _entry(_text(stream), name, fields)
-            for stream, entries in found or ()
-            for name, fields in entries
-            if fields
+            entry for stream, named in found or () for entry in self._legible(_text(stream), named)
         ]
+
+    def _legible(self, stream: str, named: Sequence[_Named]) -> list[_Entry]:
+        """Read entries. One that cannot be read is taken out, or all workers would stumble over it for ever."""
+        entries = []
+        for name, fields in named:
+            try:
+                if fields:  # none when it was deleted meanwhile
+                    entries.append(_entry(stream, name, fields))
+            except (KeyError, ValueError) as err:
+                get_logger().error("entry_not_legible", entry=_text(name), detail=repr(err))
+                self._link.discard(stream, name)
+        return entries
 
     def _claim(self, stream: str) -> list[_Entry]:
         """Take over one picture that a silent worker was given."""
@@ -203,7 +213,7 @@ class Worker:
                 link.client.xautoclaim, stream, GROUP, self.name, idle_ms, start_id=cursor, count=1
             )
             cursor, claimed, *_ = link.ask(claim)
-            taken = [_entry(stream, name, fields) for name, fields in claimed if fields]
+            taken = self._legible(stream, claimed)
             if taken or _text(cursor) == _FIRST:
                 return [self._taken_over(entry) for entry in taken]
 
@@ -313,16 +323,22 @@ class Worker:
         link, key = self._link, self._link.key("worker", self.name)
         while True:
             self._supervisor.beat(_BEATER)
-            detector = self._slot.current
-            if detector:
-                status = self._status(detector).to_json()
-                self._quietly(functools.partial(link.client.set, key, status, ex=_ALIVE_S))
-                self._quietly(lambda: link.client.sadd(link.key("workers"), self.name))
-            self._quietly(self._reloads.look)
+            try:
+                self._tell(key)
+                self._quietly(self._reloads.look)
+            except Exception as err:  # thread top: a worker that falls silent counts as dead
+                get_logger().error("worker_beat_failed", exc_info=err)
             if self.is_stopping.wait(_BEAT_S):
                 break
         self._quietly(lambda: link.client.delete(key))
         self._quietly(lambda: link.client.srem(link.key("workers"), self.name))
+
+    def _tell(self, key: str) -> None:
+        link, detector = self._link, self._slot.current
+        if detector:
+            status = self._status(detector).to_json()
+            self._quietly(lambda: link.client.set(key, status, ex=_ALIVE_S))
+            self._quietly(lambda: link.client.sadd(link.key("workers"), self.name))
 
     def _status(self, detector: Detector) -> WorkerStatus:
         own = [

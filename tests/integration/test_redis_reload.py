@@ -1,8 +1,9 @@
-"""One reload over many workers, with a real Redis."""
+"""One reload over many workers, and entries that no worker understands, with a real Redis."""
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import requests
 
 from cloud.keys import add_key
+from cloud.redis_link import GROUP
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.redis_server import redis_server
 from tests.helpers.services import Running, running_cloud
@@ -98,3 +100,40 @@ def test_without_a_worker_there_is_nothing_to_reload(tmp_path, models):
         ) as front:
             answer = front.post("/models/reload", auth=SignedBy("admin", key))
             assert (answer.status_code, answer.json()["err_no"]) == (503, 2001)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"picture": "x"}, {"id": "a", "picture": "x", "wait_ms": "soon"}]
+)
+def test_an_entry_that_no_worker_can_read_is_taken_out_and_stops_none(tmp_path, models, fields):
+    with redis_server(tmp_path) as server:
+        sections: dict[str, Any] = {"engine": {"kind": "redis"}, "redis": {"url": server.url}}
+        with (
+            running_worker(tmp_path, models, **sections) as worker,
+            running_cloud(tmp_path / "front", models, **sections) as front,
+        ):
+            link = worker._link
+            wait_until(lambda: link.client.exists(link.now))
+            link.client.xadd(link.now, fields)
+            assert front.show("/infer", fire_jpeg()).status_code == 200
+            wait_until(lambda: link.client.xlen(link.now) == 0)
+            assert link.client.xpending(link.now, GROUP)["pending"] == 0
+
+
+def test_a_beat_that_fails_is_not_the_last_one(tmp_path, models, monkeypatch):
+    monkeypatch.setattr("cloud.redis_worker._BEAT_S", 0.05)
+    with redis_server(tmp_path) as server:
+        sections: dict[str, Any] = {"engine": {"kind": "redis"}, "redis": {"url": server.url}}
+        with running_worker(tmp_path, models, **sections) as worker:
+            link = worker._link
+            wait_until(lambda: link.client.exists(link.key("worker", worker.name)))
+            link.client.set(link.key("reload"), "no number")
+            wait_until(lambda: _is_told_anew(worker))
+
+
+def _is_told_anew(worker: Any) -> bool:
+    """Take what a worker said of itself away, and see whether it says it again."""
+    link, key = worker._link, worker._link.key("worker", worker.name)
+    link.client.delete(key)
+    time.sleep(0.3)
+    return bool(link.client.exists(key))

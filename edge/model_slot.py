@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from edge.classify import Classifier, LoadedClassifier
 from edge.model_pull import ModelPull, Wanted
 from shared.error_code import ErrorCode
-from shared.errors import ModelError
+from shared.errors import FireError, ModelError
 from shared.logs import get_logger
 from shared.manifest import Artifact, load_version, newest_version
 from shared.reload import ModelSlot, Recipe, Tried
 from shared.types import Label, Picture, Reloaded
+
+_RETRY_AFTER_S = 5.0  # a pull over a good link takes about this long
 
 
 class ClassifierSlot:
@@ -46,6 +49,7 @@ class ClassifierSlot:
         self._folders = [models, pulled]
         self._wanted = wanted
         self._pull = pull
+        self._pulling = threading.Lock()  # two pulls would fetch into the same folder
         self._slot = ModelSlot(Recipe(find=self._newest, build=build, label=_label), self._taken)
         self._on_change = on_change
         artifact = self._at_start()
@@ -64,6 +68,7 @@ class ClassifierSlot:
 
         Raises:
             ModelError, LinkError, StoreError, FireError: why not; the old one goes on.
+            FireError(HTTP_UNAVAILABLE): another reload, or another pull, is under way.
         """
         done = self._slot.reload()
         if done.is_changed or self._pull is None:
@@ -86,11 +91,20 @@ class ClassifierSlot:
         self.classifier.stop()
 
     def _pulled(self, pull: ModelPull, *, even_if_seen: bool = False) -> Reloaded | None:
-        version = self.classifier.identity.version
-        artifact = pull.fetch(version, even_if_seen=even_if_seen)
-        if artifact is None:
-            return None
-        return self._slot.offer(artifact, keep=lambda: pull.keep(artifact.identity.version))
+        """Fetch, try and take a newer model; None when there is none, or when it is being pulled anyway."""
+        if not self._pulling.acquire(blocking=False):
+            if not even_if_seen:
+                return None
+            detail = "another pull is under way"
+            raise FireError(ErrorCode.HTTP_UNAVAILABLE, detail, retry_after_s=_RETRY_AFTER_S)
+        try:
+            version = self.classifier.identity.version
+            artifact = pull.fetch(version, even_if_seen=even_if_seen)
+            if artifact is None:
+                return None
+            return self._slot.offer(artifact, keep=lambda: pull.keep(artifact.identity.version))
+        finally:
+            self._pulling.release()
 
     def _taken(self, model: LoadedClassifier) -> None:
         self.classifier.use(model)

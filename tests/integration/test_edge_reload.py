@@ -268,6 +268,28 @@ def test_a_newer_version_is_taken_without_being_told(tmp_path, where):
         wait_until(lambda: _version(edge) == "0.3.0")
 
 
+def test_a_second_pull_is_refused_while_one_is_under_way(tmp_path, models):
+    asked, held = threading.Event(), threading.Event()
+
+    def stall(call: Exchange) -> None:
+        if b"/models/edge/latest" in call.head:
+            asked.set()
+            held.wait(20)
+        call.reply(404)
+
+    with (
+        stand_in_cloud(stall) as cloud,
+        running_edge(tmp_path / "edge", models, cloud.url) as edge,
+    ):
+        first = threading.Thread(target=edge.post, args=("/models/reload",))
+        first.start()
+        assert asked.wait(20)
+        refused = edge.post("/models/reload")
+        held.set()
+        first.join(20)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+
+
 def test_a_plain_http_cloud_elsewhere_is_not_asked_for_models(tmp_path, models):
     with running_edge(tmp_path / "edge", models, "http://cloud.example:5001") as edge:
         assert edge.post("/models/reload").json()["result"]["changed"] is False

@@ -1,8 +1,9 @@
 """The line for one frame: frame → classify → decide → (forward → detect) → fuse → event → record → alert. Ring: domain.
 
-One direction; each step takes a value and returns a new one. Who waits gets the better verdict (`joint`); a camera
-never waits: it gets the edge's verdict at once and the cloud's as an amendment to the same frame (`stream`).
-`conclude` takes every verdict on: evidence → event, and from there `edge.incidents` to the record and the alert.
+One direction; each step takes a value and returns a new one. Who waits gets the better verdict (`begin`, then
+`finish`); a camera never waits: it gets the edge's verdict at once and the cloud's as an amendment to the same frame
+(`stream`). `conclude` takes every verdict on: evidence → event, and from there `edge.incidents` to the record and the
+alert.
 """
 
 from __future__ import annotations
@@ -118,24 +119,6 @@ class Pipeline:
     incidents: Keeps
     clock: Clock
 
-    def joint(
-        self,
-        frame: Frame,
-        deadline: Deadline,
-        *,
-        decider: Decides | None = None,
-        trace: Trace | None = None,
-    ) -> Verdict:
-        """Run the whole line and wait for the cloud where it was asked.
-
-        Args:
-            frame: the frame.
-            deadline: of whoever waits; the verdict is there before it passes.
-            decider: another policy than the configured one, for this frame.
-            trace: the caller's trace context.
-        """
-        return self.finish(self.begin(frame, deadline, decider=decider, trace=trace), deadline)
-
     def begin(
         self,
         frame: Frame,
@@ -167,13 +150,7 @@ class Pipeline:
             return kept
         tell = None if then is None else lambda outcome: then(kept, outcome)
         promised = self.forwarder.send(frame, decision, deadline, trace, tell)
-        return Pending(
-            frame=frame,
-            classification=classification,
-            decision=decision,
-            promised=promised,
-            watch=watch,
-        )
+        return replace(kept, promised=promised)
 
     def finish(self, pending: Pending, deadline: Deadline) -> Verdict:
         """Wait for the cloud where it was asked, fuse, and take the verdict on."""

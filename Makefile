@@ -8,7 +8,7 @@ SOURCE ?= sim:
 DATA ?= ../shared/data/fire-smoke
 WEIGHTS ?= ../shared/pretrained
 
-.PHONY: run demo test check fmt lint type unit fault e2e bench bench-cameras bench-pages bench-cloud bench-gpu bench-policy bench-policy-full lock wheel docs clean \
+.PHONY: run demo test check fmt lint type unit fault e2e bench bench-cameras bench-origin bench-pages bench-cloud bench-gpu bench-policy bench-policy-full lock wheel docs clean \
 	train-setup train-classifier train-detector distil folds contact-sheets export quantize calibrate evaluate
 
 ## run: both services and a camera on this machine; SOURCE=rtsp://… plays another camera
@@ -56,6 +56,10 @@ bench: $(VENV)/.ready-dev
 ## bench-cameras: eight RTSP cameras for two minutes; ARGS="--minutes 30" for the full run
 bench-cameras: $(VENV)/.ready-dev
 	$(BIN)/python -m bench.cameras $(ARGS)
+
+## bench-origin: what opens an event, and how well its origin is found, on the optional pictures and clips
+bench-origin: $(VENV)/.ready-dev
+	$(BIN)/python -m bench.origin $(ARGS)
 
 ## bench-pages: how soon the edge's pages can be used in a real browser, and what they transfer
 bench-pages: $(VENV)/.ready-dev

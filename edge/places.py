@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from edge.evidence import Grade
+from edge.evidence import Grade, is_agreed
 from edge.fire_event import EventChange, EventStep, FireEvent, Severity
 from edge.fuse import Verdict
 from shared.types import Box, Detection, Label, Picture, Source
@@ -127,7 +127,9 @@ def sightings(verdict: Verdict) -> list[Sighting]:
     """Read from a verdict what was seen and where; one without a box when nobody drew one."""
     if verdict.label is Label.NONE and not verdict.edge.is_broken:
         return []
-    is_cloud = verdict.source is Source.CLOUD
+    is_cloud, is_checked = verdict.source is Source.CLOUD, is_agreed(verdict)
+    # Boxes that only the cloud sees, and faintly, keep an event open, but are no evidence for a new one.
+    is_faint = is_cloud and not is_checked and verdict.edge.label is Label.NONE
     probability = verdict.confidence if is_cloud else verdict.edge.presence
 
     def seen(detection: Detection | None, label: Label) -> Sighting:
@@ -135,8 +137,8 @@ def sightings(verdict: Verdict) -> list[Sighting]:
             box=detection.box if detection else None,
             severity=_severity(verdict, label),
             probability=probability,
-            weight=1.0,
-            is_checked=is_cloud,
+            weight=0.0 if is_faint else 1.0,
+            is_checked=is_checked,
         )
 
     return [seen(d, d.label) for d in verdict.detections] or [seen(None, verdict.label)]

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from bench.origin import DATA, Stage, held_stills, list_negatives, trace_composite
+from bench.origin import (
+    DATA,
+    Stage,
+    held_stills,
+    list_negatives,
+    list_sure_negatives,
+    trace_composite,
+)
 from edge.cli import main
 
 CLIPS = DATA / "clips"
@@ -55,7 +62,7 @@ def test_a_fire_that_begins_in_view_is_traced_to_within_two_seconds():
 def test_a_minute_of_held_and_swaying_stills_open_at_most_one_event():
     stage = Stage()
     try:
-        stills = list_negatives(DATA)[::24]
+        stills = list_sure_negatives(DATA)[::24]
         assert len(stage.show("stills", list(held_stills(stills, 60.0)))) <= 1
     finally:
         stage.close()

@@ -12,6 +12,8 @@ from edge.ui.event_model import cloud_said
 from edge.ui.speech import Speech
 from shared.types import Source
 
+MOST_ROWS = 100  # 40 kB; a fire of an hour has a thousand, which no first look needs
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRow:
@@ -30,15 +32,24 @@ class DecisionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decisions:
-    """The table with its heading: the prices that held, and what was charged."""
+    """The table with its heading: the prices that held, and what was charged; `left_out` older rows are not shown."""
 
     rows: tuple[DecisionRow, ...]
+    left_out: int
     price: Markup | None
     charged: Markup
 
 
-def show_decisions(frames: Sequence[FrameRecord], speech: Speech) -> Decisions:
-    """Fold neighbours that were kept for the same reason; every question to the cloud keeps its row."""
+def show_decisions(
+    frames: Sequence[FrameRecord], speech: Speech, *, most: int | None = MOST_ROWS
+) -> Decisions:
+    """Fold neighbours that were kept for the same reason; every question to the cloud keeps its row.
+
+    Args:
+        frames: of the event, in time order.
+        speech: the reader's language.
+        most: rows at most, the newest; all of them for None.
+    """
     rows: list[DecisionRow] = []
     asked = 0
     prices: set[str] = set()
@@ -54,7 +65,8 @@ def show_decisions(frames: Sequence[FrameRecord], speech: Speech) -> Decisions:
             row = _folded(rows.pop(), row)
         rows.append(row)
     return Decisions(
-        rows=tuple(reversed(rows)),
+        rows=tuple(reversed(rows))[:most],
+        left_out=0 if most is None else max(0, len(rows) - most),
         price=_price_words(prices, speech),
         charged=speech.t("event.charged", n=asked),
     )

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from edge.fire_event import Severity
 from edge.record_types import EventQuery, EventRecord, FrameRecord, Mark
 from edge.ui.action_views import done
-from edge.ui.decision_model import show_decisions
+from edge.ui.decision_model import MOST_ROWS, show_decisions
 from edge.ui.event_model import (
     first_index,
     kept_until,
@@ -91,7 +91,9 @@ def _event_page(kit: Kit, event_id: str) -> Response:
         origin=show_origin(record, frames, speech),
         strip=show_strip(record, frames, speech),
         growth=show_growth(record, frames, speech),
-        decisions=show_decisions(frames, speech),
+        decisions=show_decisions(
+            frames, speech, most=None if request.args.get("decisions") == "all" else MOST_ROWS
+        ),
         kept_until=kept_until(record, kit.settings.evidence.keep_days, speech),
         frames_text=_frames_text(record, frames, speech),
         models=_models(frames),

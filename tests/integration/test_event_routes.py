@@ -51,6 +51,16 @@ def test_an_event_that_could_not_be_traced_tells_when_it_opened_and_no_beginning
     assert began not in page
 
 
+def test_the_page_of_a_long_event_stays_short_until_all_is_asked_for(tmp_path, models):
+    with running_edge(tmp_path, models) as edge:
+        fill(edge.service._records, "long", 500)
+        page = edge.get("/ui/events/long").text
+        whole = edge.get("/ui/events/long?decisions=all").text
+    assert len(page) < 80_000
+    assert (page.count("<code>cloud_routine"), whole.count("<code>cloud_routine")) == (100, 500)
+    assert ("400 older ones" in page, "older ones" in whole) == (True, False)
+
+
 def test_pages_go_on_where_the_last_one_ended(edge):
     first = edge.get("/events?limit=2").json()["result"]
     rest = edge.get("/events", params={"limit": 2, "cursor": first["cursor"]}).json()["result"]

@@ -10,7 +10,7 @@ def main() -> None:
     prepare_libraries()
     from cloud.cli import main as command_line
 
-    command_line()
+    command_line(prog_name="emberlink-cloud")  # also as `python -m cloud`
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from shared.imaging import ImageLimits, decode
 from shared.inference import refuse_two_runtimes
 from shared.logs import configure_logs, get_logger
 from shared.manifest import load_artifact, shipped_models
-from shared.terminal import explained, for_each_picture, wait_for_stop
+from shared.terminal import RATE, explained, for_each_picture, wait_for_stop
 from shared.user_commands import user_commands
 from shared.users import Users
 from shared.version import version
@@ -75,7 +75,10 @@ def run(
 @_CONFIG
 @_MODELS
 def worker(config: Path | None, models: Path | None) -> None:
-    """Run the model for front ends with engine.kind = redis, until Ctrl-C; start as many as there are GPUs."""
+    """Run the model for front ends with engine.kind = redis.
+
+    Until Ctrl-C; start as many as there are GPUs.
+    """
     with explained():
         flags = {"models": models}
         settings = load_settings(CloudSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags)
@@ -117,7 +120,7 @@ def check(config: Path | None) -> None:
 @click.option("--save", type=click.Path(path_type=Path), help="Folder for annotated pictures.")
 @click.option(
     "--video-fps",
-    type=click.FloatRange(0.01, 240.0),
+    type=RATE,
     default=2.0,
     show_default=True,
     help="Frames a second taken from videos.",
@@ -134,7 +137,10 @@ def detect(
     device: str,
     models: Path | None,
 ) -> None:
-    """Detect fire and smoke in pictures, folders and videos; exit 1 when some could not be used."""
+    """Detect fire and smoke in pictures, folders and videos.
+
+    Exit 1 when some of them could not be used.
+    """
     with explained():
         limits = ImageLimits()
         detector = _detector(models, variant, device)
@@ -151,7 +157,7 @@ def detect(
 
 @main.group()
 def keys() -> None:
-    """Make and take away the keys that edges sign their requests with."""
+    """Make and take away the keys that edges sign with."""
 
 
 _STATE = click.option("--state", type=click.Path(path_type=Path), help="Folder of the keys.")
@@ -162,7 +168,10 @@ _STATE = click.option("--state", type=click.Path(path_type=Path), help="Folder o
 @_CONFIG
 @_STATE
 def keys_new(edge: str, config: Path | None, state: Path | None) -> None:
-    """Make a key for EDGE, or for `admin`; the key before it stays valid until the next one is made."""
+    """Make a key for EDGE, or for `admin`.
+
+    The key before it stays valid until the next one is made.
+    """
     with explained():
         path = _keys_path(config, state)
         key = add_key(path, edge)
@@ -184,6 +193,8 @@ def keys_list(config: Path | None, state: Path | None) -> None:
         found = read_keys(_keys_path(config, state))
     for name, held in sorted(found.items()):
         click.echo(f"{name}  {len(held)}")
+    if not found:
+        click.echo("no edge has a key", err=True)
 
 
 @keys.command("remove")

@@ -36,7 +36,10 @@ _TIMEOUT_S = 5.0
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a check.")
 def doctor_command(config: Path | None, as_json: bool) -> None:
-    """Check this machine: runtime, card, model, disk, port, keys, Redis; exit 1 when something fails."""
+    """Check this machine, a line a check; exit 1 when one fails.
+
+    Python, runtime, card, model, disk, port, keys, Redis.
+    """
     with explained():
         settings = load_settings(CloudSettings, prefix=ENV_PREFIX, toml_path=config)
     worst = 0

@@ -13,11 +13,15 @@ from pathlib import Path
 from shared.auth import MIN_KEY_CHARACTERS, is_edge_id, new_key
 from shared.clock import Clock
 from shared.error_code import ErrorCode
-from shared.errors import ConfigError
-from shared.secret_file import WatchedFile, write_private
+from shared.errors import CommandError, ConfigError
+from shared.secret_file import WatchedFile, alone_with, write_private
 
 ADMIN = "admin"
 _MOST_KEYS = 2
+_REPAIR = (
+    "Let the service's user read it. If it is damaged, move it away and make each key anew with `keys new EDGE`, "
+    "or put a copy back."
+)
 
 
 class KeyRing:
@@ -54,17 +58,20 @@ def read_keys(path: Path) -> dict[str, list[str]]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as err:
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"keys {path}: {err}") from err
+        why = err.strerror if isinstance(err, OSError) else "not UTF-8"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, f"keys {path}: {why}", remedy=_REPAIR) from err
     try:
         found = json.loads(text)
     except ValueError as err:
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"keys {path}: not JSON") from err
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID, f"keys {path}: not JSON", remedy=_REPAIR
+        ) from err
     if not isinstance(found, dict) or not all(_is_entry(k, v) for k, v in found.items()):
         detail = f"keys {path}: expected names, each with 1 or 2 keys of {MIN_KEY_CHARACTERS} characters or more"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail, remedy=_REPAIR)
     return found
 
 
@@ -72,14 +79,16 @@ def add_key(path: Path, name: str) -> str:
     """Create a key for a name and make it the newest; a third pushes the oldest out.
 
     Raises:
-        ConfigError(CONFIG_INVALID): the name cannot sign, or the file cannot be read or written.
+        CommandError: the name cannot sign.
+        ConfigError(CONFIG_INVALID): the file cannot be read or written.
     """
     if not is_edge_id(name):
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"{name[:70]!r} is not 1…64 of A-Za-z0-9._-")
-    keys = read_keys(path)
+        raise CommandError(f"{name[:70]!r} is no name", "A name is 1…64 of A-Za-z0-9._-")
     key = new_key()
-    keys[name] = [key, *keys.get(name, [])][:_MOST_KEYS]
-    _write(path, keys)
+    with alone_with(path):
+        keys = read_keys(path)
+        keys[name] = [key, *keys.get(name, [])][:_MOST_KEYS]
+        _write(path, keys)
     return key
 
 
@@ -89,10 +98,11 @@ def remove_keys(path: Path, name: str) -> bool:
     Raises:
         ConfigError(CONFIG_INVALID)
     """
-    keys = read_keys(path)
-    if keys.pop(name, None) is None:
-        return False
-    _write(path, keys)
+    with alone_with(path):
+        keys = read_keys(path)
+        if keys.pop(name, None) is None:
+            return False
+        _write(path, keys)
     return True
 
 

@@ -10,7 +10,7 @@ def main() -> None:
     prepare_libraries()
     from edge.cli import main as command_line
 
-    command_line()
+    command_line(prog_name="emberlink-edge")  # also as `python -m edge`
 
 
 if __name__ == "__main__":

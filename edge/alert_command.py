@@ -20,14 +20,14 @@ from edge.sink_wiring import build_sink
 from edge.sinks import Sink
 from shared.clock import SystemClock
 from shared.config import load_settings
-from shared.error_code import ErrorCode
-from shared.errors import ConfigError
+from shared.errors import CommandError
 from shared.ids import new_id
 from shared.imaging import jpeg_picture
 from shared.scene import Scene, SceneSettings
-from shared.terminal import explained
+from shared.terminal import NAME_STATE, explained
 
 _T = TypeVar("_T")
+_ITEMS = "`emberlink-edge outbox ls` lists the ids."
 _CONNECT_WITHIN_S = 10.0  # a sink that keeps a connection needs a moment to get it
 _CONFIG = click.option("--config", type=click.Path(path_type=Path), help="TOML file.")
 _STATE = click.option(
@@ -46,7 +46,10 @@ def alerts_command() -> None:
 @click.argument("sink")
 @_CONFIG
 def alerts_test(sink: str, config: Path | None) -> None:
-    """Send a sample alert, marked as a test, to one sink; exit 1 when it does not take it."""
+    """Send a sample alert to one sink; exit 1 when it was not taken.
+
+    It is marked as a test.
+    """
     with explained():
         settings = _settings(config, None)
         clock = SystemClock()
@@ -64,7 +67,10 @@ def alerts_test(sink: str, config: Path | None) -> None:
 
 @click.group("outbox")
 def outbox_command() -> None:
-    """Look at what waits to be sent, and decide about what was refused; works beside a running service."""
+    """Look at what waits to be sent, and at what was refused.
+
+    Works beside a running service.
+    """
 
 
 @outbox_command.command("ls")
@@ -77,6 +83,8 @@ def outbox_ls(as_json: bool, config: Path | None, state: Path | None) -> None:
         rows = _with_store(config, state, OutboxStore.rows)
     for row in rows:
         click.echo(_as_json(row) if as_json else _line(row))
+    if not rows:
+        click.echo("nothing waits, and nothing was refused", err=True)
 
 
 @outbox_command.command("retry")
@@ -87,7 +95,7 @@ def outbox_retry(item_id: str, config: Path | None, state: Path | None) -> None:
     """Try a refused item again."""
     with explained():
         if not _with_store(config, state, lambda store: store.release(item_id)):
-            raise ConfigError(ErrorCode.CONFIG_INVALID, f"nothing refused is called {item_id!r}")
+            raise CommandError(f"nothing refused is called {item_id!r}", _ITEMS)
     click.echo(f"{item_id}: is tried again")
 
 
@@ -105,7 +113,7 @@ def outbox_drop(item_id: str, config: Path | None, state: Path | None) -> None:
 
     with explained():
         if not _with_store(config, state, drop):
-            raise ConfigError(ErrorCode.CONFIG_INVALID, f"nothing is called {item_id!r}")
+            raise CommandError(f"nothing is called {item_id!r}", _ITEMS)
     click.echo(f"{item_id}: dropped")
 
 
@@ -141,7 +149,7 @@ def _send_sample(sink: Sink, settings: EdgeSettings) -> Outcome:
 def _with_store(config: Path | None, state: Path | None, work: Callable[[OutboxStore], _T]) -> _T:
     path = _settings(config, state).state / OUTBOX_FILE
     if not path.is_file():
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"{path}: no outbox, has the service run here?")
+        raise CommandError(f"{path} does not exist: no service has run with this state", NAME_STATE)
     store = OutboxStore(path)
     try:
         return work(store)

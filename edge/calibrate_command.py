@@ -10,9 +10,8 @@ import click
 from edge.archive import Archive
 from edge.classify import LoadedClassifier
 from edge.config import EdgeSettings
-from edge.evidence_command import of_a_box
+from edge.evidence_command import of_a_box, open_archive
 from edge.fire_event import Severity
-from edge.keeping import evidence_folder
 from edge.record_types import MOST_EVENTS_A_PAGE, EventQuery, EventRecord, FrameRecord, Mark
 from edge.site_calibration import SiteCalibration, write_site_calibration
 from shared.clock import SystemClock
@@ -31,7 +30,10 @@ _CLASSES = ("fire", "smoke")
 @click.option("--dry-run", is_flag=True, help="Show what it would bring; change nothing.")
 @of_a_box
 def calibrate_command(settings: EdgeSettings, dry_run: bool) -> None:
-    """Fit the probabilities to this site, from events marked true or false; exit 1 when there are too few."""
+    """Fit the probabilities to this site.
+
+    From events marked true or false; exit 1 when there are too few.
+    """
     artifact = load_artifact(
         settings.models or shipped_models(),
         settings.model.name,
@@ -39,7 +41,7 @@ def calibrate_command(settings: EdgeSettings, dry_run: bool) -> None:
         variant=settings.model.variant or best_cpu_variant(),
     )
     model = LoadedClassifier(artifact)
-    archive = Archive(evidence_folder(settings))
+    archive = open_archive(settings)
     try:
         labelled = gather_labels(archive, model, settings.limits.image_limits())
     finally:

@@ -34,8 +34,7 @@ from shared.annotate import annotate
 from shared.clock import SystemClock
 from shared.completion import completion_command
 from shared.config import load_settings, load_traced
-from shared.error_code import ErrorCode
-from shared.errors import ConfigError, FireError
+from shared.errors import CommandError, FireError
 from shared.gate import refuse_without_users
 from shared.gather import Gathered
 from shared.ids import new_id
@@ -45,7 +44,14 @@ from shared.logs import configure_logs, get_logger, redact
 from shared.manifest import load_artifact, shipped_models
 from shared.rotated_log import RotatedLog
 from shared.scene import Scene
-from shared.terminal import explained, for_each_picture, wait_for_stop
+from shared.terminal import (
+    RATE,
+    FiniteRange,
+    StopSignal,
+    explained,
+    for_each_picture,
+    unwritable,
+)
 from shared.types import Frame, Picture
 from shared.user_commands import user_commands
 from shared.users import Users
@@ -55,6 +61,7 @@ _CONFIG = click.option("--config", type=click.Path(path_type=Path), help="TOML f
 _MODELS = click.option(
     "--models", type=click.Path(path_type=Path), help="Folder of model artifacts."
 )
+_SOURCE = "For instance --source gate=rtsp://viewer@10.0.0.5/stream1, or --source yard=sim: to try."
 
 
 @click.group("emberlink-edge", context_settings={"help_option_names": ["-h", "--help"]})
@@ -111,19 +118,30 @@ def run(
             EdgeSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags
         )
         stream = _log_file(settings.log)
-        configure_logs(level=settings.log.level, stream=stream, lines={"verdict": _verdict_line})
+        out = cast(TextIO | None, stream)
+        configure_logs(level=settings.log.level, stream=out, lines={"verdict": _verdict_line})
+        if stream and stream.trouble:
+            get_logger().warning("log_file_not_written", detail=stream.trouble)
         for warning in settings.warnings():
             get_logger().warning("setting_looks_wrong", detail=warning)
-        service = EdgeService(settings, origins=origins)
-        service.start()
-    wait_for_stop()
-    service.stop()
+    stop = StopSignal()
+    while (
+        stop.goes_on()
+    ):  # once; again when a state folder can be written that could not at the start
+        with explained():
+            service = EdgeService(settings, origins=origins, on_state_return=stop.wake)
+            service.start()
+        stop.wait()
+        service.stop(for_good=stop.has_come)
 
 
 @main.command()
 @_CONFIG
 def check(config: Path | None) -> None:
-    """Check configuration, model and cameras' addresses; exit 2 when something is wrong."""
+    """Check settings, model and addresses.
+
+    Exit 2 when one is wrong.
+    """
     with explained():
         settings = load_settings(EdgeSettings, prefix=ENV_PREFIX, toml_path=config)
         click.echo("ok    configuration")
@@ -156,7 +174,7 @@ def check(config: Path | None) -> None:
 @click.option("--save", type=click.Path(path_type=Path), help="Folder for annotated pictures.")
 @click.option(
     "--video-fps",
-    type=click.FloatRange(0.01, 240.0),
+    type=RATE,
     default=2.0,
     show_default=True,
     help="Frames a second taken from videos.",
@@ -171,7 +189,10 @@ def classify(
     variant: str | None,
     models: Path | None,
 ) -> None:
-    """Classify pictures, folders and videos; exit 1 when some could not be used."""
+    """Classify pictures, folders and videos.
+
+    Exit 1 when some of them could not be used.
+    """
     with explained():
         limits = ImageLimits()
         classifier = _classifier(models, variant)
@@ -217,29 +238,33 @@ for _group in user_commands(_users_path):
     "at_s",
     default=40.0,
     show_default=True,
+    type=FiniteRange(0.0, 86_400.0),
     help="Second of the scene; its fire starts at 8.",
 )
 @click.option(
     "--source", default="sim:", show_default=True, help="Settings of the scene, as for a camera."
 )
 def sample(file: Path, at_s: float, source: str) -> None:
-    """Render one picture from the `sim:` camera, for machines without a photograph of a fire."""
+    """Render a picture of a fire.
+
+    For machines without a photograph of one.
+    """
     with explained():
         picture = jpeg_picture(Scene(sim_settings(source)).render(at_s).bgr_hwc_u8)
         try:
             file.write_bytes(picture.encoded)
         except OSError as err:
-            raise ConfigError(ErrorCode.CONFIG_INVALID, f"{file}: {err.strerror}") from err
+            raise unwritable(file, err, "FILE") from err
     click.echo(
         f"{file}: {picture.width_px} x {picture.height_px}, {len(picture.encoded)} bytes, second {at_s:g}"
     )
 
 
-def _log_file(log: EdgeLogSection) -> TextIO | None:
+def _log_file(log: EdgeLogSection) -> RotatedLog | None:
     """Open the file that lines go to; None is stderr."""
     if log.file is None:
         return None
-    return cast(TextIO, RotatedLog(log.file, max_bytes=log.max_bytes, keep=log.keep))
+    return RotatedLog(log.file, max_bytes=log.max_bytes, keep=log.keep)
 
 
 def _verdict_line(fields: MutableMapping[str, Any]) -> str:
@@ -255,13 +280,14 @@ def _verdict_line(fields: MutableMapping[str, Any]) -> str:
 def _named_source(text: str) -> tuple[str, str]:
     name, separator, url = text.partition("=")
     if not separator or not url:
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"--source {redact(text)}: expected NAME=URL")
+        raise CommandError(f"--source {redact(text)}: expected NAME=URL", _SOURCE)
     if urlsplit(url).password is not None or "=***" in redact(url):
-        detail = (
-            f"--source {name}: a password on the command line can be read by every user of this machine; "
-            f"set {ENV_PREFIX}__CAMERAS__{name.upper()}__PASSWORD, or password_file in the TOML file"
+        detail = f"--source {name}: a password on the command line can be read by every user of this machine"
+        remedy = (
+            f"Leave it out of the address and set {ENV_PREFIX}__CAMERAS__{name.upper()}__PASSWORD, or "
+            "`password_file` in the TOML file."
         )
-        raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
+        raise CommandError(detail, remedy)
     return name, url
 
 

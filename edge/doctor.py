@@ -10,31 +10,35 @@ from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import requests
 
+from edge.archive import DATABASE
 from edge.camera_wiring import camera_address
 from edge.capture import open_source
 from edge.classify import Classifier, LoadedClassifier
 from edge.config import ENV_PREFIX, EdgeSettings
 from edge.config_cameras import CameraSection
 from edge.discover import resolve
+from edge.doctor_sinks import sinks
+from edge.keeping import build_records, evidence_folder
 from edge.shot import PUSH, Pace, Shot
 from shared import checkup
 from shared.checkup import Finding, State, as_line, checked, fail, ok, warn
 from shared.clock import Stopwatch, SystemClock
 from shared.config import load_settings, read_secret
 from shared.diagnostics import write_bundle
-from shared.error_code import ErrorCode
-from shared.errors import ConfigError, FireError
+from shared.errors import FireError
 from shared.http_date import read_http_date
 from shared.imaging import jpeg_picture
 from shared.inference import best_cpu_variant
 from shared.logs import redact
 from shared.manifest import load_artifact, shipped_models
 from shared.scene import Scene, SceneSettings
-from shared.terminal import explained
+from shared.supervise import Supervisor
+from shared.terminal import explained, unwritable
 from shared.types import Frame
 
 _TIMEOUT_S = 5.0
@@ -42,6 +46,7 @@ _CAMERA_WAIT_S = 12.0  # opening an RTSP stream and waiting for its first key fr
 _SKEW_S = 2.0
 _SLOW_LINK_S = 1.0  # beyond it no second try fits into the default deadline
 _BURNING_S = 40.0
+_NO_ANSWER = "Compare scheme, host and port with the cloud's; `curl -v` from this box tells more."
 _TOLD = ("/version", "/readyz", "/troubles", "/cameras", "/policy", "/metrics")
 
 
@@ -50,7 +55,10 @@ _TOLD = ("/version", "/readyz", "/troubles", "/cameras", "/policy", "/metrics")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a check.")
 @click.option("--no-cameras", is_flag=True, help="Do not open the cameras.")
 def doctor_command(config: Path | None, as_json: bool, no_cameras: bool) -> None:
-    """Check this box: runtime, model, cameras, cloud, clock, disk, port, secrets; exit 1 when something fails."""
+    """Check this box, one line a check.
+
+    Exit 1 when something fails. Python, runtime, CPU, model, disk, port, secrets, sinks, cloud, clock and cameras.
+    """
     with explained():
         settings = load_settings(EdgeSettings, prefix=ENV_PREFIX, toml_path=config)
     worst = 0
@@ -67,11 +75,15 @@ def examine(settings: EdgeSettings, *, with_cameras: bool) -> Iterator[Finding]:
     yield from checked("cpu", checkup.processor)
     yield from checked("model", partial(_model, settings))
     yield from checked("disk", partial(checkup.folder, settings.state))
+    if settings.evidence.folder:
+        yield from checked("disk", partial(checkup.folder, settings.evidence.folder))
+    yield from checked("evidence", partial(_evidence, settings))
     yield from checked("port", partial(_port, settings))
     for text in settings.warnings():
         yield warn("setting", text, "Change the setting, or leave it if it is meant.")
     for what, path in secrets(settings):
         yield from checked("secret", partial(checkup.secret_file, path, what))
+    yield from sinks(settings)
     for address in settings.cloud.addresses:
         yield from checked("cloud", partial(_clouds, settings, address))
     if not settings.cloud.is_configured:
@@ -92,6 +104,38 @@ def secrets(settings: EdgeSettings) -> Iterator[tuple[str, Path]]:
     for name, camera in settings.cameras.items():
         if camera.password_file:
             yield f"cameras.{name}.password_file", camera.password_file
+    for name, sink in settings.alerts.sinks.items():
+        for field in ("url_file", "secret_file", "password_file"):
+            if path := getattr(sink, field, None):
+                yield f"alerts.sinks.{name}.{field}", path
+    if settings.users_path.exists():
+        yield "users", settings.users_path
+
+
+def _evidence(settings: EdgeSettings) -> Iterator[Finding]:
+    """Tell for how many days the disk takes what was recorded in the last 24 hours."""
+    if not (evidence_folder(settings) / DATABASE).exists():
+        text = (
+            "nothing was recorded yet; `emberlink-edge evidence size` tells how long a disk lasts"
+        )
+        yield ok("evidence", text)
+        return
+    clock = SystemClock()
+    records = build_records(settings, clock, Supervisor(clock), is_visitor=True)
+    try:
+        found = records.forecast()
+    finally:
+        records.close()
+    text = f"{found.used_bytes / 1e9:.2f} GB kept, {found.bytes_per_day / 1e9:.2f} GB in the last 24 hours: "
+    if found.days_left is None:
+        yield ok("evidence", text + "no end in sight")
+    elif found.is_short:
+        remedy = (
+            "Free room, or record less; `emberlink-edge evidence size` tells what a disk holds."
+        )
+        yield warn("evidence", f"{text}{found.days_left:.1f} days left", remedy)
+    else:
+        yield ok("evidence", f"{text}{found.days_left:.0f} days left")
 
 
 def _model(settings: EdgeSettings) -> Iterator[Finding]:
@@ -149,13 +193,18 @@ def _cloud(url: str) -> Iterator[Finding]:
     """Ask a cloud whether it is ready, how long that takes, and what time it is there."""
     clock = SystemClock()
     watch = Stopwatch(clock)
-    try:
-        answer = _get(url + "/readyz")
-    except requests.RequestException as err:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if why := checkup.unreachable(parts.hostname or "", port):
         remedy = (
             "Is it running? Is its port open in the firewall? `curl -v` from this box tells more."
         )
-        yield fail("cloud", f"{redact(url)}: {type(err).__name__}", remedy)
+        yield fail("cloud", f"{redact(url)}: {why}", remedy)
+        return
+    try:
+        answer = _get(url + "/readyz")
+    except requests.RequestException as err:
+        yield fail("cloud", f"{redact(url)}: {_no_answer(err)}", _NO_ANSWER)
         return
     watch.lap("ready")
     took_s = watch.stages_s["ready"]
@@ -172,6 +221,14 @@ def _cloud(url: str) -> Iterator[Finding]:
         yield ok("cloud", text)
     if (skew_s := _skew_s(answer, clock.now_at())) is not None:
         yield _clock(skew_s)
+
+
+def _no_answer(err: requests.RequestException) -> str:
+    if isinstance(err, requests.exceptions.SSLError):
+        return "its certificate is not accepted"
+    if isinstance(err, requests.Timeout):
+        return f"it listens, and gives no answer within {_TIMEOUT_S:g} s"
+    return "it listens, and gives no answer in HTTP"
 
 
 def _clock(skew_s: float) -> Finding:
@@ -212,7 +269,7 @@ def _camera(name: str, camera: CameraSection, settings: EdgeSettings) -> Iterato
         remedy = "Check address, cable and password; `ffplay` with the same address shows whether it sends."
         yield fail("camera", f"{name}: no picture within {_CAMERA_WAIT_S:g} s", remedy)
     elif isinstance(got[0], FireError):
-        yield fail("camera", f"{name}: {got[0].detail}", got[0].code.row.hint)
+        yield fail("camera", f"{name}: {got[0].detail}", got[0].remedy)
     else:
         yield ok("camera", f"{name}: {redact(camera.source)}, {got[0]}")
 
@@ -231,7 +288,10 @@ def _get(url: str) -> requests.Response:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="diagnostics.zip")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file.")
 def diagnostics_command(file: Path, config: Path | None) -> None:
-    """Write FILE for whoever helps from afar: settings, health, metrics, versions; no secrets, no pictures."""
+    """Write a bundle for whoever helps from afar.
+
+    FILE gets settings, health, metrics and versions; no secrets, no pictures.
+    """
     with explained():
         settings = load_settings(EdgeSettings, prefix=ENV_PREFIX, toml_path=config)
         try:
@@ -243,5 +303,5 @@ def diagnostics_command(file: Path, config: Path | None) -> None:
                 routes=_TOLD,
             )
         except OSError as err:
-            raise ConfigError(ErrorCode.CONFIG_INVALID, f"{file}: {err.strerror}") from err
+            raise unwritable(file, err, "FILE") from err
     click.echo(f"{file} written; look into it before you send it")

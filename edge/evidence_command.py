@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from edge.archive import Archive
+from edge.archive import DATABASE, Archive
 from edge.config import ENV_PREFIX, EdgeSettings
 from edge.event_wire import event_answer, frame_answer
 from edge.export import export
@@ -29,9 +29,8 @@ from edge.retention import Sizing
 from edge.verification import verify
 from shared.clock import SystemClock
 from shared.config import load_settings
-from shared.error_code import ErrorCode
-from shared.errors import ConfigError
-from shared.terminal import explained
+from shared.errors import CommandError
+from shared.terminal import NAME_STATE, explained, unwritable
 from shared.trouble import Trouble, TroubleKind
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -77,7 +76,7 @@ def of_a_box(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group("evidence")
 def evidence_command() -> None:
-    """Look at recorded events, check them, hand them out, keep them.
+    """Look at recorded events, check, keep and export them.
 
     Works while the service runs and while it does not.
     """
@@ -140,7 +139,10 @@ def show(settings: EdgeSettings, event_id: str, as_json: bool) -> None:
 @_JSON
 @of_a_box
 def verify_all(settings: EdgeSettings, head: str | None, as_json: bool) -> None:
-    """Check chain, rows and pictures; exit 1 and name it when something was changed, is missing or was added."""
+    """Check chain, rows and pictures; exit 1 when one is not right.
+
+    It names what was changed, is missing or was added.
+    """
     with _reading(settings) as archive:
         found = verify(archive)
         is_head_known = head is None or archive.knows_head(head)
@@ -166,7 +168,10 @@ def verify_all(settings: EdgeSettings, head: str | None, as_json: bool) -> None:
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", show_default=True)
 @of_a_box
 def export_event(settings: EdgeSettings, event_id: str, output: Path | None, language: str) -> None:
-    """Write an event as one zip: pictures, report, journal, and a program that checks them."""
+    """Write an event as one zip.
+
+    It holds pictures, report, journal, and a program that checks them.
+    """
     with _reading(settings) as archive:
         archive.event(event_id)
         path = output or Path(f"{re.sub(r'[^A-Za-z0-9._-]', '_', event_id)}.zip")
@@ -175,7 +180,7 @@ def export_event(settings: EdgeSettings, event_id: str, output: Path | None, lan
                 zone = settings.policy.zone
                 export(archive, event_id, file, zone=zone, is_chinese=language == "zh")
         except OSError as err:
-            raise ConfigError(ErrorCode.CONFIG_INVALID, f"{path}: {err.strerror}") from err
+            raise unwritable(path, err, "--output") from err
     click.echo(f"{path}: {_bytes(path.stat().st_size)}; check it with `python3 verify.py` inside")
 
 
@@ -199,7 +204,10 @@ def hold(settings: EdgeSettings, event_id: str, off: bool, why: str, by: str) ->
 @_JSON
 @of_a_box
 def prune(settings: EdgeSettings, trust_clock: bool, as_json: bool) -> None:
-    """Delete now what is old enough, and what has to make room; the service does this by itself every minute."""
+    """Delete now what is old enough or has to make room.
+
+    The service does this by itself every minute.
+    """
     with _writing(settings) as records:
         if trust_clock:
             records.trust_clock()
@@ -216,8 +224,22 @@ def prune(settings: EdgeSettings, trust_clock: bool, as_json: bool) -> None:
 @evidence_command.command()
 @click.option("--cameras", type=click.IntRange(1, 10_000), help="As configured when not given.")
 @click.option("--fps", type=click.FloatRange(0.001, 60), help="Pictures a second and camera (2).")
-@click.option("--picture", type=_size, default="100kB", show_default=True, help="Bytes of one.")
-@click.option("--disk", type=_size, default="1TB", show_default=True, help="Bytes of the disk.")
+@click.option(
+    "--picture",
+    type=_size,
+    metavar="SIZE",
+    default="100kB",
+    show_default=True,
+    help="Bytes of one.",
+)
+@click.option(
+    "--disk",
+    type=_size,
+    metavar="SIZE",
+    default="1TB",
+    show_default=True,
+    help="Bytes of the disk.",
+)
 @_JSON
 @of_a_box
 def size(
@@ -250,9 +272,26 @@ def size(
     )
 
 
+def open_archive(settings: EdgeSettings) -> Archive:
+    """Open what was recorded, for reading.
+
+    Raises:
+        CommandError: no service has recorded anything there.
+        StoreError: it cannot be read.
+    """
+    folder = evidence_folder(settings)
+    _must_exist(folder / DATABASE)
+    return Archive(folder)
+
+
+def _must_exist(path: Path) -> None:
+    if not path.exists():
+        raise CommandError(f"{path} does not exist: nothing was ever recorded there", NAME_STATE)
+
+
 @contextmanager
 def _reading(settings: EdgeSettings) -> Iterator[Archive]:
-    archive = Archive(evidence_folder(settings))
+    archive = open_archive(settings)
     try:
         yield archive
     finally:
@@ -262,8 +301,7 @@ def _reading(settings: EdgeSettings) -> Iterator[Archive]:
 @contextmanager
 def _writing(settings: EdgeSettings) -> Iterator[Records]:
     folder = evidence_folder(settings)
-    if not folder.is_dir():
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"{folder} does not exist")
+    _must_exist(folder)
     records = build_records(settings, SystemClock(), _ToldHere(), is_visitor=True)
     try:
         yield records

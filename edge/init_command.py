@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 import click
 
 from edge.config import EdgeSettings
-from shared.error_code import ErrorCode
-from shared.errors import ConfigError
-from shared.terminal import explained
+from shared.config import validated
+from shared.errors import CommandError, ConfigError
+from shared.terminal import explained, unwritable
 
 _CAMERA_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+
+_FLAGS = "Give that flag a value that fits; `emberlink-edge init --help` tells each."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,10 @@ def init_command(
     timezone: str,
     state: str,
 ) -> None:
-    """Write FILE (edge.toml), commented; asks for what no flag says when a person is at the keyboard."""
+    """Write a first settings file, edge.toml.
+
+    Asks for what no flag says when a person is at the keyboard.
+    """
     is_asking = sys.stdin.isatty() and not cameras and cloud_url is None
     with explained():
         named = tuple(_named(text) for text in cameras) or (_ask_cameras() if is_asking else ())
@@ -75,14 +80,19 @@ def settings_text(wanted: Wanted) -> str:
     """Write the file's text, and make sure that the service would take it.
 
     Raises:
-        ConfigError(CONFIG_INVALID): a value that the service refuses.
+        CommandError: a value that the service refuses.
     """
     text = "\n".join([*_head(wanted), *_cloud(wanted), *_policy(wanted), *_cameras(wanted)])
     try:
-        EdgeSettings.model_validate(tomllib.loads(text))
-    except ValueError as err:
-        problems = "\n".join(line for line in str(err).splitlines() if "pydantic.dev" not in line)
-        raise ConfigError(ErrorCode.CONFIG_INVALID, problems) from err
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as err:
+        raise CommandError(
+            f"a value holds signs that a settings file cannot: {err}", _FLAGS
+        ) from err
+    try:
+        validated(EdgeSettings, given)
+    except ConfigError as err:
+        raise CommandError(err.detail, _FLAGS) from err
     return text + "\n"
 
 
@@ -160,10 +170,10 @@ def _named(text: str) -> tuple[str, str]:
         detail = (
             f"--camera {text[:60]!r}: expected NAME=ADDRESS, the name of letters, digits and . _ -"
         )
-        raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
+        raise CommandError(detail, _FLAGS)
     if urlsplit(address).password:
         detail = f"--camera {name}: leave the password out of the address; it goes into a file"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
+        raise CommandError(detail, _FLAGS)
     return name, address
 
 
@@ -181,5 +191,4 @@ def _write(file: Path, text: str) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
     except OSError as err:
-        detail = f"{file}: {err.strerror}; nothing was written"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, detail) from err
+        raise unwritable(file, err, "FILE") from err

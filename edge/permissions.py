@@ -37,8 +37,7 @@ def build_gate(settings: EdgeSettings, clock: Clock) -> Gate:
     """Build what stands before every route.
 
     Raises:
-        ConfigError(CONFIG_INVALID): others could reach the service and nobody can sign in, or the file of users is
-            not readable.
+        ConfigError(CONFIG_INVALID): others could reach the service and nobody can sign in.
     """
     users = Users(settings.users_path, clock)
     refuse_without_users(settings.access, settings.server, users)

@@ -18,14 +18,14 @@ from edge.score_history import logged_moment
 from edge.score_log import is_score_log, read_scores
 from shared.clock import SystemClock
 from shared.deadline import Deadline
-from shared.error_code import ErrorCode
-from shared.errors import ConfigError, FireError
+from shared.errors import CommandError, FireError
 from shared.gather import VIDEO_SUFFIXES, gather, list_pictures
 from shared.ids import new_id
 from shared.imaging import ImageLimits
 from shared.types import Frame, Picture
 
 _CALL_PATIENCE_S = 10.0
+_SOURCES = "Name videos, pictures, folders with such, or score logs of an edge."
 
 
 def read_recordings(
@@ -41,7 +41,7 @@ def read_recordings(
     Each video and score log of a folder is a recording of its own; its pictures together make one.
 
     Raises:
-        ConfigError(CONFIG_INVALID): a folder without any of them; a score log that is none.
+        CommandError: a folder without any of them; a score log that is none.
     """
     for source in [one for named in sources for one in _split(named)]:
         if is_score_log(source):
@@ -65,9 +65,7 @@ def _split(source: Path) -> list[Path]:
     whole = [p for p in source.rglob("*") if is_score_log(p) or p.suffix.lower() in VIDEO_SUFFIXES]
     found = sorted(whole) + ([source] if list_pictures(source) else [])
     if not found:
-        raise ConfigError(
-            ErrorCode.CONFIG_INVALID, f"{source} holds no video, picture or score log"
-        )
+        raise CommandError(f"{source} holds no video, picture or score log", _SOURCES)
     return found
 
 
@@ -131,7 +129,7 @@ def _logged(path: Path, begins_at: datetime) -> Recording:
     try:
         scores = list(read_scores(path))
     except (OSError, ValueError) as err:
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"{path}: {err}") from err
+        raise CommandError(f"{path}: {err}", _SOURCES) from err
     first_at = scores[0].at if scores else begins_at
     moments = [
         logged_moment(score, (score.at - first_at).total_seconds(), begins_at) for score in scores
@@ -155,5 +153,8 @@ def read_labels(path: Path | None) -> dict[str, float | None]:
             rows = list(csv.DictReader(file))
         return {r["file"]: float(s) if (s := r["first_fire_second"]) else None for r in rows}
     except (OSError, KeyError, ValueError) as err:
-        detail = f"--labels {path}: {err}; expected the columns file and first_fire_second"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, detail) from err
+        why = err.strerror if isinstance(err, OSError) else err
+        remedy = (
+            "Name a CSV file with the columns file and first_fire_second (seconds; empty: no fire)."
+        )
+        raise CommandError(f"--labels {path}: {why}", remedy) from err

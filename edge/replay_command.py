@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, time
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import ValidationError
 
 from edge.classify import Classifier, LoadedClassifier
 from edge.cloud_client import CloudClient
@@ -26,12 +26,11 @@ from edge.replay import Recording, Replayed, ReplayedEvent
 from edge.replay_plane import ReplayPlane
 from edge.tracing import find_origin, load_look
 from shared.clock import SystemClock
-from shared.error_code import ErrorCode
-from shared.errors import ConfigError
+from shared.config import validated
+from shared.errors import CommandError, ConfigError
 from shared.inference import best_cpu_variant
-from shared.logs import redact
 from shared.manifest import load_artifact, shipped_models
-from shared.terminal import explained
+from shared.terminal import RATE, explained, unwritable
 from shared.types import MICROS, Label
 
 _ORACLE = "oracle"
@@ -62,7 +61,9 @@ class _Row:
     "--daily-limit", default=500, show_default=True, type=click.IntRange(min=0), help="Calls a day."
 )
 @click.option("--start", default="12:00", show_default=True, help="Time of day it begins, HH:MM.")
-@click.option("--fps", default=2.0, show_default=True, help="Frames a second to look at.")
+@click.option(
+    "--fps", default=2.0, show_default=True, type=RATE, help="Frames a second to look at."
+)
 @click.option("--cloud", "cloud_url", help="A running cloud; the local detector when unset.")
 @click.option("--labels", type=click.Path(path_type=Path), help="CSV: file, first_fire_second.")
 @click.option("--compare", help="Policies side by side, for instance fixed,sliding_window,price.")
@@ -82,11 +83,14 @@ def replay_command(
     as_json: bool,
     models: Path | None,
 ) -> None:
-    """What would have happened: SOURCES are videos, pictures, folders, or score logs of an edge."""
+    """Tell what would have happened.
+
+    Exit 1 when a source holds no frame. SOURCES are videos, pictures, folders, or score logs of an edge.
+    """
     with explained():
         if plot and not labels:
             detail = "--plot needs --labels: without them nobody knows what was right"
-            raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
+            raise CommandError(detail, "Give both, or leave --plot out.")
         begins_at = _begin(start)
         folder = models or shipped_models()
         names = [_policy_name(n) for n in (compare.split(",") if compare else [policy])]
@@ -118,6 +122,7 @@ def replay_command(
                 _plot(rows, plot)
         client.close()
         classifier.stop()
+    sys.exit(0 if all(recording.moments for recording in recordings) else 1)
 
 
 def _as_dict(result: Replayed, recording: Recording) -> dict[str, Any]:
@@ -206,11 +211,11 @@ def _plot(rows: Sequence[_Row], path: Path) -> None:
         from matplotlib.ticker import PercentFormatter
     except ImportError as err:
         detail = "--plot needs matplotlib: pip install emberlink[plots]"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, detail) from err
+        raise CommandError(detail, "Install it, or leave --plot out.") from err
     known = [row for row in rows if row.judged]
     if not known:
         detail = "--plot: --labels names none of the sources, so nobody knows what was right"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
+        raise CommandError(detail, "Let the column `file` of --labels hold the sources' names.")
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     points: dict[tuple[float, float], list[str]] = {}
@@ -227,14 +232,19 @@ def _plot(rows: Sequence[_Row], path: Path) -> None:
     axes.set_xlim(left=0.0)
     axes.set_ylim(top=min(1.0, axes.get_ylim()[1]))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    figure.savefig(path)
+    try:
+        figure.savefig(path)
+    except OSError as err:
+        raise unwritable(path, err, "--plot") from err
+    except ValueError as err:  # an ending that no picture has
+        raise CommandError(f"--plot {path}: {err}", "Let its name end in .png.") from err
 
 
 def _begin(text: str) -> datetime:
     try:
         at = time.fromisoformat(text)
     except ValueError as err:
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"--start {text!r}: expected HH:MM") from err
+        raise click.BadParameter(f"{text!r} is not HH:MM", param_hint="--start") from err
     return datetime.combine(SystemClock().now_at().date(), at, UTC)
 
 
@@ -243,14 +253,15 @@ def _policy_name(text: str) -> PolicyName:
         return PolicyName(text.strip())
     except ValueError as err:
         allowed = ", ".join(p.value for p in PolicyName)
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"policy {text!r}: one of {allowed}") from err
+        detail = f"{text!r} is no policy; there are {allowed}"
+        raise click.BadParameter(detail, param_hint="--compare") from err
 
 
 def _client(cloud_url: str | None, models: Path) -> CloudClient:
     if cloud_url is None:
         return LocalClient(models)
     try:
-        section = CloudSection(url=cloud_url, tries=3, timeout_s=5.0)
-    except ValidationError as err:
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"--cloud {redact(cloud_url)}: {err}") from err
+        section = validated(CloudSection, {"url": cloud_url, "tries": 3, "timeout_s": 5.0})
+    except ConfigError as err:
+        raise CommandError(f"--cloud {err.detail}", "Name it as http://… or https://….") from err
     return build_client(section, pool_size=1)

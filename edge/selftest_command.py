@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-import requests
 
 from edge.config import ENV_PREFIX, EdgeSettings
+from edge.running import RunningService
 from shared.config import load_settings
-from shared.control import control_headers
 from shared.terminal import explained
 
 _LONGEST_S = 90.0  # the service itself gives up after 60
@@ -38,18 +37,16 @@ def selftest_command(
     port: int | None,
     state: Path | None,
 ) -> None:
-    """Draw a flame into a camera's live picture and wait for the alert; exit 1 when it does not come.
+    """Let a camera see a flame; exit 1 when no alert comes of it.
 
-    Everything about it is marked as a test. The camera's own pictures are watched as always meanwhile.
+    The flame is drawn into its live picture, and everything about it is marked as a test. The camera's own pictures
+    are watched as always meanwhile.
     """
     with explained():
         flags = {"server": {"port": port}, "state": state}
         settings = load_settings(EdgeSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags)
-    with requests.Session() as session:
-        session.trust_env = False
-        session.headers.update(control_headers(settings.state))
-        url = f"http://127.0.0.1:{settings.server.port}/selftest"
-        result = _run(session, url, {"camera": camera, "cloud": cloud})
+        with RunningService(settings) as service:
+            result = _run(service, {"camera": camera, "cloud": cloud})
     if as_json:
         click.echo(json.dumps(result))
     elif result["passed"]:
@@ -63,11 +60,11 @@ def selftest_command(
     sys.exit(0 if result["passed"] else 1)
 
 
-def _run(session: requests.Session, url: str, wish: dict[str, Any]) -> dict[str, Any]:
-    begun = _ask(session, "POST", url, wish)
+def _run(service: RunningService, wish: dict[str, Any]) -> dict[str, Any]:
+    begun = _ask(service, "POST", wish)
     camera = begun["running"]
     ends_s = time.monotonic() + _LONGEST_S
-    while (status := _ask(session, "GET", url, None))["running"] == camera:
+    while (status := _ask(service, "GET"))["running"] == camera:
         if time.monotonic() > ends_s:
             _give_up(f"the service gave no result within {_LONGEST_S:.0f} s")
         time.sleep(_ASK_EVERY_S)
@@ -76,13 +73,10 @@ def _run(session: requests.Session, url: str, wish: dict[str, Any]) -> dict[str,
 
 
 def _ask(
-    session: requests.Session, method: str, url: str, body: dict[str, Any] | None
+    service: RunningService, method: str, body: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    try:
-        answer = session.request(method, url, json=body, timeout=_ANSWER_WITHIN_S).json()
-    except (requests.RequestException, ValueError) as err:
-        _give_up(f"no edge answers at {url}: {type(err).__name__}")
-    if answer.get("err_no") != 0:
+    answer = service.ask(method, "/selftest", body, timeout_s=_ANSWER_WITHIN_S)
+    if answer["err_no"] != 0:
         _give_up(f"not begun: {answer.get('err_msg')}: {answer.get('detail')}")
     result: dict[str, Any] = answer["result"]
     return result

@@ -55,7 +55,7 @@ from shared.inference import refuse_two_runtimes
 from shared.logs import get_logger, redact
 from shared.metrics import add_model_info, set_build_info
 from shared.serve import WebServer
-from shared.startup import hold_folder, keep_freed_memory
+from shared.startup import keep_freed_memory
 from shared.supervise import Supervisor
 from shared.types import ModelIdentity
 from shared.version import commit, version
@@ -73,8 +73,17 @@ class EdgeService:
         clock: Clock | None = None,
         on_camera_end: Callable[[str], None] = lambda name: None,
         origins: Mapping[tuple[str, ...], str] = MappingProxyType({}),
+        on_state_return: Callable[[], None] = lambda: None,
     ) -> None:
         """Build everything: state, model, link, cameras, port.
+
+        Args:
+            settings: what is wanted.
+            clock: None is the system's.
+            on_camera_end: told the name of a camera whose recording is over.
+            origins: where each setting came from.
+            on_state_return: called while a state folder that could not be written takes files again and nothing
+                burns; a service that is built anew then uses it.
 
         Raises:
             ConfigError, ModelError, StoreError, CameraError: with cause and remedy.
@@ -84,6 +93,7 @@ class EdgeService:
         cv2.setNumThreads(1)  # parallelism comes from frames, not from inside one
         self._settings = settings
         self._clock = clock or SystemClock()
+        self._on_state_return = on_state_return
         with contextlib.ExitStack() as undo:
             self._open_state(undo)
             self._build_decisions()
@@ -119,6 +129,7 @@ class EdgeService:
         self._cameras.start()
         self._supervisor.start()
         settings = self._settings
+        self._files.start(self._state_returned)
         self._models.watch(
             folder_every_s=settings.model.watch_s, cloud_every_s=settings.model.pull_every_s
         )
@@ -131,10 +142,10 @@ class EdgeService:
             model=self.model.as_dict(),
         )
 
-    def stop(self) -> None:
-        """Stop in reverse order: cameras, port, forwarder, events, state."""
+    def stop(self, *, for_good: bool = True) -> None:
+        """Stop in reverse order: cameras, port, forwarder, events, state; systemd is told of an end `for_good`."""
         timeout_s = self._settings.server.stop_timeout_s
-        self._supervisor.stopping()
+        self._supervisor.stopping(for_good=for_good)
         self._cameras.stop(timeout_s=2.0)
         self._server.stop(timeout_s)
         if self._heartbeat:
@@ -156,15 +167,16 @@ class EdgeService:
         self._gate.audit.close()
         self._ledger.close()
         self._supervisor.stopped()
-        self._state_lock.close()
+        self._files.close()
         get_logger().info("edge_stopped")
 
     def _open_state(self, undo: contextlib.ExitStack) -> None:
         """Open what outlives the process, and what looks after it."""
         settings = self._settings
-        self._state_lock = undo.enter_context(hold_folder(settings.state))
         self._supervisor = Supervisor(self._clock, settings.state)
         self._files = StateFiles(settings.state, self._supervisor.raise_trouble, self._clock)
+        undo.callback(self._files.close)
+        self._supervisor.add_rule(self._files.troubles)
         self._ledger = self._files.ledger(settings.policy)
         undo.callback(self._ledger.close)
         zones = self._files.open("zones.sqlite3", ZoneStore)
@@ -357,6 +369,8 @@ class EdgeService:
             settings, plane=self._plane, models=self._models, scores=self._scores, clock=self._clock
         )
         self._gate = build_gate(settings, self._clock)
+        users = self._gate.users
+        self._supervisor.add_rule(lambda: users.troubles(self._clock.now_at()))
         self.app = build_app(
             settings,
             self._gate,
@@ -408,6 +422,11 @@ class EdgeService:
             median_s=latency.known_percentile_s(0.5),
             p90_s=latency.known_percentile_s(0.9),
         )
+
+    def _state_returned(self) -> None:
+        """Let the service be built anew, but not while something burns: its place and origin would be forgotten."""
+        if self._events.incidents.open_count() == 0:
+            self._on_state_return()
 
     def _model_changed(self, model: LoadedClassifier) -> None:
         """Let what was calibrated on the old model's scores go on with the new one's."""

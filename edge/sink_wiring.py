@@ -30,7 +30,7 @@ from edge.webhook_template import READY, BodyTemplate
 from shared.clock import Clock
 from shared.config import read_secret
 from shared.error_code import ErrorCode
-from shared.errors import ConfigError
+from shared.errors import CommandError, ConfigError
 from shared.version import version
 
 _ROBOTS = frozenset({"wecom", "dingtalk"})
@@ -77,14 +77,14 @@ def build_sink(
     """Build one sink; `is_sample` for one that sends a single message beside a running service.
 
     Raises:
-        ConfigError(CONFIG_INVALID): not configured, or with a wrong setting.
+        CommandError: not configured.
+        ConfigError(CONFIG_INVALID): with a wrong setting.
     """
     section = alerts.sinks.get(name)
     if section is None:
         names = ", ".join(sorted(alerts.sinks)) or "none"
-        raise ConfigError(
-            ErrorCode.CONFIG_INVALID, f"no sink is called {name!r}; there are {names}"
-        )
+        remedy = "Name one of those; with --config FILE those of FILE are known."
+        raise CommandError(f"no sink is called {name!r}; there are {names}", remedy)
     language = section.language or alerts.language
     try:
         match section:

@@ -11,18 +11,25 @@ from edge.evidence_command import of_a_box
 from edge.keeping import evidence_folder
 from edge.state_copy import Places, back_up, restore
 from shared.clock import SystemClock
+from shared.errors import CommandError
+from shared.terminal import NAME_STATE
 
 
 @click.group("state")
 def state_command() -> None:
-    """Back up and restore what must survive: ledger, evidence, outbox, users."""
+    """Back up and restore ledger, evidence, outbox and users."""
 
 
 @state_command.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @of_a_box
 def backup(settings: EdgeSettings, folder: Path) -> None:
-    """Write one file into FOLDER; the service may run. It holds keys and names: keep it as you keep those."""
+    """Write all of it into one file in FOLDER.
+
+    The service may run. The file holds keys and names: keep it as you keep those.
+    """
+    if not settings.state.is_dir():
+        raise CommandError(f"{settings.state} does not exist: there is nothing to keep", NAME_STATE)
     path = back_up(_places(settings), folder, SystemClock().now_at())
     click.echo(f"{path}: {path.stat().st_size} bytes")
 
@@ -31,7 +38,10 @@ def backup(settings: EdgeSettings, folder: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @of_a_box
 def restore_state(settings: EdgeSettings, file: Path) -> None:
-    """Put FILE back while the service is stopped; what was there is moved aside, never deleted."""
+    """Put FILE back while the service is stopped.
+
+    What was there is moved aside, never deleted.
+    """
     aside = restore(file, _places(settings), SystemClock().now_at())
     click.echo(f"{settings.state}: restored from {file} and verified")
     for folder in aside:

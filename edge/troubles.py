@@ -148,6 +148,18 @@ def file_set_aside(name: str, aside: str, now_at: datetime) -> Trouble:
     )
 
 
+def state_in_memory(detail: str, now_at: datetime) -> Trouble:
+    """Say that the state folder could not be written at the start, and what stands for it."""
+    return _finder("", now_at)(
+        TroubleKind.DISK,
+        "state_in_memory",
+        "The state folder could not be written at the start: state is kept in memory and lost with the power, the "
+        "cloud is not asked, and changes are refused. {detail}",
+        "Free space on its disk, or make it writable for the service's user; it is taken up again by itself.",
+        detail=detail,
+    )
+
+
 def _finder(subject: str, now_at: datetime) -> _Find:
     def found(kind: TroubleKind, code: str, cause: str, remedy: str, **figures: str) -> Trouble:
         return Trouble(

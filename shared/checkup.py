@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +24,7 @@ _SLOW_SYNC_S = 0.05  # an SD card at its end; each charge and each event waits f
 _PROBE_BYTES = 4_000_000
 _LITTLE_FREE_BYTES = 2_000_000_000
 _FIRST_CALL_PROBES = 5
+_CONNECT_WITHIN_S = 5.0
 
 
 class State(StrEnum):
@@ -60,7 +62,7 @@ def fail(what: str, text: str, remedy: str) -> Finding:
 
 def failed(what: str, err: FireError) -> Finding:
     """Say what our own error says, with its remedy."""
-    return fail(what, err.detail or err.code.row.text_en, err.code.row.hint)
+    return fail(what, err.detail or err.code.row.text_en, err.remedy)
 
 
 def as_line(finding: Finding) -> str:
@@ -119,9 +121,9 @@ def processor() -> Iterator[Finding]:
 def folder(path: Path, what: str = "disk") -> Iterator[Finding]:
     """Check that a folder can be written, how fast a synced write is, and how much room there is."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        mb_per_s, sync_s = _probe(path)
-        free = shutil.disk_usage(path).free
+        with _there(path):
+            mb_per_s, sync_s = _probe(path)
+            free = shutil.disk_usage(path).free
     except OSError as err:
         remedy = "Make the folder writable for the service's user, or name another one."
         yield fail(what, f"{path}: {err.strerror or err}", remedy)
@@ -133,6 +135,18 @@ def folder(path: Path, what: str = "disk") -> Iterator[Finding]:
         yield warn(what, text, "Put the state on a faster disk: every charge waits for this.")
     else:
         yield ok(what, text)
+
+
+@contextmanager
+def _there(path: Path) -> Iterator[None]:
+    """Make a folder for as long as it is looked at: one that a check left would belong to whoever ran the check."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for folder in made:
+            folder.rmdir()
 
 
 def _probe(path: Path) -> tuple[float, float]:
@@ -181,6 +195,19 @@ def port(host: str, number: int, *, health: Callable[[], str | None]) -> Iterato
                 yield fail("port", f"{host}:{number}: {err.strerror}", remedy)
         else:
             yield ok("port", f"{host}:{number} is free")
+
+
+def unreachable(host: str, number: int) -> str | None:
+    """Tell why nobody can be connected to there; None when somebody listens."""
+    try:
+        socket.create_connection((host, number), timeout=_CONNECT_WITHIN_S).close()
+    except socket.gaierror:
+        return "the name is not known"
+    except TimeoutError:
+        return f"no answer within {_CONNECT_WITHIN_S:g} s, as behind a firewall"
+    except OSError as err:
+        return err.strerror or str(err)
+    return None
 
 
 def secret_file(path: Path, what: str) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,6 +23,7 @@ from shared.imaging import ImageLimits
 from shared.logs import redact
 
 _DEFAULT_SECRETS_DIR = "/run/secrets"
+_FIRST_FILE = "`emberlink-edge init` writes a first one for a box."
 _SECRET_HINT = ("password", "secret", "token", "key", "webhook")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -190,8 +192,21 @@ def load_traced(
     origins: dict[tuple[str, ...], str] = {}
     for origin, layer in layers:
         _merge(merged, layer, origin, origins)
+    return validated(settings_class, merged, origins), origins
+
+
+def validated(
+    settings_class: type[S],
+    given: Mapping[str, Any],
+    origins: Mapping[tuple[str, ...], str] = MappingProxyType({}),
+) -> S:
+    """Make settings of plain values; `origins` tells where each came from, by its path.
+
+    Raises:
+        ConfigError(CONFIG_INVALID): with every problem, one a line.
+    """
     try:
-        return settings_class.model_validate(merged), origins
+        return settings_class.model_validate(given)
     except ValidationError as err:
         problems = [_explain(problem, origins) for problem in err.errors(include_url=False)]
         raise ConfigError(ErrorCode.CONFIG_INVALID, "\n".join(problems)) from err
@@ -233,8 +248,18 @@ def _read_toml(path: Path | None) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"{path}: {err}") from err
+    except OSError as err:
+        remedy = f"Name the settings file with --config FILE; its reader needs read access. {_FIRST_FILE}"
+        detail = f"{path}: {err.strerror}"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail, remedy=remedy) from err
+    except UnicodeDecodeError as err:
+        remedy = "Save it as UTF-8, or name another file with --config."
+        detail = f"{path}: not a text file in UTF-8 ({err.reason} at byte {err.start})"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail, remedy=remedy) from err
+    except tomllib.TOMLDecodeError as err:
+        remedy = "Correct that line: a setting is `name = value`, a text stands in quotes."
+        detail = f"{path}: {err}"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail, remedy=remedy) from err
 
 
 def _from_environment(prefix: str, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -318,7 +343,11 @@ def _explain(problem: Any, origins: Mapping[tuple[str, ...], str]) -> str:
     origin = next((origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), None)
     place = f" (from {origin})" if origin else ""
     name = ".".join(path) or "settings"
-    text = "is not a known setting" if problem["type"] == "extra_forbidden" else problem["msg"]
+    text = (
+        "is not a known setting"
+        if problem["type"] == "extra_forbidden"
+        else problem["msg"].removeprefix("Value error, ")
+    )
     return f"{name}: {text}{_shown_input(problem, path)}{place}"
 
 

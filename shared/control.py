@@ -8,26 +8,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from shared.access import new_secret
+from shared.errors import ConfigError
+from shared.logs import get_logger
 from shared.secret_file import write_private
 
 _NAME = "control.token"
 
 
 def new_control_token(state: Path) -> str:
-    """Write the token of a service that starts, and give it.
-
-    Raises:
-        ConfigError(CONFIG_INVALID): the folder cannot be written.
-    """
+    """Write the token of a service that starts, and give it; the one before counts where none can be written."""
     token = new_secret()
-    write_private(state / _NAME, token)
+    try:
+        write_private(state / _NAME, token)
+    except ConfigError as err:
+        get_logger().warning("control_token_not_written", detail=err.detail)
+        return _kept(state) or token
     return token
 
 
 def control_headers(state: Path) -> dict[str, str]:
     """Give the headers for a call to the service whose state lies there; none where it wrote no token for us."""
+    token = _kept(state)
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _kept(state: Path) -> str:
     try:
-        token = (state / _NAME).read_text(encoding="ascii")
+        return (state / _NAME).read_text(encoding="ascii")
     except (OSError, ValueError):
-        return {}
-    return {"Authorization": f"Bearer {token}"}
+        return ""

@@ -163,8 +163,8 @@ class ErrorCode(Enum):
         "请打开 /login，或发送 `Authorization: Bearer TOKEN`；用 `users add` 与 `tokens add` 创建。")
     SIGN_IN_WRONG = ErrorRow(1031, "sign-in-wrong", 401,
         "name or password is not right", "用户名或密码不正确",
-        "Try again; `users add NAME` on the box gives a new password.",
-        "请重试；在设备上用 `users add NAME` 可设置新密码。")
+        "Try again; `users add NAME --role ROLE --replace` on the box gives a new password.",
+        "请重试；在设备上用 `users add NAME --role ROLE --replace` 可设置新密码。")
     FORGED_CHANGE = ErrorRow(1032, "forged-change", 403,
         "the change does not come from a page of this console", "该更改并非来自本控制台页面",
         "Reload the page and try again; a program sends a token in Authorization instead of a cookie.",
@@ -270,12 +270,16 @@ class ErrorCode(Enum):
     # Our own mistakes.
     CONFIG_INVALID = ErrorRow(9001, "config-invalid", 500,
         "configuration is not valid", "配置无效",
-        "`emberlink-edge check` and `emberlink-cloud check` list every problem at once.",
-        "`emberlink-edge check` 与 `emberlink-cloud check` 会一次列出所有问题。")
+        "Correct what the detail names; docs/settings.md lists every setting, `check --config FILE` tries them.",
+        "请改正详情所指之处；docs/settings.md 列出全部设置，`check --config FILE` 可预先检查。")
     INTERNAL = ErrorRow(9002, "internal", 500,
         "internal error", "内部错误",
         "Our mistake: the log holds the details under the same req_id.",
         "这是软件自身的错误；日志以同一 req_id 记录了详情。")
+    COMMAND_REFUSED = ErrorRow(9003, "command-refused", 500,
+        "the command cannot be carried out", "命令无法执行",
+        "The detail says what stands in the way; nothing was changed.",
+        "详情说明了原因；未作任何更改。")
     # fmt: on
 
     @property

@@ -8,15 +8,24 @@ from shared.error_code import ErrorCode
 class FireError(Exception):
     """Base of all our errors: a catalogue row and a detail that helps whoever reads it at 3 a.m.
 
-    `retry_after_s` is set where the caller should come back, in seconds.
+    `retry_after_s` is set where the caller should come back, in seconds. `remedy` says what to do about it: what fits
+    this very failure where somebody knew that, else what the row says.
     """
 
-    def __init__(self, code: ErrorCode, detail: str, *, retry_after_s: float | None = None) -> None:
-        """Keep the row and the detail."""
+    def __init__(
+        self,
+        code: ErrorCode,
+        detail: str,
+        *,
+        retry_after_s: float | None = None,
+        remedy: str = "",
+    ) -> None:
+        """Keep the row, the detail and what goes with them."""
         super().__init__(f"{code.row.number} {code.row.text_en}: {detail}")
         self.code = code
         self.detail = detail
         self.retry_after_s = retry_after_s
+        self.remedy = remedy or code.row.hint
 
 
 class RequestError(FireError):
@@ -62,9 +71,21 @@ class StoreError(FireError):
     """State on disk cannot be read or written."""
 
 
+class FolderTaken(StoreError):
+    """Another process holds the state folder."""
+
+
 class CameraError(FireError):
     """A camera cannot be read."""
 
 
 class ConfigError(FireError):
     """The configuration has problems, all of them listed in `detail`."""
+
+
+class CommandError(FireError):
+    """A command cannot be carried out as it was typed, and changed nothing."""
+
+    def __init__(self, detail: str, remedy: str) -> None:
+        """Keep what stands in the way, and what to type or do instead."""
+        super().__init__(ErrorCode.COMMAND_REFUSED, detail, remedy=remedy)

@@ -155,7 +155,11 @@ class Session:
         name = artifact.identity.name
         if wanted and self.providers[0] != wanted:
             detail = f"{name}: {wanted} did not load, only {', '.join(self.providers)}"
-            raise ModelError(ErrorCode.MODEL_REFUSED, detail)
+            remedy = (
+                "Install the extra `cloud` with CUDA and cuDNN (`nvidia-smi` must name the card), or take the "
+                "device cpu."
+            )
+            raise ModelError(ErrorCode.MODEL_REFUSED, detail, remedy=remedy)
         inputs = [i.name for i in self._session.get_inputs()]
         missing = set(self._outputs) - {o.name for o in self._session.get_outputs()}
         if inputs != [self._input.name] or missing:

@@ -200,7 +200,8 @@ def load_version(
     entry = manifest.files.get(chosen)
     if entry is None:
         detail = f"{folder}: no variant {chosen!r}, there are {sorted(manifest.files)}"
-        raise ModelError(ErrorCode.MODEL_REFUSED, detail)
+        remedy = "Name a variant that is there, or none: the one that fits this machine is chosen."
+        raise ModelError(ErrorCode.MODEL_REFUSED, detail, remedy=remedy)
     model_bytes = verified_bytes(folder / entry.path, entry.sha256, entry.bytes)
     tests = tuple(
         SelfTest(
@@ -247,7 +248,8 @@ def newest_version(models_dirs: Sequence[Path], name: str) -> Path:
     versions = [p.parent for d in models_dirs for p in (d / name).glob(f"*/{MANIFEST_NAME}")]
     if not versions:
         places = ", ".join(str(d / name) for d in models_dirs)
-        raise ModelError(ErrorCode.MODEL_NOT_READY, f"no artifact below {places}")
+        remedy = "Name the folder of models with --models or the setting `models`; the shipped one needs neither."
+        raise ModelError(ErrorCode.MODEL_NOT_READY, f"no artifact below {places}", remedy=remedy)
     return max(versions, key=lambda p: version_order(p.name))
 
 

@@ -9,34 +9,29 @@ import contextlib
 import io
 import sys
 from pathlib import Path
-
-from shared.error_code import ErrorCode
-from shared.errors import ConfigError
+from typing import IO
 
 
 class RotatedLog(io.TextIOBase):
     """A text stream over such files; not for use by several threads or processes at once, as a logger serves it."""
 
     def __init__(self, path: Path, *, max_bytes: int, keep: int) -> None:
-        """Open the newest file.
+        """Open the newest file; lines go to stderr until that can be done, and `trouble` tells why.
 
         Args:
             path: the newest file; its folder is created.
             max_bytes: of each file; a longer line gets a file of its own.
             keep: how many full files stay beside it.
-
-        Raises:
-            ConfigError(CONFIG_INVALID): it cannot be written.
         """
         self._path = path
         self._max_bytes = max_bytes
         self._keep = keep
-        try:
+        self.trouble = ""
+        self._file: IO[bytes] = io.BytesIO()
+        self._file.close()
+        with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab")
-        except OSError as err:
-            detail = f"log.file: {path}: {err.strerror}"
-            raise ConfigError(ErrorCode.CONFIG_INVALID, detail) from err
+        self._reopen()
 
     def write(self, text: str) -> int:
         """Write a line, into a fresh file where this one is full."""
@@ -72,8 +67,9 @@ class RotatedLog(io.TextIOBase):
             self._file.close()
         try:
             self._file = self._path.open("ab")
-        except OSError:
-            return  # the next line tries again
+            self.trouble = ""
+        except OSError as err:  # the next line tries again
+            self.trouble = f"{self._path}: {err.strerror}"
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}") if number else self._path

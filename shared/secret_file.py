@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -21,18 +23,33 @@ T = TypeVar("T")
 class WatchedFile(Generic[T]):
     """What a file says; a changed file is read again within a second, a broken one is not taken."""
 
-    def __init__(self, path: Path, read: Callable[[Path], T], clock: Clock) -> None:
+    def __init__(
+        self, path: Path, read: Callable[[Path], T], clock: Clock, *, fallback: T | None = None
+    ) -> None:
         """Read the file.
 
+        Args:
+            path: the file.
+            read: gives what it says.
+            clock: tells when to look again.
+            fallback: what counts while a file is broken from the start; None: that is an error.
+
         Raises:
-            ConfigError(CONFIG_INVALID): from `read`.
+            ConfigError(CONFIG_INVALID): from `read`, where there is no `fallback`.
         """
         self._path = path
         self._read = read
         self._clock = clock
         self._lock = threading.Lock()
         self._stamp = _stamp(path)
-        self._value = read(path)
+        self._trouble: str | None = None
+        try:
+            self._value = read(path)
+        except ConfigError as err:
+            if fallback is None:
+                raise
+            self._value = fallback
+            self._trouble = err.detail
         self._looked_mono_s = clock.mono_s()
 
     def value(self) -> T:
@@ -48,10 +65,39 @@ class WatchedFile(Generic[T]):
             self._stamp = stamp
         try:
             self._value = self._read(self._path)
+            self._trouble = None
             get_logger().info("secrets_read_again", file=self._path.name)
         except ConfigError as err:
+            self._trouble = err.detail
             get_logger().error("secrets_not_taken", detail=err.detail)
         return self._value
+
+    def trouble(self) -> str | None:
+        """Tell why what the file says now does not count; None when it does."""
+        self.value()
+        return self._trouble
+
+
+@contextmanager
+def alone_with(path: Path) -> Iterator[None]:
+    """Keep every other command from changing the file meanwhile: what both read and write, one of them would lose.
+
+    Raises:
+        ConfigError(CONFIG_INVALID): its folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = path.with_name(f".{path.name}.lock").open("ab")
+    except OSError as err:
+        raise _not_writable(path, err) from err
+    with held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # the other one takes milliseconds
+        yield
+
+
+def _not_writable(path: Path, err: OSError) -> ConfigError:
+    remedy = "Run the command as the service's user, and name a folder that it may write, with room on its disk."
+    return ConfigError(ErrorCode.CONFIG_INVALID, f"{path}: {err.strerror}", remedy=remedy)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -71,7 +117,7 @@ def write_private(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as err:
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"{path}: {err}") from err
+        raise _not_writable(path, err) from err
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from shared.error_code import ErrorCode
-from shared.errors import StoreError
+from shared.errors import FolderTaken, StoreError
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -53,7 +53,8 @@ def hold_folder(folder: Path) -> IO[bytes]:
     """Make a state folder ours for as long as the returned file is open: two processes would spend one budget twice.
 
     Raises:
-        StoreError(STORE_UNAVAILABLE): it cannot be written, or another process holds it.
+        StoreError(STORE_UNAVAILABLE): it cannot be written.
+        FolderTaken: another process holds it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,8 +65,9 @@ def hold_folder(folder: Path) -> IO[bytes]:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as err:
         held.close()
-        detail = (
-            f"{folder} is in use by another process; stop that one or choose another --state folder"
-        )
-        raise StoreError(ErrorCode.STORE_UNAVAILABLE, detail) from err
+        raise FolderTaken(
+            ErrorCode.STORE_UNAVAILABLE,
+            f"{folder} is in use by another process",
+            remedy="Stop that one, or choose another --state folder.",
+        ) from err
     return held

@@ -68,9 +68,10 @@ class Supervisor:
         self._thread.start()
         self._manager.ready()
 
-    def stopping(self) -> None:
-        """Tell the service manager, and end the looking: threads that end now are no trouble."""
-        self._manager.stopping()
+    def stopping(self, *, for_good: bool = True) -> None:
+        """Tell the service manager of an end `for_good`, and end the looking: threads that end now are no trouble."""
+        if for_good:
+            self._manager.stopping()
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(2 * _LOOK_WAIT_S)

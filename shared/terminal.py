@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -16,10 +17,28 @@ from typing import Any
 import click
 import tqdm
 
-from shared.error_code import ErrorCode
-from shared.errors import ConfigError, FireError
+from shared.errors import CommandError, FireError
 from shared.gather import Gathered, gather, list_files
 from shared.imaging import ImageLimits, encode_jpeg
+
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds; click's own range lets NaN through."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+RATE = FiniteRange(0.01, 240.0)
+"""Frames a second."""
+
+NAME_STATE = "Name the state folder of the service with --state, or its settings with --config."
 
 
 @contextmanager
@@ -32,21 +51,42 @@ def explained() -> Iterator[None]:
         click.echo(f"error {row.number}: {row.text_en}", err=True)
         for line in err.detail.splitlines():
             click.echo(f"  {line}", err=True)
-        click.echo(f"  what to do: {row.hint}", err=True)
+        click.echo(f"  what to do: {err.remedy}", err=True)
         sys.exit(2)
+
+
+class StopSignal:
+    """SIGINT and SIGTERM from now on; a second one kills at once."""
+
+    def __init__(self, also: threading.Event | None = None) -> None:
+        """Listen; a wait ends by `also`, too, which a signal sets."""
+        self._ends = also or threading.Event()
+        self.has_come = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._come)
+
+    def wake(self) -> None:
+        """End the wait without a signal."""
+        self._ends.set()
+
+    def wait(self) -> None:
+        """Sleep until a signal came or somebody woke us."""
+        self._ends.wait()
+
+    def goes_on(self) -> bool:
+        """Tell whether no signal has come, and be ready to wait anew."""
+        self._ends.clear()
+        return not self.has_come
+
+    def _come(self, number: int, _frame: Any) -> None:
+        self.has_come = True
+        self._ends.set()
+        signal.signal(number, signal.SIG_DFL)
 
 
 def wait_for_stop(also: threading.Event | None = None) -> None:
     """Sleep until SIGINT, SIGTERM or `also`; a second signal kills at once."""
-    stop = also or threading.Event()
-
-    def on_signal(number: int, _frame: Any) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-    stop.wait()
+    StopSignal(also).wait()
 
 
 def for_each_picture(
@@ -105,13 +145,21 @@ def for_each_picture(
     return failed
 
 
+def unwritable(path: Path, err: OSError, option: str) -> CommandError:
+    """Say that what a command makes cannot be written where it was told to."""
+    if isinstance(err, FileExistsError):
+        remedy = f"Name another one with {option}, or move that one away: it is never overwritten."
+    else:
+        remedy = f"Name a place with {option} that exists and that you may write."
+    return CommandError(f"{path}: {err.strerror}", remedy)
+
+
 @contextmanager
 def _saving_to(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as err:
-        detail = f"--save {folder}: {err.strerror}"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, detail) from err
+        raise unwritable(folder, err, "--save") from err
 
 
 def _annotated_name(file: Path, at_s: float | None) -> str:

@@ -21,6 +21,7 @@ _ROLE = click.option(
 )
 _CONFIG = click.option("--config", type=click.Path(path_type=Path), help="TOML file.")
 _STATE = click.option("--state", type=click.Path(path_type=Path), help="Folder of the users.")
+_REPLACE = click.option("--replace", is_flag=True, help="Also when there is one of that name.")
 _TAKEN = "a running service takes it within a second"
 
 
@@ -38,15 +39,25 @@ def _users(path_of: PathOf) -> click.Group:
     @click.argument("name")
     @_ROLE
     @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+    @_REPLACE
     @_CONFIG
     @_STATE
     def add(
-        name: str, role: str, password_stdin: bool, config: Path | None, state: Path | None
+        name: str,
+        role: str,
+        password_stdin: bool,
+        replace: bool,
+        config: Path | None,
+        state: Path | None,
     ) -> None:
-        """Add NAME, or give NAME a new password and role."""
+        """Let NAME sign in with a password.
+
+        With --replace a NAME that is known gets a new password and role.
+        """
         with explained():
             path = path_of(config, state)
-            add_user(path, name, Role(role), _password(is_piped=password_stdin))
+            password = _password(is_piped=password_stdin)
+            add_user(path, name, Role(role), password, may_replace=replace)
         click.echo(f"{name} may sign in as {role}; {_TAKEN}")
 
     @users.command("list")
@@ -58,6 +69,8 @@ def _users(path_of: PathOf) -> click.Group:
             book = read_users(path_of(config, state))
         for name, user in sorted(book.users.items()):
             click.echo(f"{name}  {user.role.value}")
+        if not book.users:
+            click.echo("nobody may sign in with a password", err=True)
 
     @users.command("remove")
     @click.argument("name")
@@ -75,17 +88,21 @@ def _users(path_of: PathOf) -> click.Group:
 def _tokens(path_of: PathOf) -> click.Group:
     @click.group("tokens")
     def tokens() -> None:
-        """Make and take away the tokens that programs send as `Authorization: Bearer TOKEN`."""
+        """Make and take away the tokens of programs.
+
+        They send them as `Authorization: Bearer TOKEN`.
+        """
 
     @tokens.command("add")
     @click.argument("name")
     @_ROLE
+    @_REPLACE
     @_CONFIG
     @_STATE
-    def add(name: str, role: str, config: Path | None, state: Path | None) -> None:
-        """Make a token for NAME; it is shown once. The token that NAME had before ends."""
+    def add(name: str, role: str, replace: bool, config: Path | None, state: Path | None) -> None:
+        """Make a token for NAME; it is shown once. With --replace the one that NAME had ends."""
         with explained():
-            token = add_token(path_of(config, state), name, Role(role))
+            token = add_token(path_of(config, state), name, Role(role), may_replace=replace)
         click.echo(token)
         click.echo(f"shown this once; {_TAKEN}", err=True)
 
@@ -98,6 +115,8 @@ def _tokens(path_of: PathOf) -> click.Group:
             book = read_users(path_of(config, state))
         for name, token in sorted(book.tokens.items()):
             click.echo(f"{name}  {token.role.value}")
+        if not book.tokens:
+            click.echo("no program has a token", err=True)
 
     @tokens.command("remove")
     @click.argument("name")

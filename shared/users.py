@@ -5,6 +5,8 @@ Of a password only its scrypt hash is kept, of a token only its digest; neither 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -23,8 +25,14 @@ from shared.access import (
 )
 from shared.clock import Clock
 from shared.error_code import ErrorCode
-from shared.errors import ConfigError
-from shared.secret_file import WatchedFile, write_private
+from shared.errors import CommandError, ConfigError
+from shared.secret_file import WatchedFile, alone_with, write_private
+from shared.trouble import Trouble, TroubleKind
+
+_REPAIR = (
+    "Let the service's user read it. If it is damaged, move it away and make users and tokens anew with `users add` "
+    "and `tokens add`, or restore a backup."
+)
 
 
 class _Kept(BaseModel):
@@ -90,20 +98,44 @@ class UserBook(BaseModel):
         return None
 
 
+def users_unreadable(detail: str, now_at: datetime) -> Trouble:
+    """Say that nobody new can sign in."""
+    return Trouble(
+        kind=TroubleKind.DISK,
+        subject="",
+        code="users_unreadable",
+        cause=f"The file of users does not count; who was known before still is, others are kept out: {detail}",
+        remedy=_REPAIR,
+        since=now_at,
+        figures={"detail": detail},
+    )
+
+
+class _ClosedBook(UserBook):
+    """Stands for a file that cannot be read: there are users, and nobody knows who."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell that somebody could sign in, so that nobody comes in without."""
+        return False
+
+
 class Users:
     """The file as a running service sees it: a change counts within a second."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        """Read the file; a missing one holds nobody.
-
-        Raises:
-            ConfigError(CONFIG_INVALID): it is not ours to read, or not what the command line writes.
-        """
-        self._file = WatchedFile(path, read_users, clock)
+        """Read the file; a missing one holds nobody, and one that cannot be read lets nobody in: a box watches on."""
+        nobody: UserBook = _ClosedBook()
+        self._file = WatchedFile(path, read_users, clock, fallback=nobody)
 
     def book(self) -> UserBook:
         """Give who there is now."""
         return self._file.value()
+
+    def troubles(self, now_at: datetime) -> Iterator[Trouble]:
+        """Name what is wrong with the file."""
+        if detail := self._file.trouble():
+            yield users_unreadable(detail, now_at)
 
 
 def read_users(path: Path) -> UserBook:
@@ -114,42 +146,57 @@ def read_users(path: Path) -> UserBook:
     """
     try:
         return UserBook.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return UserBook()
     except OSError as err:
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"users {path}: {err.strerror}") from err
+        detail = f"users {path}: {err.strerror}"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail, remedy=_REPAIR) from err
     except ValidationError as err:
         problem = err.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
-        detail = f"users {path}: {where}: {problem['msg']}"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, detail) from err
+        detail = f"users {path}: {where}: {problem['msg']}" if where else f"users {path}: not JSON"
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail, remedy=_REPAIR) from err
 
 
-def add_user(path: Path, name: str, role: Role, password: str) -> None:
-    """Add a person, or give one a new password and role.
+def add_user(
+    path: Path, name: str, role: Role, password: str, *, may_replace: bool = False
+) -> None:
+    """Add a person; one who is known gets a new password and role with `may_replace`.
 
     Raises:
-        ConfigError(CONFIG_INVALID): the name or password cannot be used, or the file not written.
+        CommandError: the name or password cannot be used, or the name is known.
+        ConfigError(CONFIG_INVALID): the file cannot be read or written.
     """
     _check_name(name)
     if not MIN_PASSWORD_CHARACTERS <= len(password) <= MAX_PASSWORD_CHARACTERS:
         detail = f"a password has {MIN_PASSWORD_CHARACTERS}…{MAX_PASSWORD_CHARACTERS} characters"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, detail)
-    book = read_users(path)
+        raise CommandError(detail, "Choose another one.")
     user = User(role=role, password=hash_password(password))
-    _write(path, book.model_copy(update={"users": {**book.users, name: user}}))
+    with alone_with(path):
+        book = read_users(path)
+        if name in book.users and not may_replace:
+            what = f"{name} may sign in already, as {book.users[name].role.value}"
+            raise CommandError(what, "Give a new password and role with --replace.")
+        _write(path, book.model_copy(update={"users": {**book.users, name: user}}))
 
 
-def add_token(path: Path, name: str, role: Role) -> str:
-    """Add a program, or give one a new token; the token is returned and kept nowhere.
+def add_token(path: Path, name: str, role: Role, *, may_replace: bool = False) -> str:
+    """Add a program; one that is known gets a new token with `may_replace`. It is returned and kept nowhere.
 
     Raises:
-        ConfigError(CONFIG_INVALID)
+        CommandError: the name cannot be used, or is known.
+        ConfigError(CONFIG_INVALID): the file cannot be read or written.
     """
     _check_name(name)
-    book, token = read_users(path), new_secret()
-    kept = Token(role=role, digest=digest(token))
-    _write(path, book.model_copy(update={"tokens": {**book.tokens, name: kept}}))
+    token = new_secret()
+    with alone_with(path):
+        book = read_users(path)
+        if name in book.tokens and not may_replace:
+            what = f"{name} has a token already, as {book.tokens[name].role.value}"
+            remedy = "Take another name, or end that token and make a new one with --replace."
+            raise CommandError(what, remedy)
+        kept = Token(role=role, digest=digest(token))
+        _write(path, book.model_copy(update={"tokens": {**book.tokens, name: kept}}))
     return token
 
 
@@ -159,9 +206,11 @@ def remove_user(path: Path, name: str) -> bool:
     Raises:
         ConfigError(CONFIG_INVALID)
     """
-    book = read_users(path)
-    rest = {other: user for other, user in book.users.items() if other != name}
-    _write(path, book.model_copy(update={"users": rest}))
+    with alone_with(path):
+        book = read_users(path)
+        rest = {other: user for other, user in book.users.items() if other != name}
+        if name in book.users:
+            _write(path, book.model_copy(update={"users": rest}))
     return name in book.users
 
 
@@ -171,15 +220,17 @@ def remove_token(path: Path, name: str) -> bool:
     Raises:
         ConfigError(CONFIG_INVALID)
     """
-    book = read_users(path)
-    rest = {other: token for other, token in book.tokens.items() if other != name}
-    _write(path, book.model_copy(update={"tokens": rest}))
+    with alone_with(path):
+        book = read_users(path)
+        rest = {other: token for other, token in book.tokens.items() if other != name}
+        if name in book.tokens:
+            _write(path, book.model_copy(update={"tokens": rest}))
     return name in book.tokens
 
 
 def _check_name(name: str) -> None:
     if not is_name(name):
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"{name[:70]!r} is not 1…64 of A-Za-z0-9._-")
+        raise CommandError(f"{name[:70]!r} is no name", "A name is 1…64 of A-Za-z0-9._-")
 
 
 def _write(path: Path, book: UserBook) -> None:

@@ -268,7 +268,8 @@ def _given_up(world: World) -> int:
 
 
 def _store_unavailable(world: World) -> int:
-    return _command(world, "run", "--state", "/proc/emberlink", "--models", world.models)
+    (world.tmp_path / "evidence" / "records.sqlite3").mkdir(parents=True)
+    return _command(world, "evidence", "ls", "--state", world.tmp_path)
 
 
 def _store_schema(world: World) -> int:
@@ -410,6 +411,9 @@ PROVOCATIONS: dict[ErrorCode, Callable[[World], int]] = {
     ),
     ErrorCode.SELFTEST_RUNNING: _selftest_running,
     ErrorCode.CONFIG_INVALID: lambda world: _config(world, "surprise = 1"),
+    ErrorCode.COMMAND_REFUSED: lambda world: _command(
+        world, "outbox", "ls", "--state", world.tmp_path / "elsewhere"
+    ),
     ErrorCode.INTERNAL: _internal,
 }
 

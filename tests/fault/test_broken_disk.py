@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.disks import failing_disk, small_disk
+from tests.helpers.disks import failing_disk, fill_up, small_disk
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, running_edge
 from tests.helpers.stand_in_clouds import StandIn, answers, stand_in_cloud
@@ -146,14 +146,3 @@ def test_a_service_whose_evidence_folder_becomes_a_link_watches_and_says_what_to
         elsewhere.rename(evidence)
         wait_until(lambda: "evidence.not_written" not in troubles(edge))
         assert kept(edge) == before
-
-
-def fill_up(disk: Path) -> None:
-    """Write until nothing more fits."""
-    with (disk / "filler").open("wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12, 1):
-            while True:
-                try:
-                    file.write(b"\0" * size)
-                except OSError:
-                    break

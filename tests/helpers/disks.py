@@ -24,6 +24,17 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def fill_up(disk: Path) -> None:
+    """Write until nothing more fits."""
+    with (disk / "filler").open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12, 1):
+            while True:
+                try:
+                    file.write(b"\0" * size)
+                except OSError:
+                    break
+
+
 def remount(folder: Path, options: str) -> None:
     """Mount a small disk anew with other options, such as `ro` or another size."""
     subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)

@@ -95,7 +95,7 @@ def test_refused_items_are_listed_tried_again_and_dropped_beside_a_running_servi
         for _ in range(200):
             rows = [
                 json.loads(line)
-                for line in call("outbox", "ls", "--json", *state).output.splitlines()
+                for line in call("outbox", "ls", "--json", *state).stdout.splitlines()
             ]
             if all(row["quarantined_at"] for row in rows):
                 break
@@ -109,13 +109,13 @@ def test_refused_items_are_listed_tried_again_and_dropped_beside_a_running_servi
         assert call("outbox", "drop", "b", *state).output == "b: dropped\n"
         assert call("outbox", "retry", "a", *state).output == "a: is tried again\n"
         assert arrived.wait(40)
-    assert call("outbox", "ls", *state).output == ""
+    assert call("outbox", "ls", *state).stdout == ""
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     missing = call("outbox", "ls", "--state", str(tmp_path))
     assert missing.exit_code == 2
-    assert "no outbox" in missing.output
+    assert "outbox.sqlite3 does not exist" in missing.output
     with outbox_in(tmp_path, SystemClock()):
         pass
     for verb in ("retry", "drop"):

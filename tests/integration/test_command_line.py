@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -238,7 +239,7 @@ def test_a_password_on_the_command_line_is_refused_and_not_repeated(tmp_path, mo
 def test_a_source_needs_a_plain_name_and_an_address(tmp_path, models, source):
     result = _run(edge.cli.main, "run", "--state", tmp_path, "--models", models, "--source", source)
     assert result.exit_code == 2
-    assert "error 9001" in result.output
+    assert re.search("^error 900[13]: ", result.output)
 
 
 def test_a_port_that_is_taken_is_explained(tmp_path, models):
@@ -269,10 +270,3 @@ def test_sample_tells_when_it_cannot_write(tmp_path):
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"]])
 def test_help_and_version_are_there(main, arguments):
     assert _run(main, *arguments).exit_code == 0
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="names a Linux folder")
-def test_a_state_folder_that_cannot_be_written_is_explained(models):
-    result = _run(edge.cli.main, "run", "--state", "/proc/emberlink", "--models", models)
-    assert result.exit_code == 2
-    assert "/proc/emberlink" in result.output

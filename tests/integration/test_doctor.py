@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -15,15 +16,19 @@ from click.testing import CliRunner
 from cloud.cli import main as cloud_main
 from edge.cli import main as edge_main
 from edge.config import EdgeSettings
+from tests.helpers.evidence import fill
 from tests.helpers.processes import free_port
 from tests.helpers.services import running_cloud, running_edge
-from tests.helpers.stand_in_clouds import Exchange, stand_in_cloud
+from tests.helpers.stand_in_clouds import Exchange, answers, stand_in_cloud
 
 
 def findings(arguments: list[str], main=edge_main) -> tuple[int, dict[str, list[dict[str, str]]]]:
     result = CliRunner().invoke(main, ["doctor", "--json", *arguments])
     found: dict[str, list[dict[str, str]]] = {}
-    for row in map(json.loads, result.output.splitlines()):
+    lines = [
+        line for line in result.stdout.splitlines() if line.startswith("{")
+    ]  # a service beside us logs, too
+    for row in map(json.loads, lines):
         found.setdefault(row["what"], []).append(row)
     return result.exit_code, found
 
@@ -213,3 +218,112 @@ def test_completion_scripts_name_the_program(program, shell):
         check=True,
     ).stdout
     assert f"emberlink-{program}" in script
+
+
+def test_each_receiver_of_alerts_is_looked_at_and_its_secrets_are_not_shown(tmp_path):
+    secret = tmp_path / "robot.url"
+    with stand_in_cloud(answers({})) as receiver:
+        secret.write_text(f"{receiver.url}/services/{'s' * 20}")
+        secret.chmod(0o644)
+        _, found = findings(
+            written(
+                tmp_path,
+                f"""
+                [server]
+                port = 0
+                [alerts.sinks.robot]
+                kind = "webhook"
+                url_file = "{secret}"
+                [alerts.sinks.duty]
+                kind = "webhook"
+                url = "http://127.0.0.1:{free_port()}/hook"
+                [alerts.sinks.far]
+                kind = "webhook"
+                url = "http://no-such-host.invalid/hook"
+                [alerts.sinks.home]
+                kind = "mqtt"
+                host = "127.0.0.1"
+                port = {free_port()}
+                [alerts.sinks.siren]
+                kind = "command"
+                argv = ["/no/such/program"]
+                [alerts.sinks.bell]
+                kind = "command"
+                argv = ["/bin/echo"]
+                """,
+            )
+        )
+        assert not receiver.calls  # nobody is alarmed by a check-up
+    rows = {row["text"].removeprefix("alerts.sinks.").split(":")[0]: row for row in found["sink"]}
+    states = {name: row["state"] for name, row in rows.items()}
+    assert states == {
+        "robot": "ok",
+        "duty": "FAIL",
+        "far": "FAIL",
+        "home": "FAIL",
+        "siren": "FAIL",
+        "bell": "ok",
+    }
+    assert "alerts test duty" in rows["duty"]["remedy"]
+    assert "refused" in rows["home"]["text"]
+    assert "name is not known" in rows["far"]["text"]
+    assert "ssss" not in json.dumps(found)
+    (mode,) = found["secret"]
+    assert (mode["state"], mode["remedy"]) == ("warn", f"chmod 600 {secret}")
+
+
+def test_a_box_that_tells_nobody_is_warned(tmp_path):
+    _, found = findings(written(tmp_path, "[server]\nport = 0\n"))
+    assert [row["state"] for row in found["sink"]] == ["ok", "warn"]
+
+
+def test_a_check_leaves_no_folder_that_the_service_could_not_write(tmp_path):
+    (tmp_path / "deep").mkdir()
+    config = tmp_path / "edge.toml"
+    config.write_text(f'state = "{tmp_path}/deep/er/state"\n[server]\nport = 0\n')
+    _, found = findings(["--config", str(config)])
+    assert found["disk"][0]["state"] == "ok"
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_the_days_that_the_disk_takes_are_told(tmp_path, models):
+    state = tmp_path / "state"
+    with running_edge(state, models, cameras={"yard": {"source": "push:"}}) as edge:
+        fill(edge.service._records)
+    _, found = findings(written(tmp_path, "[server]\nport = 0\n"))
+    assert "days left" in found["evidence"][0]["text"]
+
+
+_ASKED = {
+    "bash": "source s; COMP_WORDS=({0}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ));"
+    ' _{2}_completion {1}; printf "%s\\n" "${{COMPREPLY[@]}}"',
+    "fish": 'source s; complete -C "{0}"',
+}
+
+
+@pytest.mark.parametrize(
+    ("shell", "typed", "completed"),
+    [
+        ("bash", "emberlink-edge run --pol", "--policy"),
+        ("fish", "emberlink-cloud keys rem", "remove"),
+    ],
+)
+def test_the_tab_key_completes_commands_and_options(tmp_path, shell, typed, completed):
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    name = typed.split()[0]
+    program = tmp_path / name
+    package = name.removeprefix("emberlink-")
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m {package} "$@"\n')
+    program.chmod(0o755)
+    script = subprocess.run([program, "completion", shell], capture_output=True, check=True).stdout
+    (tmp_path / "s").write_bytes(script)
+    asked = _ASKED[shell].format(typed, name, name.replace("-", "_"))
+    told = subprocess.run(
+        [shell, "-c", f"cd {tmp_path}; {asked}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": os.getcwd()},
+    )
+    assert [line.split("\t")[0] for line in told.stdout.splitlines()] == [completed]

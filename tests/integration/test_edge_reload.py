@@ -323,8 +323,8 @@ def test_the_command_line_says_when_no_edge_runs():
     with socket.socket() as taken:  # bound and not listening: nobody answers there
         taken.bind(("127.0.0.1", 0))
         status, text = _reload_command(taken.getsockname()[1])
-    assert status == 1
-    assert "no edge answers" in text
+    assert status == 2
+    assert "no service runs at" in text
 
 
 class TestWhatTheCloudHandsOut:

@@ -196,8 +196,8 @@ def test_the_command_says_when_nobody_answers(tmp_path: Path) -> None:
     with dead_url() as url:
         port = url.rpartition(":")[2]
         result = CliRunner().invoke(main, ["selftest", "--port", port, "--state", str(tmp_path)])
-    assert result.exit_code == 1
-    assert "no edge answers" in result.output
+    assert result.exit_code == 2
+    assert "no service runs at" in result.output
 
 
 def test_live_frames_go_on_while_a_test_runs(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from edge.troubles import (
     camera_troubles,
     file_set_aside,
     outbox_troubles,
+    state_in_memory,
 )
 from edge.ui.health_model import show_checks, trouble_cause
 from edge.ui.speech import Speech
@@ -33,6 +34,7 @@ from edge.ui.words import catalogue
 from shared.breaker import BreakerState
 from shared.supervise import Supervisor
 from shared.trouble import Trouble
+from shared.users import users_unreadable
 from tests.helpers.alerts import Recorder, fire_event, office_in, opened
 from tests.helpers.clock import FakeClock
 
@@ -74,6 +76,8 @@ def _box() -> Iterator[Trouble]:
     yield from outbox_troubles(lost, _NOW)
     for name in _FILES:
         yield file_set_aside(name, f"{name}.damaged", _NOW)
+    yield state_in_memory("/var/lib/emberlink: Read-only file system", _NOW)
+    yield users_unreadable("users.json: not JSON", _NOW)
 
 
 def _cameras() -> Iterator[Trouble]:

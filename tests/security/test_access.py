@@ -22,7 +22,7 @@ from shared.errors import ConfigError
 from shared.users import add_token, add_user, read_users, remove_user
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import fill
-from tests.helpers.pictures import fire_jpeg
+from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import (
     Running,
     cloud_settings,
@@ -32,6 +32,7 @@ from tests.helpers.services import (
 )
 from tests.helpers.signing import SignedBy
 from tests.helpers.tiny_models import write_detector
+from tests.helpers.waiting import wait_until
 
 _PASSWORD = "correct horse"
 _HTML = {"Accept": "text/html,application/xhtml+xml"}
@@ -232,7 +233,7 @@ def test_a_removed_user_is_out_at_once(world):
 
 def test_a_new_password_ends_the_sessions_of_the_old_one(world):
     world.sign_in()
-    add_user(world.folder / "users.json", "anna", Role.ADMIN, "another horse")
+    add_user(world.folder / "users.json", "anna", Role.ADMIN, "another horse", may_replace=True)
     world.clock.advance(2)
     assert world.edge.get("/cameras").status_code == 401
     assert world.sign_in(password="another horse").status_code == 303
@@ -281,7 +282,7 @@ def test_the_command_line_gets_in_with_what_only_it_can_read(world):
     line = world.lines()[0]
     assert (line["name"], line["action"]) == ("command-line", "POST /models/reload")
     elsewhere = [*arguments[:3], str(world.folder / "nothing")]
-    assert CliRunner().invoke(edge.cli.main, ["reload", *elsewhere]).exit_code == 1
+    assert CliRunner().invoke(edge.cli.main, ["reload", *elsewhere]).exit_code == 2
 
 
 def test_whoami_tells_the_name_and_the_role(world):
@@ -507,12 +508,23 @@ def test_no_secret_is_in_the_file_of_users_which_only_we_can_read(world):
         '{"tokens": {"t": {"role": "admin", "digest": "short"}}}',
     ],
 )
-def test_a_broken_file_of_users_stops_the_start_and_tells_no_secret(tmp_path, models, text):
+def test_with_a_broken_file_of_users_a_box_watches_lets_nobody_in_and_says_so(
+    tmp_path, models, text
+):
     (tmp_path / "users.json").write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        EdgeService(edge_settings(tmp_path, models))
-    assert "plain" not in caught.value.detail
-    assert "users.json" in caught.value.detail
+    with running_edge(tmp_path, models, cameras={"yard": {"source": "sim:"}}) as edge:
+        assert edge.get("/cameras").status_code == 401
+        assert edge.show("/joint_predict", calm_jpeg()).status_code == 401
+        wait_until(lambda: edge.service._live.look("yard"))
+        disk = edge.get("/readyz").json()["checks"]["disk"]
+        assert disk["state"] == "degraded"
+        assert "users.json" in disk["text"]
+        assert "plain" not in disk["text"]
+        (tmp_path / "users.json").unlink()
+        token = add_token(tmp_path / "users.json", "screen", Role.VIEWER)
+        headers = {"Authorization": f"Bearer {token}"}
+        wait_until(lambda: edge.get("/cameras", headers=headers).status_code == 200)
+        wait_until(lambda: edge.get("/readyz").json()["checks"]["disk"]["state"] == "ok")
 
 
 @pytest.mark.parametrize("program", [edge.cli.main, cloud.cli.main])
@@ -531,6 +543,14 @@ def test_users_and_tokens_are_made_listed_and_taken_away_on_the_command_line(tmp
     assert run("users", "remove", "vera").exit_code == 1
     token = run("tokens", "add", "grafana", "--role", "viewer").stdout.strip()
     assert len(token) == 43
+    before = (tmp_path / "users.json").read_bytes()
+    again = run("users", "add", "anna", "--role", "viewer", "--password-stdin", typed=_PASSWORD)
+    assert (again.exit_code, "--replace" in again.output) == (2, True)
+    again = run("tokens", "add", "grafana", "--role", "admin")
+    assert (again.exit_code, "--replace" in again.output) == (2, True)
+    assert (tmp_path / "users.json").read_bytes() == before
+    other = run("tokens", "add", "grafana", "--role", "viewer", "--replace").stdout.strip()
+    assert other not in ("", token)
     assert run("tokens", "list").stdout == "grafana  viewer\n"
     assert run("tokens", "remove", "grafana").exit_code == 0
     assert run("tokens", "remove", "grafana").exit_code == 1

@@ -16,6 +16,7 @@ from shared.supervise import Supervisor
 from shared.trouble import Trouble
 from shared.ui.speech import Speech
 from shared.ui.words import COMMON, Words
+from shared.users import users_unreadable
 from tests.helpers.clock import FakeClock
 
 _NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -42,6 +43,7 @@ _ALL = [
     troubles.consul_away(_NOW),
     troubles.callbacks_failing(_DETAIL, _NOW),
     troubles.store_failing(_DETAIL, _NOW),
+    users_unreadable(_DETAIL, _NOW),
     _silent_thread(),
 ]
 

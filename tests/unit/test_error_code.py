@@ -67,6 +67,7 @@ _TABLE = [
     (5003, "selftest-running", 409, True),
     (9001, "config-invalid", 500, False),
     (9002, "internal", 500, False),
+    (9003, "command-refused", 500, False),
 ]
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from shared.errors import ConfigError
 from shared.logs import configure_logs, get_logger
 from shared.rotated_log import RotatedLog
 
@@ -64,10 +61,19 @@ def test_a_disk_that_cannot_be_written_sends_lines_to_stderr_until_it_can(tmp_pa
     assert "line 4" in (folder / "edge.log").read_text()
 
 
-def test_a_place_that_cannot_be_written_is_refused_by_name(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"log\.file"):
-        RotatedLog(tmp_path / "file" / "edge.log", max_bytes=10, keep=1)
+def test_a_place_that_cannot_be_written_costs_no_line_and_is_used_once_it_can(tmp_path, capsys):
+    (tmp_path / "logs").write_text("in the way")
+    log = RotatedLog(tmp_path / "logs" / "edge.log", max_bytes=1000, keep=1)
+    log.write("line 0\n")
+    assert "line 0" in capsys.readouterr().err
+    assert str(tmp_path / "logs") in log.trouble
+    (tmp_path / "logs").unlink()
+    (tmp_path / "logs").mkdir()
+    log.write("line 1\n")
+    log.write("line 2\n")
+    log.close()
+    assert log.trouble == ""
+    assert (tmp_path / "logs" / "edge.log").read_text() == "line 2\n"
 
 
 def test_the_logger_writes_json_into_it(tmp_path):

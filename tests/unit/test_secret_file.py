@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from shared.access import Role
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError
 from shared.secret_file import WatchedFile
+from shared.users import add_token, read_users
 from tests.helpers.clock import FakeClock
 
 
@@ -43,3 +46,14 @@ def test_a_file_that_was_not_ours_to_read_is_read_once_it_is(file):
     file.chmod(0o640)  # its content stays as it was
     clock.advance(1.1)
     assert watched.value() == "second"
+
+
+def test_commands_that_change_the_file_at_the_same_time_lose_nothing(tmp_path):
+    path = tmp_path / "state" / "users.json"
+
+    def add(number: int) -> None:
+        add_token(path, f"program-{number}", Role.VIEWER)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(24)))
+    assert len(read_users(path).tokens) == 24

@@ -21,6 +21,9 @@ from shared.logs import get_logger
 _KEPT_OUTPUT_BYTES = 2000
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")  # nothing else: the environment holds secrets
 _LOOK_EVERY_S = 0.05
+_ENDS_WITHIN_S = (
+    5.0  # after the kill: a program that may not be killed, or hangs in a disk, is left behind
+)
 _WRONG_DATA = 65  # sysexits.h, EX_DATAERR: the program refuses this alert for good
 
 
@@ -118,7 +121,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """End the program and everything it started, and let go of its pipes."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        process.wait(_ENDS_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        get_logger().error("alert_command_left_behind", pid=process.pid)
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()

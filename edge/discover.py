@@ -31,7 +31,7 @@ from shared.trouble import Trouble, TroubleKind
 _MAX_ANSWER_BYTES = 256_000  # some 500 instances; a directory that says more is not believed
 _MAX_ENDPOINTS = 16  # each holds a connection pool; more clouds than this want a load balancer
 _TIMEOUT_S = 3.0  # for the whole answer; a directory is near, and asked again soon
-_HOST = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
 _THREAD = "discover"
 
 
@@ -104,13 +104,13 @@ def _instance(row: Any, options: dict[str, str]) -> Endpoint:
         service = row["Service"]
         host = service["Address"] or row["Node"]["Address"]
         port = int(service["Port"])
-    except (KeyError, TypeError, ValueError) as err:
+    except (KeyError, TypeError, ValueError, OverflowError) as err:
         raise ValueError("an instance without address and port") from err
     return _endpoint(str(host), port, options, rank=0)
 
 
 def _endpoint(host: str, port: int, options: dict[str, str], *, rank: int) -> Endpoint:
-    if not (_HOST.match(host) and 0 < port < 65_536):
+    if not (_HOST.fullmatch(host) and 0 < port < 65_536):
         raise ValueError(f"not a host and port: {host[:60]!r}, {port}")
     wrapped = f"[{host}]" if ":" in host else host
     return Endpoint(url=f"{options.get('scheme', 'https')}://{wrapped}:{port}", rank=rank)

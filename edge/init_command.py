@@ -17,7 +17,7 @@ from shared.config import validated
 from shared.errors import CommandError, ConfigError
 from shared.terminal import explained, unwritable
 
-_CAMERA_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+_CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 _FLAGS = "Give that flag a value that fits; `emberlink-edge init --help` tells each."
 

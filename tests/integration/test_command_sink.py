@@ -67,6 +67,19 @@ def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
     wait_until(lambda: not any(map(_lives, pids.read_text().split())))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it is still there
+def test_a_program_that_may_not_be_ended_holds_up_no_alert(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(group: int, sign: int) -> None:
+        raise PermissionError(f"{group} runs as another user")
+
+    monkeypatch.setattr("edge.command_sink._ENDS_WITHIN_S", 0.1)
+    monkeypatch.setattr("os.killpg", refused)
+    started_s = time.monotonic()
+    outcome = run("import time; time.sleep(15)", timeout_s=1.0)
+    assert outcome == Retry(reason="did not end within 1 s")
+    assert time.monotonic() - started_s < 10.0
+
+
 def test_a_program_that_talks_without_end_costs_no_memory() -> None:
     outcome = run("import os\nfor _ in range(2000): os.write(1, b'x' * 65536)\nraise SystemExit(1)")
     assert isinstance(outcome, Retry)

@@ -108,6 +108,8 @@ def test_a_directory_that_is_away_is_a_trouble_and_the_clouds_found_last_stay(tm
         b"[[[[",
         json.dumps([{"Service": {"Address": "evil host/..", "Port": 1}}]).encode(),
         json.dumps([{"Service": {"Address": "a", "Port": 99_999_999}}]).encode(),
+        b'[{"Service": {"Address": "a", "Port": 1e999}}]',
+        b'[{"Service": {"Address": "a\\n", "Port": 1}}]',
         b"[]",
     ],
 )

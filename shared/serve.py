@@ -19,7 +19,7 @@ from typing import Any
 import waitress
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.receiver import FixedStreamReceiver
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
@@ -106,6 +106,10 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc] # waitress has no types
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
+        if (
+            self.chunked and "CONTENT_LENGTH" in self.headers
+        ):  # a proxy may have read it the other way: smuggling
+            raise ParsingError("Content-Length and Transfer-Encoding exclude each other")
         is_of_known_length = isinstance(self.body_rcv, FixedStreamReceiver)
         if is_of_known_length and self.content_length <= _IN_MEMORY_BYTES:
             self.body_rcv: Any = _Body(self.content_length)

@@ -59,6 +59,15 @@ def test_malformed_http_gets_the_envelope_and_a_status_of_the_caller_s_fault(pai
     assert answer.json()["err_no"] != 9002
 
 
+def test_a_body_with_two_kinds_of_length_is_refused_and_nothing_after_it_is_read(pair):
+    hidden = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % (5 + len(hidden))
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    answer = raw_call(pair.edge.port, head + chunked + hidden, hang_up=False)
+    assert (answer.status, answer.json()["err_no"]) == (400, 400)
+    assert "exclude each other" in answer.json()["detail"]
+
+
 def test_a_body_that_announces_too_much_is_refused_before_it_is_sent(pair):
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"
     answer = raw_call(pair.edge.port, head, hang_up=False)

@@ -28,7 +28,8 @@ from edge.shot import PUSH, Pace, Shot
 from shared import checkup
 from shared.checkup import Finding, State, as_line, checked, fail, ok, warn
 from shared.clock import Stopwatch, SystemClock
-from shared.config import load_settings, read_secret
+from shared.config import holds_secret, load_settings, read_secret
+from shared.control import control_headers
 from shared.diagnostics import write_bundle
 from shared.errors import FireError
 from shared.http_date import read_http_date
@@ -62,14 +63,16 @@ def doctor_command(config: Path | None, as_json: bool, no_cameras: bool) -> None
     with explained():
         settings = load_settings(EdgeSettings, prefix=ENV_PREFIX, toml_path=config)
     worst = 0
-    for finding in examine(settings, with_cameras=not no_cameras):
+    for finding in examine(settings, with_cameras=not no_cameras, config=config):
         click.echo(json.dumps(asdict(finding)) if as_json else as_line(finding))
         worst |= finding.state is State.FAIL
     sys.exit(worst)
 
 
-def examine(settings: EdgeSettings, *, with_cameras: bool) -> Iterator[Finding]:
-    """Run every check that these settings need, one after the other."""
+def examine(
+    settings: EdgeSettings, *, with_cameras: bool, config: Path | None
+) -> Iterator[Finding]:
+    """Run every check that these settings, from the file `config`, need, one after the other."""
     yield from checked("python", checkup.python)
     yield from checked("runtime", checkup.runtime)
     yield from checked("cpu", checkup.processor)
@@ -81,6 +84,9 @@ def examine(settings: EdgeSettings, *, with_cameras: bool) -> Iterator[Finding]:
     yield from checked("port", partial(_port, settings))
     for text in settings.warnings():
         yield warn("setting", text, "Change the setting, or leave it if it is meant.")
+    if config and holds_secret(settings):
+        check = partial(checkup.secret_file, config, "settings", may_share_group=True)
+        yield from checked("secret", check)
     for what, path in secrets(settings):
         yield from checked("secret", partial(checkup.secret_file, path, what))
     yield from sinks(settings)
@@ -298,9 +304,10 @@ def diagnostics_command(file: Path, config: Path | None) -> None:
             write_bundle(
                 file,
                 settings=settings,
-                findings=examine(settings, with_cameras=False),
+                findings=examine(settings, with_cameras=False, config=config),
                 base_url=f"http://127.0.0.1:{settings.server.port}",
                 routes=_TOLD,
+                headers=control_headers(settings.state),
             )
         except OSError as err:
             raise unwritable(file, err, "FILE") from err

@@ -210,8 +210,8 @@ def unreachable(host: str, number: int) -> str | None:
     return None
 
 
-def secret_file(path: Path, what: str) -> Iterator[Finding]:
-    """Check that a secret can be read, and by nobody else."""
+def secret_file(path: Path, what: str, *, may_share_group: bool = False) -> Iterator[Finding]:
+    """Check that a secret can be read, and by nobody else, or with `may_share_group` nobody outside its group."""
     try:
         mode = path.stat().st_mode & 0o777
         path.read_bytes()
@@ -219,8 +219,9 @@ def secret_file(path: Path, what: str) -> Iterator[Finding]:
         remedy = "Create the file, readable for the service's user alone."
         yield fail("secret", f"{what} {path}: {err.strerror}", remedy)
         return
-    if mode & 0o077:
-        yield warn("secret", f"{what} {path} has mode {mode:o}", f"chmod 600 {path}")
+    if mode & (0o007 if may_share_group else 0o077):
+        right = "o=" if may_share_group else "600"
+        yield warn("secret", f"{what} {path} has mode {mode:o}", f"chmod {right} {path}")
     else:
         yield ok("secret", f"{what} {path}")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from shared.access import is_local_address
 from shared.error_code import ErrorCode
@@ -210,6 +210,15 @@ def validated(
     except ValidationError as err:
         problems = [_explain(problem, origins) for problem in err.errors(include_url=False)]
         raise ConfigError(ErrorCode.CONFIG_INVALID, "\n".join(problems)) from err
+
+
+def holds_secret(value: Any) -> bool:
+    """Tell whether settings hold a secret themselves, not only the name of a file with it."""
+    if isinstance(value, BaseModel):
+        return any(holds_secret(inner) for _, inner in value)
+    if isinstance(value, Mapping):
+        return any(holds_secret(inner) for inner in value.values())
+    return isinstance(value, SecretStr)
 
 
 def describe_settings(

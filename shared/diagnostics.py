@@ -34,6 +34,7 @@ def write_bundle(
     findings: Iterable[Finding],
     base_url: str,
     routes: Iterable[str],
+    headers: Mapping[str, str],
 ) -> None:
     """Write the bundle as a zip; a service that does not answer is written down as that.
 
@@ -43,6 +44,7 @@ def write_bundle(
         findings: of the doctor.
         base_url: of the running service on this machine.
         routes: GET routes whose answers go in.
+        headers: let this command in at the service.
 
     Raises:
         FileExistsError, OSError
@@ -54,7 +56,7 @@ def write_bundle(
         bundle.writestr("doctor.txt", redact("\n".join(rows)) + "\n")
         for route in routes:
             name = route.strip("/").replace("/", "-")
-            bundle.writestr(f"answers/{name}.txt", redact(_get(base_url + route)))
+            bundle.writestr(f"answers/{name}.txt", redact(_get(base_url + route, headers)))
 
 
 def hide_secrets(value: Any, name: str = "") -> Any:
@@ -84,9 +86,10 @@ def _versions() -> dict[str, Any]:
     }
 
 
-def _get(url: str) -> str:
+def _get(url: str, headers: Mapping[str, str]) -> str:
     with requests.Session() as session:
         session.trust_env = False
+        session.headers.update(headers)
         try:
             with session.get(url, timeout=_TIMEOUT_S, stream=True, allow_redirects=False) as answer:
                 body = answer.raw.read(_MAX_ANSWER_BYTES)

@@ -16,6 +16,8 @@ from click.testing import CliRunner
 from cloud.cli import main as cloud_main
 from edge.cli import main as edge_main
 from edge.config import EdgeSettings
+from shared.access import Role
+from shared.users import add_token
 from tests.helpers.evidence import fill
 from tests.helpers.processes import free_port
 from tests.helpers.services import running_cloud, running_edge
@@ -268,8 +270,31 @@ def test_each_receiver_of_alerts_is_looked_at_and_its_secrets_are_not_shown(tmp_
     assert "refused" in rows["home"]["text"]
     assert "name is not known" in rows["far"]["text"]
     assert "ssss" not in json.dumps(found)
-    (mode,) = found["secret"]
+    mode = found["secret"][-1]
     assert (mode["state"], mode["remedy"]) == ("warn", f"chmod 600 {secret}")
+
+
+def test_a_settings_file_with_a_secret_in_it_is_for_its_owner_alone(tmp_path):
+    key = "k" * 43
+    cloud = f'[cloud]\nurl = "mock:"\nedge_id = "gate"\nkey = "{key}"\n'
+    config = written(tmp_path, f"[server]\nport = 0\n{cloud}")
+    Path(config[1]).chmod(0o644)
+    _, found = findings([*config, "--no-cameras"])
+    (row,) = found["secret"]
+    assert (row["state"], row["remedy"]) == ("warn", f"chmod o= {config[1]}")
+
+
+def test_diagnostics_hold_the_answers_of_a_box_that_asks_who_is_there(tmp_path, models):
+    token = add_token(tmp_path / "state" / "users.json", "screen", Role.VIEWER)
+    with running_edge(tmp_path / "state", models, cameras={"yard": {"source": "push:"}}) as edge:
+        config = written(tmp_path, f"[server]\nport = {edge.port}\n")
+        bundle = tmp_path / "d.zip"
+        assert CliRunner().invoke(edge_main, ["diagnostics", str(bundle), *config]).exit_code == 0
+        control = (tmp_path / "state" / "control.token").read_text()
+    with zipfile.ZipFile(bundle) as opened:
+        texts = {name: opened.read(name).decode() for name in opened.namelist()}
+    assert '"yard"' in texts["answers/cameras.txt"]
+    assert [name for name, text in texts.items() if token in text or control in text] == []
 
 
 def test_a_box_that_tells_nobody_is_warned(tmp_path):

@@ -195,7 +195,7 @@ def _add_pictures(console: Blueprint, kit: Kit) -> None:
             is_smoke = record.event.severity is Severity.SMOKE
             return crop_around(picture, seen.box, size_px=size_px, is_smoke=is_smoke)
 
-        key = (f"{event_id} {seen.frame_id}", str(size_px))
+        key = (f"{event_id} {seen.frame_id} {seen.box}", str(size_px))  # a box may still change
         response = Response(thumbs.made(key, make), content_type="image/jpeg")
         response.headers["Cache-Control"] = "private, max-age=3600"
         return response

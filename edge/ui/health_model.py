@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +9,15 @@ from typing import Any
 from markupsafe import Markup
 
 from edge.deliveries import SinkStatus
-from edge.latency import LatencyBin
 from edge.live import CloudHeard
 from edge.outbox_item import ItemClass, OutboxStatus
 from edge.retention import Forecast
 from edge.supervision import BoxCheck
-from edge.ui.budget_model import Chart
 from edge.ui.now_model import CameraNow, is_watching, trouble_word
 from edge.ui.speech import Speech
 from edge.ui.try_model import Fact
 from edge.ui.vitals_model import LinkNow
 from shared.breaker import BreakerState
-from shared.logs import redact
 from shared.reload import Tried
 from shared.trouble import Trouble, TroubleKind
 from shared.types import ModelIdentity
@@ -80,14 +76,6 @@ class ModelRow:
     per_frame: str
     tried: Markup | None
     is_well: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyPanel:
-    """A cloud's last hour; no chart where it was not asked."""
-
-    address: str
-    chart: Chart | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,48 +298,6 @@ def _tried(tried: Tried, speech: Speech) -> Markup:
         key = "health.tried_noise"
     at = speech.moment(tried.at)
     return speech.t(key, at=at, n=tried.pictures, why=tried.failure)
-
-
-def show_latencies(
-    histories: Mapping[str, Sequence[LatencyBin]], speech: Speech
-) -> tuple[LatencyPanel, ...]:
-    """Draw each cloud's last hour; one that was not asked is said to be so."""
-    return tuple(
-        LatencyPanel(address=redact(url), chart=_latency_chart(bins, speech) if bins else None)
-        for url, bins in histories.items()
-    )
-
-
-def _latency_chart(bins: Sequence[LatencyBin], speech: Speech) -> Chart:
-    data = {
-        "x": [round(-found.age_s / 60) for found in bins],
-        "from": -60,
-        "to": 0,
-        "lines": [
-            {
-                "name": speech.t("health.p90"),
-                "kind": "plan",
-                "y": [round(1000 * found.p90_s, 1) for found in bins],
-            },
-            {
-                "name": speech.t("health.p50"),
-                "kind": "rule",
-                "y": [round(1000 * found.median_s, 1) for found in bins],
-            },
-        ],
-        "points": True,
-        "unit": speech.t("health.minutes_ago"),
-        "steps": [5, 10, 15, 30],
-        "side": "ms",
-    }
-    sentence = speech.t(
-        "health.latency_sentence",
-        n=sum(found.calls for found in bins),
-        p50=speech.milliseconds(bins[-1].median_s),
-        p90=speech.milliseconds(bins[-1].p90_s),
-        worst=speech.milliseconds(max(found.p90_s for found in bins)),
-    )
-    return Chart(data=json.dumps(data, ensure_ascii=False), sentence=sentence)
 
 
 def show_cameras(

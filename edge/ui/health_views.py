@@ -12,13 +12,13 @@ from edge.ui.health_model import (
     show_cameras,
     show_checks,
     show_disk,
-    show_latencies,
     show_link_panel,
     show_models,
     show_outbox,
     show_troubles,
 )
 from edge.ui.kit import Kit, is_fragment, or_none
+from edge.ui.latency_model import show_latencies
 from edge.ui.now_model import CameraNow
 from edge.ui.now_views import cameras_now
 from edge.ui.speech import Speech

@@ -116,6 +116,12 @@ def is_agreed(verdict: Verdict) -> bool:
     return verdict.source is Source.CLOUD and together(verdict) >= 0.0
 
 
+def is_faint(verdict: Verdict) -> bool:
+    """Tell whether only the cloud saw something, and too faintly to count."""
+    is_told = verdict.source is Source.CLOUD and verdict.label is not Label.NONE
+    return is_told and verdict.edge.label is Label.NONE and not is_agreed(verdict)
+
+
 def together(verdict: Verdict) -> float:
     """Tell the log-odds that something burns, given what the edge saw and the boxes that the cloud drew.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from edge.evidence import is_faint
 from edge.fire_event import GrowthPoint, KeptFrame, Origin, OriginMethod
 from edge.places import gap_px
 from shared.types import Box, Detection, Frame, Label, Picture
@@ -127,7 +128,7 @@ class _Walk:
         return detection.score - self._background(detection.box, detection.label)
 
     def _background(self, box: Box, label: Label) -> float:
-        """Tell what a place scored in the oldest frames, if nobody saw anything in them; else 0."""
+        """Tell what a place scored in the oldest frames that are quiet; 0 without any."""
         most = min(
             self._settings.background_frames, len(self._frames) - self._settings.start_frames
         )
@@ -198,7 +199,9 @@ def _rank(detection: Detection) -> tuple[bool, float]:
 
 
 def _is_quiet(kept: KeptFrame) -> bool:
-    return kept.verdict is not None and kept.verdict.label is Label.NONE
+    """Tell whether nobody saw a fire; what the cloud sees faintly for minutes is the background of one that comes."""
+    verdict = kept.verdict
+    return verdict is not None and (verdict.label is Label.NONE or is_faint(verdict))
 
 
 def _growth(

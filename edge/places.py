@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from edge.evidence import Grade, is_agreed
+from edge.evidence import Grade, is_agreed, is_faint
 from edge.fire_event import EventChange, EventStep, FireEvent, Severity
 from edge.fuse import Verdict
 from shared.types import Box, Detection, Label, Picture, Source
@@ -124,12 +124,13 @@ def told_apart(before: FireEvent, after: FireEvent) -> str:
 
 
 def sightings(verdict: Verdict) -> list[Sighting]:
-    """Read from a verdict what was seen and where; one without a box when nobody drew one."""
+    """Read from a verdict what was seen and where; one without a box when nobody drew one.
+
+    What is faint weighs nothing: it keeps an event open, and is no evidence for a new one.
+    """
     if verdict.label is Label.NONE and not verdict.edge.is_broken:
         return []
-    is_cloud, is_checked = verdict.source is Source.CLOUD, is_agreed(verdict)
-    # Boxes that only the cloud sees, and faintly, keep an event open, but are no evidence for a new one.
-    is_faint = is_cloud and not is_checked and verdict.edge.label is Label.NONE
+    is_cloud = verdict.source is Source.CLOUD
     probability = verdict.confidence if is_cloud else verdict.edge.presence
 
     def seen(detection: Detection | None, label: Label) -> Sighting:
@@ -137,8 +138,8 @@ def sightings(verdict: Verdict) -> list[Sighting]:
             box=detection.box if detection else None,
             severity=_severity(verdict, label),
             probability=probability,
-            weight=0.0 if is_faint else 1.0,
-            is_checked=is_checked,
+            weight=0.0 if is_faint(verdict) else 1.0,
+            is_checked=is_agreed(verdict),
         )
 
     return [seen(d, d.label) for d in verdict.detections] or [seen(None, verdict.label)]

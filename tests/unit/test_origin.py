@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from edge.fire_event import KeptFrame, OriginMethod
 from edge.origin import WalkSettings, checked, walk_back
 from edge.tracing import find_origin
-from shared.types import Box, Detection, Frame, Label
+from shared.types import Box, Detection, Frame, Label, Source
 from tests.helpers.evidence import fire_event
 from tests.helpers.frames import picture
 from tests.helpers.verdicts import HEIGHT_PX, LEFT, RIGHT, WIDTH_PX, seen, verdict
@@ -108,6 +109,19 @@ def test_it_follows_smoke_to_before_the_flame():
         for n in range(120)
     ]
     assert walk(Shown(*frames)).frame_id == "80"
+
+
+def test_a_cloud_that_the_detector_faintly_takes_for_smoke_is_the_background_of_the_fire_in_front():
+    haze = seen(Box(x1=0.0, y1=0.0, x2=600.0, y2=340.0), Label.SMOKE, score=0.47)
+    told = {"source": Source.CLOUD, "label": Label.SMOKE, "confidence": 0.47}
+    frames = [
+        replace(k, verdict=verdict(k.frame, haze, fire=0.02, **told) if number < 100 else None)
+        for number, k in enumerate(kept(120))
+    ]
+    shown = Shown(*([haze, seen(LEFT)] if number >= 100 else [haze] for number in range(120)))
+    origin = walk_back(frames, haze.box, shown, SETTINGS, OriginMethod.DETECTOR)
+    assert origin is not None
+    assert (origin.frame_id, origin.box) == ("100", LEFT)
 
 
 def test_the_growth_begins_at_the_origin_and_is_bounded():

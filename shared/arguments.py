@@ -47,9 +47,9 @@ class Posted:
 class PictureFields(BaseModel):
     """What may stand beside a picture, in JSON, a form or the query."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    req_id: str | None = None
+    req_id: str | int | None = None
     camera: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 
 

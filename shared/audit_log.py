@@ -1,7 +1,8 @@
 """Who changed what, and who looked at evidence: lines that are added and never altered. Ring: adapter (SQLite).
 
 A line is on disk before the change it tells of begins. The file is opened with its first line, so that a service
-that nobody changes needs no folder for it.
+that nobody changes needs no folder for it. A damaged one is kept beside and a new one tells so in its first line: a
+box on which nothing can be changed any more cannot be told that its alarm was seen.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from shared.clock import Clock
-from shared.store import Store
+from shared.errors import StoreError
+from shared.store import Store, is_damage, set_damaged_aside
 
 MAX_LINES = 200
 _SUBJECT_CHARACTERS = 300
@@ -74,27 +76,14 @@ class AuditLog:
         Raises:
             StoreError(STORE_UNAVAILABLE)
         """
-        now_at = self._clock.now_at()
-        values = (
-            now_at.isoformat(timespec="milliseconds"),
-            line.name,
-            line.role,
-            line.address,
-            line.action,
-            line.subject[:_SUBJECT_CHARACTERS].encode("utf-8", "replace").decode(),
-            line.outcome,
-            line.req_id,
-        )
-        with self._opened().transaction() as sql:
-            sql.execute(
-                "INSERT INTO audit (at, name, role, address, action, subject, outcome, req_id)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
-            )
-            if self._pruned_at is None or now_at - self._pruned_at > timedelta(days=1):
-                self._pruned_at = now_at
-                oldest_at = now_at - timedelta(days=_KEEP_DAYS)
-                sql.execute("DELETE FROM audit WHERE at < ?", (oldest_at.isoformat(),))
+        store = self._opened()
+        try:
+            self._write(store, line)
+        except StoreError as err:
+            if not is_damage(err):
+                raise
+            self._let_go(store)
+            self._write(self._opened(), line)
 
     def newest(self, *, limit: int, before: int | None) -> list[Mapping[str, object]]:
         """Give lines, newest first; `before` is the number of the last line that the caller has.
@@ -118,8 +107,64 @@ class AuditLog:
                 self._store.close()
                 self._store = None
 
+    def _write(self, store: Store, line: AuditLine) -> None:
+        now_at = self._clock.now_at()
+        values = (
+            now_at.isoformat(timespec="milliseconds"),
+            line.name,
+            line.role,
+            line.address,
+            line.action,
+            line.subject[:_SUBJECT_CHARACTERS].encode("utf-8", "replace").decode(),
+            line.outcome,
+            line.req_id,
+        )
+        with store.transaction() as sql:
+            sql.execute(
+                "INSERT INTO audit (at, name, role, address, action, subject, outcome, req_id)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+            if self._pruned_at is None or now_at - self._pruned_at > timedelta(days=1):
+                self._pruned_at = now_at
+                oldest_at = now_at - timedelta(days=_KEEP_DAYS)
+                sql.execute("DELETE FROM audit WHERE at < ?", (oldest_at.isoformat(),))
+
+    def _let_go(self, store: Store) -> None:
+        """Close a file that is damaged, unless another thread did; the next opening sets it aside."""
+        with self._lock:
+            if self._store is store:
+                store.close()
+                self._store = None
+
     def _opened(self) -> Store:
         with self._lock:
             if self._store is None:
-                self._store = Store(self._path, _MIGRATIONS)
+                self._store = self._open()
             return self._store
+
+    def _open(self) -> Store:
+        try:
+            return self._checked()
+        except StoreError as err:
+            aside = set_damaged_aside(self._path, err, self._clock.now_at())
+            if aside is None:
+                raise
+        store = self._checked()
+        self._write(store, _first_line(aside))
+        return store
+
+    def _checked(self) -> Store:
+        return Store(self._path, _MIGRATIONS, is_checked=True)
+
+
+def _first_line(aside: str) -> AuditLine:
+    return AuditLine(
+        name="",
+        role="",
+        address="",
+        action="audit_set_aside",
+        subject=aside,
+        outcome="failed",
+        req_id="",
+    )

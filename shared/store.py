@@ -149,6 +149,12 @@ def _identity(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
+def is_damage(error: StoreError) -> bool:
+    """Tell whether a file turned out to be no database, or a broken one."""
+    # Subclasses tell of a file that is locked, of a full or read-only disk, or of a statement that was refused.
+    return type(error.__cause__) is sqlite3.DatabaseError
+
+
 def set_damaged_aside(path: Path, error: StoreError, now_at: datetime) -> str | None:
     """Move a file away that turned out to be no database, so that a box that stands alone goes on with a new one.
 
@@ -160,10 +166,7 @@ def set_damaged_aside(path: Path, error: StoreError, now_at: datetime) -> str | 
     Returns:
         its new name; None when the file is sound, and was only locked, read-only, or on a full disk.
     """
-    cause = error.__cause__
-    # The subclass tells of a file that is locked or of a full or read-only disk.
-    is_sound = isinstance(cause, sqlite3.OperationalError)
-    if is_sound or not isinstance(cause, sqlite3.DatabaseError):
+    if not is_damage(error):
         return None
     aside = f"{path.name}.damaged-{now_at:%Y%m%dT%H%M%SZ}"
     for suffix in ("", "-wal", "-shm"):

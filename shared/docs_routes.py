@@ -61,6 +61,16 @@ def add_docs_routes(app: Flask, title: str, rules: Rules, *, is_signed: bool) ->
     def viewer() -> Response:
         return _program()
 
+    @app.get("/docs/fields.js")
+    @describes(
+        "Give the names of the viewer's fields.",
+        tag=_TAG,
+        says={200: Reply(text="The program.", media_types=("text/javascript",))},
+    )
+    def fields() -> Response:
+        text = (SHARED / "docs.js").read_text("utf-8")
+        return Response(text, content_type="text/javascript; charset=utf-8")
+
 
 def _program() -> Response:
     packed = (_VENDOR / f"{_VIEWER}.gz").read_bytes()

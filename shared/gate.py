@@ -39,7 +39,7 @@ _MOST_LOOKS = 10_000
 _EVERYBODY = Rules(
     nothing=frozenset({"/health", "/healthz", "/readyz", "/version", "/errors", "/errors/<slug>"})
     | {"/errors.css", "/login", "/login.css", "/whoami"}
-    | {"/openapi.json", "/docs", "/docs/rapidoc-min.js"},
+    | {"/openapi.json", "/docs", "/docs/rapidoc-min.js", "/docs/fields.js"},
     looks=frozenset({"/logout"}),
     changes=frozenset({"/audit"}),
 )

@@ -35,7 +35,7 @@ _SHAPES_PX = {"card": (368, 276), "hero": (264, 198), "zoom": (640, 360)}
 
 
 def add_events(console: Blueprint, kit: Kit) -> None:
-    """Add the list, the page of one event with its stage, and the pictures."""
+    """Add the list, the page of one event with its stage and its state, and the pictures."""
 
     @console.get("/ui/events")
     def show_events() -> Response:
@@ -44,6 +44,14 @@ def add_events(console: Blueprint, kit: Kit) -> None:
     @console.get("/ui/events/<event_id>")
     def show_event(event_id: str) -> Response:
         return _event_page(kit, event_id)
+
+    @console.get("/ui/events/<event_id>/state")
+    def show_event_state(event_id: str) -> Response:
+        speech, record = kit.speech(), kit.parts.records.event(event_id)
+        head = show_head(record, kit.title_of(record.event.camera), speech)
+        return kit.render(
+            "event_live.html", speech, title="", current="events", head=head, event_id=event_id
+        )
 
     @console.get("/ui/events/<event_id>/stage")
     def show_event_stage(event_id: str) -> Response:

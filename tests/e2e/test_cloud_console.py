@@ -90,6 +90,10 @@ def test_the_documentation_stands_without_a_complaint(browser, cloud):
     with browser.sheet(cloud.url) as sheet:
         sheet.open("/docs")
         sheet.page.wait_for_selector("text=Find fire and smoke in a picture.")
+        sheet.page.wait_for_function(
+            "document.querySelector('rapi-doc').shadowRoot.querySelectorAll('select:not([aria-label])').length === 0"
+        )
+        assert sheet.grave_findings() == []
         assert (sheet.complaints, sheet.elsewhere) == ([], [])
 
 

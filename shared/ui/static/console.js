@@ -82,13 +82,27 @@
       tick();
     });
   }
+  function tell(answer) { // an error that the gate or a route tells as JSON
+    var words;
+    try { words = JSON.parse(answer.responseText).err_msg; } catch (error) { return false; }
+    var note = document.createElement('div');
+    note.className = 'toast trouble';
+    note.textContent = words;
+    one('#toast').replaceChildren(note);
+    return true;
+  }
   document.addEventListener('htmx:beforeSwap', function (event) {
-    if (event.detail.target.id === 'stage') { event.detail.shouldSwap = false; update(event.detail.xhr.responseText); mark_frame(); }
-    else if (event.detail.target.id === 'pulse') {
-      event.detail.shouldSwap = false;
-      if (event.detail.xhr.status === 200) { connected(); update(event.detail.xhr.responseText); } else lost();
-    } else if (event.detail.xhr.status >= 400 && event.detail.xhr.status < 500) event.detail.shouldSwap = true;
+    var answer = event.detail.xhr, target = event.detail.target.id, is_live = target === 'stage' || target === 'pulse';
+    var is_page = /HX-Request/.test(answer.getResponseHeader('Vary')); // not a proxy's word for a service that is away
+    if (is_live) event.detail.shouldSwap = false;
+    if (is_live && answer.status === 200) update(answer.responseText);
+    else if (target === 'pulse') lost();
+    else if (!is_page && answer.status !== 204) { event.detail.shouldSwap = false; if (!tell(answer)) lost(); }
+    else if (target === 'stage') one('#toast').innerHTML = answer.responseText;
+    else if (answer.status >= 400) event.detail.shouldSwap = true;
+    if (target === 'stage') mark_frame();
   });
+  document.addEventListener('htmx:afterRequest', function (event) { if (event.detail.successful) connected(); });
   ['htmx:sendError', 'htmx:timeout'].forEach(function (name) { document.addEventListener(name, lost); });
 
   var lost_since = null;

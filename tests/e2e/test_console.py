@@ -272,7 +272,7 @@ def test_a_picture_goes_through_the_whole_line(browser: Browser, edge: Running, 
         assert "Decision" in said
         assert "cloud_" in said
         assert len(sheet.page.query_selector_all("#tried .over.heat image")) == 1
-        assert len(sheet.page.query_selector_all("#tried .wf .bar")) == 6
+        assert len(sheet.page.query_selector_all("#tried .wf .bar")) == 7
         sheet.page.keyboard.press("h")
         assert "is-bare" in str(sheet.page.get_attribute("[data-overlay=h]", "class"))
         assert sheet.grave_findings() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import assert_never
+from urllib.parse import urlsplit
 
 import cv2
 
@@ -18,10 +19,11 @@ from cloud.local_house import HouseSettings, LocalHouse, Reports
 from cloud.metrics import CloudMetrics
 from cloud.model_slot import SlotSettings
 from cloud.sqlite_state import SqliteState
+from shared.checkup import unreachable
 from shared.clock import Clock, SystemClock
 from shared.detector import Detector, Running
 from shared.error_code import ErrorCode
-from shared.errors import ConfigError
+from shared.errors import ConfigError, FireError
 from shared.heartbeat import Watchman
 from shared.inference import refuse_two_runtimes
 from shared.logs import get_logger
@@ -108,6 +110,9 @@ def check_redis(settings: CloudSettings) -> None:
         from cloud.redis_wiring import build_link
     except ImportError as err:
         raise ConfigError(ErrorCode.CONFIG_INVALID, REDIS_MISSING) from err
+    place = urlsplit(settings.redis.url.get_secret_value())
+    if place.hostname and (why := unreachable(place.hostname, place.port or 6379)):
+        raise FireError(ErrorCode.ENGINE_UNAVAILABLE, f"Redis at {place.hostname}: {why}")
     link = build_link(settings, SystemClock())
     link.prepare()
     link.close()

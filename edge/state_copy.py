@@ -66,7 +66,9 @@ def back_up(places: Places, target: Path, now_at: datetime) -> Path:
                 os.fsync(file.fileno())
             part.rename(path)
     except (OSError, sqlite3.Error) as err:
-        raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"backup to {target}: {err}") from err
+        remedy = "Name a folder that you may write, with room; `evidence verify` tells whether the state is damaged."
+        detail = f"backup to {target}: {err}"
+        raise StoreError(ErrorCode.STORE_UNAVAILABLE, detail, remedy=remedy) from err
     return path
 
 

@@ -22,6 +22,7 @@ from shared.errors import StoreError
 from shared.logs import get_logger
 
 _BUSY_TIMEOUT_S = 2.0
+_DAMAGED = "The file is damaged. A service that starts sets it aside and begins a new one; put a backup back for what it held."
 
 
 class Store:
@@ -48,7 +49,7 @@ class Store:
                 path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT_S
             )
         except (OSError, sqlite3.Error) as err:
-            raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{path}: {err}") from err
+            raise _unusable(path, err) from err
         try:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
@@ -58,7 +59,7 @@ class Store:
             self._identity = _identity(path)
         except (OSError, sqlite3.Error) as err:
             self._connection.close()  # closed later, it would delete the `-wal` of the file that takes its place
-            raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{path}: {err}") from err
+            raise _unusable(path, err) from err
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -144,6 +145,12 @@ class Store:
         part.rename(copy)
 
 
+def _unusable(path: Path, err: Exception) -> StoreError:
+    is_damaged = type(err) is sqlite3.DatabaseError
+    remedy = _DAMAGED if is_damaged else ""
+    return StoreError(ErrorCode.STORE_UNAVAILABLE, f"{path}: {err}", remedy=remedy)
+
+
 def _identity(path: Path) -> tuple[int, int]:
     found = os.stat(path)
     return found.st_dev, found.st_ino
@@ -199,7 +206,7 @@ class ReadStore:
             self._connection = _open_read_only(path)
             (schema,) = self._connection.execute("PRAGMA user_version").fetchone()
         except sqlite3.Error as err:
-            raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{path}: {err}") from err
+            raise _unusable(path, err) from err
         if schema != known_schema:
             self._connection.close()
             detail = f"{path} has schema {schema}, this version reads {known_schema}"
@@ -220,7 +227,7 @@ class ReadStore:
                 finally:
                     self._connection.execute("ROLLBACK")
             except sqlite3.Error as err:
-                raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{self._path}: {err}") from err
+                raise _unusable(self._path, err) from err
 
     def close(self) -> None:
         """Close the file."""

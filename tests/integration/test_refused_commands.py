@@ -172,3 +172,26 @@ def test_a_damaged_file_of_secrets_names_itself_and_its_repair(run, tmp_path, pr
     assert ".json" in result.output
     assert "move it away" in result.output.partition("what to do: ")[2]
     assert "secret-inside" not in result.output
+
+
+@pytest.mark.parametrize("command", ["outbox ls", "evidence ls", "evidence prune", "calibrate"])
+def test_a_database_of_zeros_is_told_from_a_disk_that_cannot_be_written(run, tmp_path, command):
+    for name in ("outbox.sqlite3", "evidence/records.sqlite3"):
+        path = tmp_path / "state" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(4096))
+    result = run("edge", f"{command} --state state")
+    assert result.exit_code == 2
+    assert "put a backup back" in result.output.partition("what to do: ")[2]
+
+
+@pytest.mark.parametrize("command", ["check", "doctor"])
+def test_a_redis_that_is_away_is_named_with_the_reason(run, tmp_path, command):
+    with dead_url() as url:
+        place = url.removeprefix("http://")
+        toml = f'[engine]\nkind = "redis"\n[redis]\nurl = "redis://:not-shown@{place}"\n'
+        (tmp_path / "it.toml").write_text(toml)
+        result = run("cloud", f"{command} --config it.toml")
+    assert result.exit_code == (2 if command == "check" else 1)
+    assert "Redis at 127.0.0.1: Connection refused" in result.output
+    assert "not-shown" not in result.output

@@ -9,7 +9,7 @@ import pytest
 from cloud.keys import KeyRing, add_key, read_keys, remove_keys
 from shared.auth import SKEW_S, MemoryNonces, Signed, Signer, Verifier, new_key
 from shared.error_code import ErrorCode
-from shared.errors import ConfigError, RequestError
+from shared.errors import CommandError, ConfigError, RequestError
 from tests.helpers.clock import FakeClock
 
 _KEY = b"0123456789abcdef0123456789abcdef"
@@ -254,7 +254,7 @@ def test_removed_keys_are_gone_and_the_others_stay(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "a b", "a" * 65, "../x", 'a"', "ä"])
 def test_a_name_that_cannot_sign_gets_no_key(tmp_path, name):
-    with pytest.raises(ConfigError):
+    with pytest.raises(CommandError):
         add_key(tmp_path / "keys.json", name)
 
 

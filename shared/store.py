@@ -22,7 +22,7 @@ from shared.errors import StoreError
 from shared.logs import get_logger
 
 _BUSY_TIMEOUT_S = 2.0
-_DAMAGED = "The file is damaged. A service that starts sets it aside and begins a new one; put a backup back for what it held."
+_DAMAGED = "The file is damaged. The service sets it aside at its start; put a backup back for what it held."
 
 
 class Store:

@@ -63,6 +63,20 @@ def test_a_cloud_behind_a_closed_port_fails_with_what_to_do(tmp_path):
     assert "firewall" in row["remedy"]
 
 
+def _lives_in_the_past(exchange: Exchange) -> None:
+    head = b"HTTP/1.1 200 OK\r\nDate: Sat, 01 Jan 2022 00:00:00 GMT\r\nContent-Length: 2\r\n\r\n"
+    exchange.send(head + b"{}")
+
+
+def test_a_clock_that_is_not_the_cloud_s_is_named_with_the_command_that_sets_it(tmp_path):
+    with stand_in_cloud(_lives_in_the_past) as old:
+        config = written(tmp_path, f'[server]\nport = 0\n[cloud]\nurl = "{old.url}"\n')
+        _, found = findings(config)
+    (row,) = found["clock"]
+    assert (row["state"], "ahead of the cloud's" in row["text"]) == ("warn", True)
+    assert "timedatectl" in row["remedy"]
+
+
 def test_a_port_that_another_program_holds_fails_and_our_own_service_does_not(tmp_path, models):
     with running_cloud(tmp_path / "c", models) as cloud:
         code, found = findings(written(tmp_path, f"[server]\nport = {cloud.port}\n"))

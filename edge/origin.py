@@ -19,6 +19,7 @@ from shared.types import Box, Detection, Frame, Label, Picture
 
 _LABELS = (Label.FIRE, Label.SMOKE)
 _LEAST_RISE = 0.08  # of a score over its background; the same lamp wavers by about half of it from frame to frame
+_MOST_LARGER = 20.0  # of the cloud's box over the traced one: a flame's plume is well below, what fills the view above
 
 Look = Callable[[Frame], Sequence[Detection]]
 
@@ -91,10 +92,18 @@ def walk_back(
 def checked(
     origin: Origin, detections: Sequence[Detection], picture: Picture, settings: WalkSettings
 ) -> Origin:
-    """Give the origin as the cloud saw its frame: with the cloud's box, or unchanged when it saw nothing there."""
+    """Give the origin as the cloud saw its frame: with the cloud's box, or unchanged when it saw nothing there.
+
+    A box many times as large is something else that the fire only stands in front of, a cloud or a wall.
+    """
     reach_px = settings.reach * max(picture.width_px, picture.height_px)
     box = origin.box
-    near = [d for d in detections if box is None or gap_px(d.box, box) <= reach_px]
+    near = [
+        d
+        for d in detections
+        if box is None
+        or (gap_px(d.box, box) <= reach_px and _area(d.box) <= _MOST_LARGER * _area(box))
+    ]
     best = max(near, key=_rank, default=None)
     if best is None:
         return origin
@@ -191,6 +200,10 @@ class _Walk:
             return None
         self._found[index] = detection
         return _Found(index=index, detection=detection)
+
+
+def _area(box: Box) -> float:
+    return (box.x2 - box.x1) * (box.y2 - box.y1)
 
 
 def _rank(detection: Detection) -> tuple[bool, float]:

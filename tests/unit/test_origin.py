@@ -142,6 +142,13 @@ def test_what_was_always_there_has_no_origin_and_none_is_made_up():
     assert find_origin(fire_event(box=LEFT), kept(120, quiet_until=100), SETTINGS, always) is None
 
 
+def test_what_fills_the_view_behind_a_small_flame_does_not_take_its_place():
+    origin = walk(Shown(*fire_from(90)))
+    small = replace(origin, box=Box(x1=100.0, y1=200.0, x2=110.0, y2=215.0))
+    haze = seen(Box(x1=0.0, y1=0.0, x2=600.0, y2=340.0), Label.SMOKE, score=0.5)
+    assert checked(small, (haze,), picture(WIDTH_PX, HEIGHT_PX), SETTINGS) == small
+
+
 @pytest.mark.parametrize("box", [None, LEFT])
 def test_the_cloud_gives_its_box_where_it_agrees(box):
     origin = walk(Shown(*fire_from(90)), box)

@@ -15,9 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data import Picture, Truth
+from models.data import LABELS, Picture, Truth
 from models.lookalikes import add_lookalike
-from models.rendered import render_over, render_scene, sky
+from models.rendered import render_over, render_scene
+from models.skies import sky, sunset
+from models.transplant import cut_any, cut_flame, put_in
 from shared.composite import RenderedFrame
 from shared.letterbox import InputContract, letterbox_for
 from shared.preprocess import fit, normalise, resize
@@ -28,6 +30,8 @@ Rng = np.random.Generator
 # nothing is drawn again, because its label would be a guess.
 _SEEN_SHARE = 0.45
 _CROP_TRIES = 8
+_CUT_TRIES = 4
+_FIRE = LABELS.index("fire")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +68,10 @@ class Sample:
 class MixConfig:
     """What a batch is made of: fixed shares, so that look-alikes are seen at every step."""
 
-    positive: float = 0.50
-    hard_negative: float = 0.20
-    ordinary_negative: float = 0.18
-    rendered: float = 0.12
+    positive: float = 0.46
+    hard_negative: float = 0.18
+    ordinary_negative: float = 0.16
+    rendered: float = 0.20
     # Power of a source's size by which it is drawn: 1 lets one source rule, 0 repeats tiny sources too often.
     source_power: float = 0.75
 
@@ -83,6 +87,7 @@ class Mixer:
         for picture in pictures:
             self._pools[picture.kind][picture.source].append(picture)
         self._negatives = [p for p in pictures if p.is_negative]
+        self._burning = [p for p in pictures if (p.truth.box_labels == _FIRE).any()]
 
     def epoch(self, epoch: int, pictures: int) -> Iterator[tuple[Rng, Picture | None]]:
         """Yield `pictures` times a generator and a picture of the pack; None asks for a rendered one."""
@@ -111,16 +116,42 @@ class Mixer:
                 yield sample_rng, next(cycles[kinds[kind], source])
 
     def render(self, rng: Rng) -> Sample:
-        """Render a picture: a fire over one without fire, a sky, or a yard before or after ignition."""
+        """Make a picture that nobody took: a fire put over one without fire, a sky, a cut, or a yard."""
         draw = rng.random()
-        if draw < 0.65:
-            background = self._negatives[int(rng.integers(len(self._negatives)))].decode()
-            return _rendered_sample(render_over(background, rng))
-        if draw < 0.80:
-            return _rendered_sample(
-                RenderedFrame(bgr_hwc_u8=sky(rng), fire_xyxy=None, smoke_xyxy=None)
+        if draw < 0.28:
+            return _rendered_sample(render_over(self._background(rng), rng))
+        if draw < 0.56:
+            return self._transplanted(rng)
+        if draw < 0.64:
+            cut = cut_any(self._negative(rng), rng)
+            background = self._background(rng)
+            return _without_fire(background if cut is None else put_in(background, cut, rng)[0])
+        if draw < 0.90:
+            return _without_fire(
+                sky(rng) if rng.random() < 0.5 else sunset(self._negative(rng), rng)
             )
-        return _rendered_sample(render_scene(rng, burning=draw < 0.92))
+        return _rendered_sample(render_scene(rng, burning=draw < 0.97))
+
+    def _negative(self, rng: Rng) -> NDArray[np.uint8]:
+        return self._negatives[int(rng.integers(len(self._negatives)))].decode()
+
+    def _background(self, rng: Rng) -> NDArray[np.uint8]:
+        """Draw a place without fire; a quarter of them at sunset, so that its light does not say “none”."""
+        place = self._negative(rng)
+        return sunset(place, rng) if rng.random() < 0.25 else place
+
+    def _transplanted(self, rng: Rng) -> Sample:
+        """Put a real flame before another place; a drawn one where none of a few pictures has a flame to cut."""
+        for _ in range(_CUT_TRIES if self._burning else 0):
+            donor = picture_sample(self._burning[int(rng.integers(len(self._burning)))])
+            flames = donor.truth.boxes_xyxy[donor.truth.box_labels == _FIRE]
+            cut = cut_flame(donor.bgr, flames[int(rng.integers(len(flames)))])
+            if cut is not None:
+                bgr, box = put_in(self._background(rng), cut, rng)
+                return _rendered_sample(
+                    RenderedFrame(bgr_hwc_u8=bgr, fire_xyxy=box, smoke_xyxy=None)
+                )
+        return _rendered_sample(render_over(self._background(rng), rng))
 
     def _draw_source(self, kind: str, rng: Rng) -> str:
         sources = self._pools[kind]
@@ -135,6 +166,10 @@ def _cycle(members: Sequence[Picture], rng: Rng) -> Iterator[Picture]:
     while True:
         for index in rng.permutation(len(members)):
             yield members[index]
+
+
+def _without_fire(bgr: NDArray[np.uint8]) -> Sample:
+    return _rendered_sample(RenderedFrame(bgr_hwc_u8=bgr, fire_xyxy=None, smoke_xyxy=None))
 
 
 def _rendered_sample(frame: RenderedFrame) -> Sample:

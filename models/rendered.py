@@ -1,8 +1,7 @@
-"""Pictures that nobody took, as a source of training: fires over real places, small flames, skies. Ring: none.
+"""Pictures that nobody took, as a source of training: fires over real places, small flames, yards. Ring: none.
 
-The fires are those of `shared.composite`. Small flames (a lighter, a candle, the first minute of a fire) and skies
-(cloud, sunset) are drawn here: the pack holds each of them in one collection only, so that what is known of them would
-be known of that collection.
+The fires are those of `shared.composite`. Small flames (a lighter, a candle, the first minute of a fire) are drawn
+here: the pack holds them in one collection only, so that what is known of them would be known of that collection.
 """
 
 from __future__ import annotations
@@ -22,21 +21,8 @@ Rng = np.random.Generator
 # Scenes that training may render. Seed 0 is the one `sim:` shows by default: it is kept out, so that recognising it is
 # a test and not a memory.
 _SCENE_SEEDS = range(1, 49)
-_SKY_PX = (384, 288)
 # A flame's height over the picture's: a candle across the room to a lighter before the lens.
 _SMALL_FLAME_RATIO = (0.045, 0.25)
-# BGR: dusk, sunset, storm, fair; the sky at the top, at the horizon, and the cloud's lit and dark side.
-_SKIES = np.array(
-    [
-        ((90, 50, 40), (60, 120, 250), (80, 130, 255), (60, 40, 60)),
-        ((140, 90, 120), (90, 170, 255), (120, 160, 255), (90, 60, 110)),
-        ((30, 30, 120), (20, 90, 255), (30, 110, 255), (20, 20, 70)),
-        ((95, 85, 80), (170, 165, 160), (190, 190, 190), (60, 58, 56)),
-        ((190, 120, 50), (235, 215, 180), (250, 250, 250), (170, 160, 155)),
-        ((60, 40, 30), (110, 90, 80), (120, 110, 105), (30, 26, 24)),
-    ],
-    np.float32,
-)
 
 
 def render_over(background: NDArray[np.uint8], rng: Rng) -> RenderedFrame:
@@ -121,69 +107,3 @@ def _glow_round(
     cols = np.arange(canvas.shape[1], dtype=np.float32)[None] - foot[0]
     light = np.exp(-(rows**2 + cols**2) / (1.2 * height_px) ** 2)[..., None]
     canvas += light * strength * np.array([0.35, 0.75, 1.0], np.float32)
-
-
-def sky(rng: Rng) -> NDArray[np.uint8]:
-    """Render a sky without fire or smoke: fractal cloud in the light of some hour, often a sun, a dark land below.
-
-    Returns:
-        shape (288, 384, 3), uint8, BGR.
-    """
-    width, height = _SKY_PX
-    top, horizon, lit, dark = _SKIES[int(rng.integers(len(_SKIES)))] * rng.uniform(0.75, 1.15)
-    rows = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    line = float(rng.uniform(0.55, 1.1))
-    picture = top + (horizon - top) * np.clip(rows / line, 0, 1) ** rng.uniform(0.6, 2.0)
-    cloud = _fractal(rng, width, height, stretch=rng.uniform(1.0, 4.0))
-    cover = np.clip((cloud - rng.uniform(0.25, 0.6)) * rng.uniform(2.0, 6.0), 0, 1)[..., None]
-    relief = np.clip(cloud - np.roll(cloud, 5, axis=0), -0.15, 0.15)[..., None] / 0.3 + 0.5
-    picture = picture * (1 - cover) + (dark + (lit - dark) * relief) * cover
-    if rng.random() < 0.6:
-        sun = (float(rng.uniform(0.1, 0.9)) * width, float(rng.uniform(0.3, line)) * height)
-        _put_sun(picture, sun, radius_px=float(rng.uniform(4, 22)), rng=rng)
-    _put_land(picture, line, rng)
-    return np.asarray(np.clip(picture, 0, 255), np.uint8)
-
-
-def _fractal(rng: Rng, width: int, height: int, *, stretch: float) -> NDArray[np.float32]:
-    """Sum noise of halving grain, shape (height, width), 0…1."""
-    field = np.zeros((height, width), np.float32)
-    for octave in range(1, 7):
-        cells = 2**octave
-        size = (max(2, int(cells * 1.3)), max(2, int(cells * stretch)))
-        noise = rng.random(size[::-1], np.float32)
-        field += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC) / cells**0.9
-    spread = float(field.max() - field.min())
-    return np.asarray((field - field.min()) / max(spread, 1e-6), np.float32)
-
-
-def _put_sun(
-    picture: NDArray[np.float32], centre: tuple[float, float], *, radius_px: float, rng: Rng
-) -> None:
-    rows = np.arange(picture.shape[0], dtype=np.float32)[:, None] - centre[1]
-    cols = np.arange(picture.shape[1], dtype=np.float32)[None] - centre[0]
-    outside = np.maximum(np.sqrt(rows**2 + cols**2) / radius_px - 1.0, 0.0)
-    light = np.exp(-outside / rng.uniform(0.6, 4.0))[..., None]
-    colour = np.array([rng.uniform(60, 240), rng.uniform(180, 250), 255], np.float32)
-    picture += (colour - picture) * np.clip(light, 0, 1) * rng.uniform(0.6, 1.0)
-
-
-def _put_land(picture: NDArray[np.float32], line: float, rng: Rng) -> None:
-    """Put a dark ridge below the horizon, or water that mirrors the sky."""
-    height, width = picture.shape[:2]
-    start = int(line * height)
-    if start >= height - 8:
-        return
-    if rng.random() < 0.4:
-        mirrored = picture[max(0, 2 * start - height) : start][::-1]
-        ripple = 0.6 + 0.3 * rng.random((len(mirrored), 1, 1), np.float32)
-        picture[start : start + len(mirrored)] = mirrored * ripple
-        return
-    ridge = cv2.resize(
-        rng.random((1, int(rng.integers(3, 40))), np.float32),
-        (width, 1),
-        interpolation=cv2.INTER_CUBIC,
-    )[0]
-    edge = start - ridge * rng.uniform(4, 40)
-    below = np.arange(height, dtype=np.float32)[:, None] > edge[None]
-    picture[below] *= rng.uniform(0.05, 0.35)

@@ -10,7 +10,9 @@ pytest.importorskip("torch", reason="needs the extra `train`")
 
 from models.data import Truth
 from models.lookalikes import add_lookalike
-from models.rendered import render_over, render_scene, sky, small_flame
+from models.rendered import render_over, render_scene, small_flame
+from models.skies import sky, sunset
+from models.transplant import cut_any, cut_flame, put_in
 
 GREY = np.full((192, 288, 3), 90, np.uint8)
 
@@ -85,3 +87,60 @@ def test_a_yard_burns_only_after_its_fire_began() -> None:
     rng = np.random.default_rng(1)
     assert render_scene(rng, burning=False).fire_xyxy is None
     assert render_scene(rng, burning=True).fire_xyxy is not None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_sunset_is_bright_where_its_sun_is_and_keeps_the_pictures_shape(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    lit = sunset(GREY, rng)
+    assert lit.shape == GREY.shape
+    assert lit.dtype == np.uint8
+    # Even grey becomes uneven light: a core and a shade.
+    assert np.ptp(lit.max(2).astype(int)) > 60
+
+
+def burning() -> np.ndarray:
+    """A dark picture with an orange drop that ends in yellow."""
+    picture = np.full((160, 240, 3), 25, np.uint8)
+    cv2.ellipse(picture, (120, 90), (22, 46), 0, 0, 360, (20, 110, 240), -1)
+    cv2.ellipse(picture, (120, 100), (12, 26), 0, 0, 360, (120, 230, 255), -1)
+    return picture
+
+
+def test_what_is_cut_out_of_a_flames_box_is_the_flame() -> None:
+    cut = cut_flame(burning(), np.array([90, 36, 150, 144], np.float32))
+    assert cut is not None
+    rows, cols = cut.alpha.shape
+    assert cut.alpha[rows // 2, cols // 2] > 0.9
+    assert cut.alpha[2, 2] < 0.05
+    assert cut.alpha[-3, -3] < 0.05
+
+
+def test_a_box_without_a_flame_gives_no_cut() -> None:
+    assert cut_flame(GREY, np.array([10, 10, 120, 120], np.float32)) is None
+    assert cut_flame(burning(), np.array([100, 80, 105, 90], np.float32)) is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_transplanted_flame_is_inside_the_box_that_is_told(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cut = cut_flame(burning(), np.array([90, 36, 150, 144], np.float32))
+    assert cut is not None
+    placed, (left, top, right, bottom) = put_in(GREY, cut, rng)
+    warm = placed[..., 2].astype(int) - placed[..., 0] > 60
+    rows, cols = np.nonzero(warm)
+    assert len(rows) > 10
+    assert left - 2 <= cols.min()
+    assert cols.max() <= right + 2
+    assert top - 2 <= rows.min()
+    assert rows.max() <= bottom + 2
+    assert right - left < 2 * (cols.max() - cols.min() + 1)
+
+
+def test_cuts_without_fire_are_put_in_by_the_same_code() -> None:
+    rng = np.random.default_rng(2)
+    noise = np.random.default_rng(7).integers(0, 255, (160, 240, 3)).astype(np.uint8)
+    cut = cut_any(noise, rng)
+    assert cut is not None
+    placed, _ = put_in(GREY, cut, rng)
+    assert np.abs(placed.astype(int) - GREY).max() > 20

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -347,23 +347,32 @@ def pretrained_detector(weights_dir: Path, *, prior: float = 0.02) -> CloudDetec
 def load_exported(model: nn.Module, path: Path) -> None:
     """Take the weights of a file that `models.export` wrote: a shipped model is a place to start from.
 
-    Neither network holds batch norm, so the file has every weight as it was trained.
-
     Raises:
         FileNotFoundError: the file is not there.
         ValueError: it lacks a layer of the network, or has it in another shape.
     """
+    model.load_state_dict(exported_weights(path, model.state_dict()))
+
+
+def exported_weights(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Read the weights of a file that `models.export` wrote, by the names that the network gives them.
+
+    Neither network holds batch norm, so the file has every weight as it was trained.
+
+    Raises:
+        FileNotFoundError: the file is not there.
+        ValueError: it lacks one of the `wanted` weights, or has it in another shape.
+    """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there; --start-from names an fp32 ONNX file")
+        raise FileNotFoundError(f"{path} is not there; an fp32 ONNX file is wanted")
     stored = {
         _trained_name(t.name): torch.from_numpy(onnx.numpy_helper.to_array(t).copy())
         for t in onnx.load(path).graph.initializer
     }
-    own = model.state_dict()
-    lacking = [k for k in own if k not in stored or stored[k].shape != own[k].shape]
+    lacking = [k for k in wanted if k not in stored or stored[k].shape != wanted[k].shape]
     if lacking:
         raise ValueError(f"{path} lacks {len(lacking)} layers, for instance {lacking[0]}")
-    model.load_state_dict({k: stored[k] for k in own})
+    return {k: stored[k] for k in wanted}
 
 
 def _trained_name(exported: str) -> str:

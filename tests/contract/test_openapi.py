@@ -171,8 +171,9 @@ def test_the_document_is_sent_once_and_then_known_by_its_tag(world, service):
 def test_the_viewer_comes_from_the_service_itself(world, service):
     page = world.named(service).get("/docs")
     assert "script-src 'self';" in page.headers["Content-Security-Policy"]
-    (source,) = re.findall(r'<script[^>]* src="([^"]+)"', page.text)
+    viewer, own = re.findall(r'<script[^>]* src="([^"]+)"', page.text)
     for encoding in ("gzip", "identity"):
-        program = world.named(service).get(source, headers={"Accept-Encoding": encoding})
+        program = world.named(service).get(viewer, headers={"Accept-Encoding": encoding})
         assert program.headers["Content-Type"].startswith("text/javascript")
         assert "RapiDoc 9.3.8" in program.text[:200]
+    assert world.named(service).get(own).headers["Content-Type"].startswith("text/javascript")

@@ -120,7 +120,8 @@ class Admission:
         with self._lock:
             # Since the last one left, or since the first came in: idle time is no service time.
             gap_s = (now_mono_s - self._busy_since_mono_s) / count
-            self._gap_s += _SMOOTHING * (gap_s - self._gap_s)
+            # The first one measured replaces the guess: mixed in, that would refuse callers for being late who are not.
+            self._gap_s += (_SMOOTHING if self._is_measured else 1.0) * (gap_s - self._gap_s)
             self._busy_since_mono_s = now_mono_s
             self._is_measured = True
             self._taken -= count

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pytest
 
 from shared.admission import Admission
+from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError
 from tests.helpers.clock import FakeClock
@@ -85,3 +87,15 @@ def test_a_slower_house_asks_for_a_longer_wait():
 @pytest.mark.parametrize(("gap_s", "expected_s"), [(0.001, 1.0), (60.0, 30.0)])
 def test_the_wait_that_is_asked_for_stays_within_reason(gap_s, expected_s):
     assert _retry_after_s(gap_s) == expected_s
+
+
+def test_a_burst_is_not_refused_for_a_guess_once_the_first_was_quick():
+    clock = FakeClock()
+    admission = Admission(64, clock, full=ErrorCode.EDGE_OVERLOADED)
+    with admission.place("a"):
+        clock.advance(0.005)
+    deadline = Deadline.after(0.6, clock)
+    with contextlib.ExitStack() as held:
+        for _ in range(24):
+            held.enter_context(admission.place("a", deadline=deadline))
+        assert admission.taken == 24

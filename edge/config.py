@@ -38,8 +38,8 @@ class EdgeServerSection(ServerSection):
         description="Request threads; keep above places plus policy.max_in_flight, or refusals wait behind accepted "
         "work.",
     )
-    # At some 180 pictures a second the last of 64 waits a third of a second. Fewer refuse a burst that could be answered
-    # in time; more only wait for a deadline that is checked anyway.
+    # At some 180 pictures a second the last of 64 waits a third of a second. Fewer refuse a burst that could be
+    # answered in time; more only wait for a deadline that is checked anyway.
     places: int = Field(
         64,
         ge=1,

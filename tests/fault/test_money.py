@@ -29,6 +29,7 @@ from tests.helpers.tiny_models import write_classifier
 pytestmark = pytest.mark.fault
 
 _UTC = ZoneInfo("UTC")
+_FRAME = {"data": fire_jpeg(), "headers": {"Content-Type": "image/jpeg"}}
 
 # Charges as fast as it can and says each charge aloud once it holds; a refund is announced before it is made.
 _SPENDER = """
@@ -287,13 +288,16 @@ def test_damaged_side_books_keep_no_box_from_watching(tmp_path, models, name, ki
     assert {code for code in codes if code.endswith("set_aside")}
 
 
-def test_a_service_that_could_not_start_leaves_its_folder_free(tmp_path, models):
+def test_a_box_whose_ledger_cannot_be_opened_watches_on_and_leaves_its_folder_free(
+    tmp_path, models
+):
     (tmp_path / "ledger.sqlite3").mkdir()
-    with pytest.raises(StoreError), running_edge(tmp_path, models):
-        pass
+    with running_edge(tmp_path, models) as edge:
+        assert edge.get("/readyz").json()["checks"]["disk"]["state"] == "degraded"
+        assert edge.post("/joint_predict", **_FRAME).json()["source"] in ("edge", "edge_fallback")
     (tmp_path / "ledger.sqlite3").rmdir()
     with running_edge(tmp_path, models) as edge:
-        assert edge.get("/healthz").status_code == 200
+        assert edge.get("/readyz").json()["checks"]["disk"]["state"] == "ok"
 
 
 def test_a_service_without_a_model_leaves_its_folder_free(tmp_path):

@@ -31,12 +31,16 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A vertical line with words below, at per cent of the width; `anchor` keeps them inside the chart."""
+    """A vertical line with words below, at per cent of the width; `anchor` keeps them inside the chart.
+
+    Words of lines that stand close to each other go into rows of their own, 0 being the highest.
+    """
 
     x: float
     words: Markup
     is_origin: bool
     anchor: str
+    row: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,7 @@ class Growth:
 
     curves: tuple[Curve, ...]
     marks: tuple[Mark, ...]
+    rows: int
     grid: tuple[Gridline, ...]
     label: Markup
 
@@ -74,9 +79,11 @@ def show_growth(
         for kind, values in series.items()
         if any(v is not None for v in values)
     )
+    marks = _marks(record, frames, speech)
     return Growth(
         curves=curves,
-        marks=_marks(record, frames, speech),
+        marks=marks,
+        rows=1 + max((mark.row for mark in marks), default=0),
         grid=tuple(
             Gridline(y=round(100 * (1 - share), 1), text=speech.percent(share * top))
             for share in (0.0, 1 / 3, 2 / 3, 1.0)
@@ -138,25 +145,26 @@ def _marks(record: EventRecord, frames: Sequence[FrameRecord], speech: Speech) -
         found.append((yes, "event.mark_yes"))
     if record.event.frame_id in names and names.index(record.event.frame_id) != yes:
         found.append((names.index(record.event.frame_id), "event.mark_alarm"))
+    places = [frame_x(index, len(names)) for index, _ in found]
     return tuple(
         Mark(
-            x=round(frame_x(index, len(names)), 2),
+            x=round(x, 2),
             words=speech.t(key),
             is_origin=key == "event.mark_origin",
-            anchor=_anchor([frame_x(i, len(names)) for i, _ in found], number),
+            anchor="end" if x > 100 - _NEAR else "start" if x < _NEAR else "middle",
+            row=row,
         )
-        for number, (index, key) in enumerate(found)
+        for x, row, (_, key) in zip(places, rows_of(places), found, strict=True)
     )
 
 
-def _anchor(places: Sequence[float], number: int) -> str:
-    """Choose on which side of its line a mark's words stand: inside the chart, and away from a neighbour's."""
-    x = places[number]
-    has_near_right = any(0 <= other - x < _NEAR for other in places[number + 1 :])
-    has_near_left = any(0 <= x - other < _NEAR for other in places[:number])
-    if x > 92 or (has_near_right and x > 8):
-        return "end"
-    return "start" if x < 8 or has_near_left else "middle"
+def rows_of(places: Sequence[float]) -> list[int]:
+    """Give each mark, at per cent of the width, the highest row in which no words stand near it."""
+    rows: list[int] = []
+    for number, x in enumerate(places):
+        near = {rows[i] for i in range(number) if abs(places[i] - x) < _NEAR}
+        rows.append(next(row for row in range(number + 1) if row not in near))
+    return rows
 
 
 def _is_yes(frame: FrameRecord) -> bool:

@@ -66,7 +66,7 @@ class AuditLog:
         """Keep where the file is."""
         self._path = path
         self._clock = clock
-        self._lock = threading.Lock()
+        self._turn, self._lock = threading.Lock(), threading.Lock()  # taken in this order
         self._store: Store | None = None
         self._pruned_at: datetime | None = None
 
@@ -76,14 +76,16 @@ class AuditLog:
         Raises:
             StoreError(STORE_UNAVAILABLE)
         """
-        store = self._opened()
-        try:
-            self._write(store, line)
-        except StoreError as err:
-            if not is_damage(err):
-                raise
-            self._let_go(store)
-            self._write(self._opened(), line)
+        # One writer at a time, as SQLite has it anyway: a line must not go into a file that another is setting aside.
+        with self._turn:
+            store = self._opened()
+            try:
+                self._write(store, line)
+            except StoreError as err:
+                if not is_damage(err):
+                    raise
+                self._let_go(store)
+                self._write(self._opened(), line)
 
     def newest(self, *, limit: int, before: int | None) -> list[Mapping[str, object]]:
         """Give lines, newest first; `before` is the number of the last line that the caller has.

@@ -196,13 +196,22 @@ def _unpack(file: Path, fresh: Path) -> None:
     with tarfile.open(file, mode="r:") as tar:
         members = {member.name: member for member in tar.getmembers() if member.isfile()}
         listing = tar.extractfile(members[_LIST])
-        listed: dict[str, str] = json.loads(listing.read() if listing else b"")["files"]
-        for name, sha256 in listed.items():
+        for name, sha256 in _listed(listing.read() if listing else b"").items():
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                 raise ValueError(f"{name} leaves the folder")
             source = tar.extractfile(members[name])
-            if source is None or _write(source, fresh / name, members[name].mode) != sha256:
+            # A file of ours is never run, let alone as somebody else.
+            if source is None or _write(source, fresh / name, members[name].mode & 0o666) != sha256:
                 raise ValueError(f"{name} was changed")
+
+
+def _listed(listing: bytes) -> dict[str, str]:
+    """Read which files a backup holds, each with its hash."""
+    try:
+        files: dict[str, str] = dict(json.loads(listing)["files"].items())
+    except (AttributeError, TypeError, RecursionError) as err:
+        raise ValueError(f"{_LIST} lists no files: {type(err).__name__}") from err
+    return files
 
 
 def _write(source: IO[bytes], path: Path, mode: int) -> str:

@@ -25,6 +25,7 @@ MANIFEST_NAME = "manifest.json"
 _MAX_MODEL_BYTES = 512 * 1024 * 1024
 MAX_SELF_TEST_BYTES = 2_000_000  # a 1080p JPEG is a fifth of this
 _LABELS = ("fire", "smoke")
+_FILE_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"  # a cloud may have written it: no folder, no name that is too long
 
 
 class _Strict(BaseModel):
@@ -34,7 +35,7 @@ class _Strict(BaseModel):
 class ModelFile(_Strict):
     """One file of an artifact."""
 
-    path: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    path: str = Field(pattern=rf"^{_FILE_NAME}$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     bytes: int = Field(gt=0, le=_MAX_MODEL_BYTES)
 
@@ -84,7 +85,7 @@ class ValueSection(_Strict):
 class SelfTestFile(_Strict):
     """A picture whose answer is known; a model that gives another is refused. `file` is relative to the manifest."""
 
-    file: str = Field(pattern=r"^selftest/[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    file: str = Field(pattern=rf"^selftest/{_FILE_NAME}$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     label: Label
 
@@ -94,7 +95,7 @@ class Manifest(_Strict):
 
     schema_: Literal[1] = Field(alias="schema")
     name: str = Field(pattern=r"^[a-z0-9-]+$")
-    version: str = Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")
+    version: str = Field(pattern=r"^[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}$")
     kind: Literal["classifier", "detector"]
     created_at: str
     labels: tuple[str, ...]

@@ -167,6 +167,28 @@ def test_a_cloud_that_sends_other_bytes_than_it_promised_is_not_believed(tmp_pat
         assert _version(edge) == "0.1.0"
 
 
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        (b'"0.1.0"', b'"0.9.' + b"9" * 5_000 + b'"'),
+        (b'"0.1.0"', b'"0.9.' + b"9" * 300 + b'"'),
+        (b"model.onnx", b".."),
+        (b"model.onnx", b"x" * 300),
+    ],
+    ids=["no_number", "long_version", "folder_above", "long_name"],
+)
+def test_a_manifest_whose_names_fit_no_disk_is_refused_as_a_model(tmp_path, models, was, now):
+    folder = models / "edge-classifier" / "0.1.0"
+    manifest = (folder / "manifest.json").read_bytes().replace(was, now)
+    manifest = manifest.replace(b'"0.1.0"', b'"0.9.0"')
+    with (
+        stand_in_cloud(lambda exchange: exchange.reply(200, manifest)) as cloud,
+        running_edge(tmp_path / "edge", models, cloud.url) as edge,
+    ):
+        assert edge.post("/models/reload").json()["err_no"] == 2003
+        assert _version(edge) == "0.1.0"
+
+
 def test_a_cloud_that_sends_a_manifest_without_end_is_left(tmp_path, models):
     with (
         stand_in_cloud(sends_without_end) as cloud,

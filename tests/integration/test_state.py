@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
+import json
 import sqlite3
 import subprocess
 import sys
@@ -171,6 +174,31 @@ def test_a_damaged_backup_is_refused_and_nothing_is_touched(tmp_path, damage):
     after = sorted(path.relative_to(tmp_path / "s") for path in (tmp_path / "s").rglob("*"))
     assert [path for path in after if path.name != "lock"] == before
     assert not (tmp_path / "evil").exists()
+
+
+def _packed(path: Path, listing: bytes, mode: int = 0o600) -> Path:
+    """Pack a file that holds `a` with a list of one's own."""
+    with tarfile.open(path, "w") as tar:
+        for member, content in (("a", b"a"), ("manifest.json", listing)):
+            info = tarfile.TarInfo(member)
+            info.size, info.mode = len(content), mode
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    "listing", [b"[]", b'{"files": []}', b'{"files": "x"}', b"[" * 200_000, b'{"files": {"a": 1}}']
+)
+def test_a_backup_whose_list_is_none_is_damaged(tmp_path, listing):
+    result = _run("restore", _packed(tmp_path / "b.tar", listing), "--state", tmp_path / "s")
+    assert (result.exit_code, "error 4006" in result.output) == (2, True), result.output
+
+
+def test_nothing_that_is_restored_can_be_run(tmp_path):
+    listing = json.dumps({"files": {"a": hashlib.sha256(b"a").hexdigest()}}).encode()
+    backup = _packed(tmp_path / "b.tar", listing, mode=0o6777)
+    assert _run("restore", backup, "--state", tmp_path / "s").exit_code == 0
+    assert (tmp_path / "s" / "a").stat().st_mode & 0o7111 == 0
 
 
 def test_a_backup_can_be_read_by_its_owner_only(tmp_path):

@@ -23,6 +23,7 @@ from shared.config import load_settings
 from shared.errors import CommandError
 from shared.ids import new_id
 from shared.imaging import jpeg_picture
+from shared.logs import printable
 from shared.scene import Scene, SceneSettings
 from shared.terminal import NAME_STATE, explained
 
@@ -59,9 +60,11 @@ def alerts_test(sink: str, config: Path | None) -> None:
         case Delivered():
             click.echo(f"{sink}: delivered")
         case Retry(reason=reason):
-            click.echo(f"{sink}: not delivered, it would be tried again: {reason}", err=True)
+            click.echo(
+                f"{sink}: not delivered, it would be tried again: {printable(reason)}", err=True
+            )
         case Poison(reason=reason):
-            click.echo(f"{sink}: refused: {reason}", err=True)
+            click.echo(f"{sink}: refused: {printable(reason)}", err=True)
     sys.exit(0 if isinstance(outcome, Delivered) else 1)
 
 
@@ -175,6 +178,6 @@ def _as_json(row: StoredItem) -> str:
 
 
 def _line(row: StoredItem) -> str:
-    state = f"refused: {row.error}" if row.quarantined_at else "waits"
+    state = f"refused: {printable(row.error or '')}" if row.quarantined_at else "waits"
     at = row.created_at.strftime("%Y-%m-%d %H:%M:%S")
     return f"{row.item_id}  {row.item_class.value:9}  {row.kind}  {at}  {row.size_bytes} B  {state}"

@@ -32,6 +32,13 @@ def redact(text: str) -> str:
     return _URL_SECRETS.sub(r"\g<name>***", _URL_CREDENTIALS.sub(r"\g<scheme>***@", text))
 
 
+def printable(text: str) -> str:
+    """Write what a terminal would obey, such as an escape sequence from a peer's answer, as its code."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 _PLAIN = frozenset({int, float, bool, type(None)})  # nothing in these can be a secret
 
 Line = Callable[[MutableMapping[str, Any]], str]
@@ -87,7 +94,11 @@ def _render_line(
     at, event, level = (str(fields.pop(key, "")) for key in ("at", "event", "level"))
     own = lines.get(event)
     trace = fields.pop("exception", None)
-    rest = own(fields) if own else "  ".join(f"{key}={value}" for key, value in fields.items())
+    rest = (
+        own(fields)
+        if own
+        else "  ".join(f"{key}={printable(str(value))}" for key, value in fields.items())
+    )
     name = "" if own else f"{event}  "
     warning = "" if level in ("info", "debug") else click.style(f"{level}  ", fg="yellow")
     time_of_day = datetime.fromisoformat(at).astimezone().strftime("%H:%M:%S")

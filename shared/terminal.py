@@ -20,6 +20,7 @@ import tqdm
 from shared.errors import CommandError, FireError
 from shared.gather import Gathered, gather, list_files
 from shared.imaging import ImageLimits, encode_jpeg
+from shared.logs import printable
 
 
 class FiniteRange(click.FloatRange):
@@ -50,7 +51,7 @@ def explained() -> Iterator[None]:
         row = err.code.row
         click.echo(f"error {row.number}: {row.text_en}", err=True)
         for line in err.detail.splitlines():
-            click.echo(f"  {line}", err=True)
+            click.echo(f"  {printable(line)}", err=True)
         click.echo(f"  what to do: {err.remedy}", err=True)
         sys.exit(2)
 

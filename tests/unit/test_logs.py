@@ -81,6 +81,15 @@ def test_an_event_is_one_line_of_json_with_its_time_and_level(lines):
     assert line["at"].endswith("Z")
 
 
+def test_what_a_peer_wrote_does_not_rule_the_terminal():
+    stream = io.StringIO()
+    configure_logs(level="info", pretty=True, stream=stream)
+    get_logger().info("alert_refused", reason="\x1b]0;taken\a\x9b2J\nall is well\u202e 火 ä")
+    structlog.reset_defaults()
+    (line,) = stream.getvalue().splitlines()
+    assert line.endswith(r"reason=\x1b]0;taken\x07\x9b2J\nall is well\u202e 火 ä")
+
+
 def test_what_is_below_the_level_is_not_written(lines):
     get_logger().debug("detail")
     assert lines() == []

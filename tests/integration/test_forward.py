@@ -1,4 +1,4 @@
-"""A link that stops: calls under way are waited for with a limit, later ones cost nothing."""
+"""The way to the cloud: its places, who may try a cloud that was down, and what a stop leaves."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from edge.policies import PolicyName, build_simple_policy
 from edge.reasons import Reason
 from edge.uplink import Uplink, UploadForm
 from shared.breaker import Breaker, BreakerSettings
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.deadline import Deadline
 from shared.errors import LinkError
 from shared.ids import Trace
 from shared.types import Classification, Picture
+from tests.helpers.clock import FakeClock
 from tests.helpers.frames import frame, picture
 from tests.helpers.stand_in_clouds import stand_in_cloud
 
@@ -59,15 +60,15 @@ def _books(folder: Path) -> Iterator[BudgetManager]:
         ledger.close()
 
 
-def _forwarder(client: MockCloudClient, books: BudgetManager) -> Forwarder:
+def _forwarder(
+    client: MockCloudClient, books: BudgetManager, *, clock: Clock = _CLOCK, places: int = 1
+) -> Forwarder:
     return Forwarder(
         client,
-        breaker=Breaker(
-            BreakerSettings(failures_to_open=3, probe_after_s=5.0, probe_after_max_s=15.0), _CLOCK
-        ),
+        breaker=Breaker(BreakerSettings(failures_to_open=1, probe_after_s=5.0), clock),
         books=books,
         latency=Latency(_CLOCK),
-        max_in_flight=1,
+        max_in_flight=places,
         uplink=Uplink(
             best=UploadForm(long_side_px=1280, quality=75),
             bytes_per_s=0,
@@ -80,6 +81,30 @@ def _forwarder(client: MockCloudClient, books: BudgetManager) -> Forwarder:
 def _decider(books: BudgetManager, forwarder: Forwarder) -> Decider:
     policy = build_simple_policy(PolicyName.ALWAYS, threshold=0.7)
     return Decider(policy, budget=books, link=forwarder, cost_micros=20_000)
+
+
+def test_the_last_place_is_kept_for_what_is_more_urgent(tmp_path):
+    with _books(tmp_path) as books:
+        forwarder = _forwarder(MockCloudClient(), books, places=2)
+        assert forwarder.enter("routine", keep_places=1) is None
+        assert forwarder.enter("another", keep_places=1) is Reason.FALLBACK_UPLINK_BUSY
+        assert forwarder.enter("urgent") is None
+        assert forwarder.enter("one more") is Reason.FALLBACK_UPLINK_BUSY
+        forwarder.stop(1.0)
+
+
+def test_a_probe_that_was_never_sent_leaves_its_turn_to_the_next(tmp_path):
+    clock = FakeClock()
+    with _books(tmp_path) as books:
+        forwarder = _forwarder(MockCloudClient(), books, clock=clock, places=2)
+        forwarder.breaker.failed("was away")
+        assert forwarder.enter("too soon") is Reason.FALLBACK_CLOUD_DOWN
+        clock.advance(5.0)
+        assert forwarder.enter("cannot be paid") is None
+        assert forwarder.enter("waits") is Reason.FALLBACK_CLOUD_DOWN
+        forwarder.leave("cannot be paid")
+        assert forwarder.enter("next") is None
+        forwarder.stop(1.0)
 
 
 def test_a_frame_that_was_decided_on_when_the_service_stopped_costs_nothing(tmp_path):

@@ -46,6 +46,13 @@ def test_the_last_unit_can_be_spent():
     assert budget.remaining_micros() == 0
 
 
+def test_a_call_leaves_untouched_what_is_kept_for_others():
+    budget = _budget(10)
+    assert not budget.check_and_deduct(4, call_id="routine", keep_micros=7)
+    assert budget.check_and_deduct(3, call_id="smaller", keep_micros=7)
+    assert budget.check_and_deduct(7, call_id="urgent")
+
+
 def test_a_call_that_is_tried_again_pays_once():
     budget = _budget(10)
     for _ in range(5):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.archive import Archive
 from edge.evidence import Grade
 from edge.fire_event import Severity
 from edge.record_types import EventQuery, Mark
@@ -62,6 +63,26 @@ def test_a_hold_keeps_an_event_for_as_long_as_it_lasts(tmp_path):
         records.hold("event", is_held=False, by="tom", why="paid")
         records.prune()
         assert _ids(records) == set()
+
+
+@pytest.mark.parametrize("why", ["age", "room"])
+def test_an_event_that_is_held_while_old_ones_are_taken_away_stays(tmp_path, monkeypatch, why):
+    clock = FakeClock(AT)
+    rules = _MONTH if why == "age" else KeepRules(keep_days=30, max_bytes=1)
+    listing = {"age": "expired", "room": "removable"}[why]
+    listed = getattr(Archive, listing)
+    with open_records(tmp_path, clock, rules=rules) as records:
+        fill(records, severity=Severity.SMOKE)
+        clock.advance((31 if why == "age" else 1) * _DAY_S)
+
+        def hold_meanwhile(archive: Archive, *arguments: object) -> object:
+            found = listed(archive, *arguments)
+            records.hold("event", is_held=True, by="tom", why="insurer")
+            return found
+
+        monkeypatch.setattr(Archive, listing, hold_meanwhile)
+        assert records.prune().bytes == 0
+        assert (_ids(records), _files(tmp_path)) == ({"event"}, 3)
 
 
 def test_a_clock_set_forward_deletes_nothing_and_is_a_trouble(tmp_path):

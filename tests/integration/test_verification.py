@@ -162,6 +162,28 @@ def test_a_line_that_was_emptied_without_an_entry_that_says_why_is_missing(folde
     assert (FindingKind.MISSING, f"journal row {seq}") in _found(folder)
 
 
+@pytest.mark.parametrize("column", ["kind='held'", "event_id='two'", "event_id=NULL"])
+def test_a_row_of_the_journal_that_is_filed_as_something_else_is_changed(folder, column):
+    (seq,) = _row(folder, "SELECT min(seq) FROM journal WHERE kind='frame' AND event_id='one'")
+    _tamper(folder, f"UPDATE journal SET {column} WHERE seq=?", seq)
+    assert (FindingKind.CHANGED, f"journal row {seq}") in _found(folder)
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_the_first_row_of_the_journal_hangs_on_what_was_before_it(tmp_path, is_cut):
+    clock = FakeClock(AT)
+    with open_records(tmp_path, clock, rules=KeepRules(keep_days=30)) as records:
+        fill(records)
+        if is_cut:
+            clock.advance(40 * _DAY_S)
+            records.prune()
+        fill(records, "next")
+    (first,) = _row(tmp_path, "SELECT min(seq) FROM journal")
+    assert (first > 1) is is_cut
+    _tamper(tmp_path, "UPDATE journal SET line=NULL, row_sha256=? WHERE seq=?", "0" * 64, first)
+    assert (FindingKind.CHANGED, f"journal row {first}") in _found(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("sql", "kind", "what"),
     [
@@ -224,7 +246,12 @@ def test_pictures_of_a_journal_that_was_set_aside_are_told_as_strays(tmp_path):
     with open_records(tmp_path, SystemClock()) as records:
         fill(records, "next")
         result = records.verify()
-    assert (result.findings, result.strays) == ((), 3)
+        assert (result.findings, result.strays) == ((), 3)
+        later = tmp_path / "pictures" / "00" / "00" / ("0" * 64)
+        later.parent.mkdir(parents=True)
+        later.write_bytes(b"put there since")
+        found = [(finding.kind, finding.what) for finding in records.verify().findings]
+    assert found == [(FindingKind.ADDED, f"file pictures/00/00/{later.name}")]
 
 
 def test_a_check_beside_a_service_that_records_finds_nothing(tmp_path):

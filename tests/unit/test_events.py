@@ -193,6 +193,15 @@ def test_a_camera_that_sends_nothing_does_not_close_its_event_as_quiet(line):
     assert line.steps() == ["opened", "blind"]
 
 
+def test_no_number_of_other_cameras_makes_an_open_event_forgotten(line):
+    burning(line, LEFT)
+    for number in range(1100):
+        of = line.frame(f"posted-{number}")
+        line.judge(of, verdict(of))
+    burning(line, LEFT)
+    assert line.steps() == ["opened"]
+
+
 def test_a_clock_set_back_closes_nothing_and_no_time_runs_backwards(line):
     burning(line, LEFT)
     line.clock.set_wall(line.clock.now_at().replace(year=2025))

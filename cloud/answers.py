@@ -51,6 +51,16 @@ class Submitted(Answer):
     status: Literal["submitted"]
 
 
+class Finished(Answer):
+    """What the `callback_url` of a job gets: the result, or the error under which it ended."""
+
+    request_id: str
+    status: Literal["done", "failed"]
+    err_no: int
+    err_msg: str
+    result: InferResult | None
+
+
 class Pending(Answer):
     """Where a job stands."""
 

@@ -54,7 +54,7 @@ def callback_body(job_id: str, state: JobState, answer: Answer) -> bytes:
     """Write the message about a finished job: id, state, and the result or the error."""
     message: dict[str, Any] = {"request_id": job_id, "status": state.value}
     try:
-        message |= {"err_no": 0, "result": answer.result()}
+        message |= {"err_no": 0, "err_msg": "success", "result": answer.result()}
     except FireError as err:
         message |= {"err_no": err.code.row.number, "err_msg": err.code.row.text_en, "result": None}
     return json.dumps(message).encode()

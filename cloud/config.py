@@ -21,6 +21,7 @@ from shared.config import (
     ServerSection,
     open_door_warnings,
 )
+from shared.webhook_secret import is_webhook_secret, webhook_key
 
 ENV_PREFIX = "EMBERLINK_CLOUD"
 
@@ -156,7 +157,9 @@ class CallbacksSection(Section):
         description="Addresses that may be called; one that ends in / allows all below it. None by default.",
     )
     key: SecretStr | None = Field(
-        None, description="Secret that signs callbacks; needed as soon as an address is allowed."
+        None,
+        description="Secret that signs callbacks, `whsec_…` after Standard Webhooks (other text counts as it "
+        "stands); needed as soon as an address is allowed.",
     )
     tries: int = Field(
         5, ge=1, le=20, description="Tries a callback, with pauses of 1 s that double up to 60 s."
@@ -167,6 +170,8 @@ class CallbacksSection(Section):
     def _signed_and_plain(self) -> CallbacksSection:
         if self.allowed and (self.key is None or len(self.key.get_secret_value()) < 16):
             raise ValueError("callbacks.key needs 16 characters or more when addresses are allowed")
+        if self.key and is_webhook_secret(self.key.get_secret_value()):
+            self.signing_key()
         for url in self.allowed:
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
@@ -174,6 +179,15 @@ class CallbacksSection(Section):
             if not parts.path:
                 raise ValueError(f"{url[:60]!r} needs a path, at least a / at its end")
         return self
+
+    def signing_key(self) -> bytes:
+        """Give the bytes that sign.
+
+        Raises:
+            ValueError: a `whsec_` that is none; never after the settings were read.
+        """
+        key = self.key.get_secret_value() if self.key else ""
+        return webhook_key(key) if is_webhook_secret(key) else key.encode()
 
 
 class RedisSection(Section):

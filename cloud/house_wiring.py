@@ -182,6 +182,6 @@ def build_callbacks(
     if not wanted.allowed or wanted.key is None:
         return None
     told = CallbackSettings(
-        key=wanted.key.get_secret_value().encode(), tries=wanted.tries, timeout_s=wanted.timeout_s
+        key=wanted.signing_key(), tries=wanted.tries, timeout_s=wanted.timeout_s
     )
     return Callbacks(clock, told, count=count, watchman=watchman)

@@ -88,6 +88,7 @@ class _JobRoutes:
         body=Pictures.ONE,
         fields=JobFields,
         headers=_HEADERS,
+        calls_back=schemas.Finished,
     )
     def submit(self) -> Response:
         given = request.headers.get("X-Request-Deadline-Ms")

@@ -148,6 +148,7 @@ class _PictureRoutes:
         tag=_TAG,
         says={200: Reply(text="The result, or an error.", bare=schemas.ReferenceAnswer)},
         body=ReferenceFields,
+        form=ReferenceFields,
     )
     def fire_detector(self) -> Response:
         self._inspector.knock(lane(), needs_place=True)

@@ -25,7 +25,9 @@ def add_camera_routes(app: Flask, newest: Callable[[str], Frame | None]) -> None
     def camera_frame(name: str) -> Response:
         frame = newest(name)
         if frame is None:
-            raise RequestError(ErrorCode.HTTP_NOT_FOUND, f"{name[:64]!r} has sent no picture yet")
+            raise RequestError(
+                ErrorCode.HTTP_NOT_FOUND, f"no camera {name[:64]!r} has sent a picture yet"
+            )
         response = Response(frame.picture.encoded, mimetype=frame.picture.media_type.value)
         response.headers["X-Captured-At"] = frame.captured_at.isoformat()
         response.headers["Cache-Control"] = "no-cache"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,10 +13,10 @@ from edge.alert_message import Language
 from edge.fire_event import Severity
 from edge.selftest_rules import Weekday
 from shared.config import Seconds, Section
+from shared.webhook_secret import webhook_key
 
 _Days = Annotated[float, Field(gt=0, le=366)]
 _KIND = "Which kind of sink: webhook, mqtt, command or log."
-_SECRET_PREFIX = "whsec_"  # noqa: S105 # how Standard Webhooks mark a secret
 
 
 class OutboxSection(Section):
@@ -144,13 +142,7 @@ def check_webhook_secret(secret: str) -> str:
     Raises:
         ValueError: without the secret itself.
     """
-    try:
-        key = base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if not secret.startswith(_SECRET_PREFIX) or not 24 <= len(key) <= 64:
-        detail = "must be whsec_ and the base64 of 24 to 64 random bytes, for instance from "
-        raise ValueError(detail + "`echo whsec_$(openssl rand -base64 32)`")
+    webhook_key(secret)
     return secret
 
 

@@ -40,9 +40,9 @@ class ErrorCode(Enum):
         "The HTTP request itself is malformed; check the client.",
         "HTTP 请求本身格式有误，请检查客户端。")
     HTTP_NOT_FOUND = ErrorRow(404, "not-found", 404,
-        "no such route", "路径不存在",
-        "Check the path; `/docs` lists every route.",
-        "请检查路径；`/docs` 列出所有路径。")
+        "not found", "未找到",
+        "Check the path and the names in it; `/docs` lists every route.",
+        "请检查路径及其中的名称；`/docs` 列出所有路径。")
     HTTP_METHOD_NOT_ALLOWED = ErrorRow(405, "method-not-allowed", 405,
         "method not allowed", "方法不被允许",
         "The Allow header names the methods this route takes.",

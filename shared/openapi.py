@@ -23,6 +23,7 @@ from shared.arguments import PictureFields
 V = TypeVar("V", bound=Callable[..., Any])
 _ATTRIBUTE = "_described"
 _JSON = "application/json"
+_FORM = "application/x-www-form-urlencoded"
 _REF = "#/components/schemas/{model}"
 _VARIABLE = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -64,6 +65,7 @@ class Described:
     query: type[BaseModel] | None = None
     fields: type[BaseModel] = PictureFields
     headers: Mapping[str, str] = field(default_factory=dict)
+    calls_back: type[BaseModel] | None = None
 
 
 def describes(
@@ -79,6 +81,7 @@ def describes(
     query: type[BaseModel] | None = None,
     fields: type[BaseModel] = PictureFields,
     headers: Mapping[str, str] | None = None,
+    calls_back: type[BaseModel] | None = None,
 ) -> Callable[[V], V]:
     """Describe the view below.
 
@@ -90,10 +93,11 @@ def describes(
         also: answers of other statuses than 200; errors need no mention.
         says: all answers, in place of `result`, `flat` and `also`.
         body: schema of a JSON body, or that pictures are taken in each of their forms.
-        form: schema of a form.
+        form: schema of a form; beside `body` either of both is taken.
         query: schema of the query.
         fields: what may stand beside pictures.
         headers: headers that it heeds, with what they do.
+        calls_back: schema of what is posted to the `callback_url` of the query.
     """
     answers = says or {200: Reply(result=result, flat=flat), **(also or {})}
     described = Described(
@@ -105,6 +109,7 @@ def describes(
         query=query,
         fields=fields,
         headers=headers or {},
+        calls_back=calls_back,
     )
 
     def mark(view: V) -> V:
@@ -147,6 +152,12 @@ def document(
     }
 
 
+_SIGNED = {
+    "webhook-id": "Id of the message, the same over all tries.",
+    "webhook-timestamp": "When this try was sent, in seconds since 1970.",
+    "webhook-signature": "`v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`.",
+}
+
 _WAYS_IN = {
     "token": {"type": "http", "scheme": "bearer", "description": "From `tokens add NAME`."},
     "signature": {
@@ -168,6 +179,8 @@ class _Schemas:
         for d in described:
             for reply in d.says.values():
                 models |= dict.fromkeys(_models(reply), "serialization")
+            if d.calls_back:
+                models[d.calls_back] = "serialization"
         models |= {model: "validation" for model in asked if _is_model(model)}
         wanted: Any = list(models.items())
         self._refs, top = models_json_schema(wanted, ref_template=_REF)
@@ -194,7 +207,32 @@ def _operation(rule: Rule, method: str, described: Described, refs: _Schemas) ->
     body = _body(described, refs)
     if body:
         operation["requestBody"] = body
+    if described.calls_back:
+        operation["callbacks"] = {"finished": _callback(described.calls_back, refs)}
     return operation
+
+
+def _callback(model: type[BaseModel], refs: _Schemas) -> dict[str, Any]:
+    """Describe the call of a receiver that the caller named: signed as standardwebhooks.com says."""
+    headers = [_text_header(name, text, is_required=True) for name, text in _SIGNED.items()]
+    call = {
+        "summary": "Takes a result; a message may come more than once, under the same webhook-id.",
+        "parameters": headers,
+        "requestBody": {"required": True, "content": {_JSON: _schema(model, refs)}},
+        "responses": {"2XX": {"description": "Taken; any other answer is tried again."}},
+    }
+    return {"{$request.query.callback_url}": {"post": call}}
+
+
+def _text_header(name: str, text: str, *, is_required: bool) -> dict[str, Any]:
+    schema = {"type": "string"}
+    return {
+        "name": name,
+        "in": "header",
+        "required": is_required,
+        "description": text,
+        "schema": schema,
+    }
 
 
 def _security(need: Need, ways: Sequence[str]) -> dict[str, Any]:
@@ -217,13 +255,7 @@ def _parameters(rule: Rule, described: Described, refs: _Schemas) -> Iterator[di
             said = _without_null(inner)
             yield {"name": name, "in": "query", "required": is_required, "schema": said}
     for name, text in described.headers.items():
-        yield {
-            "name": name,
-            "in": "header",
-            "required": False,
-            "description": text,
-            "schema": {"type": "string"},
-        }
+        yield _text_header(name, text, is_required=False)
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -242,9 +274,11 @@ def _body(described: Described, refs: _Schemas) -> dict[str, Any] | None:
         case None if described.form is None:
             return None
         case None:
-            content = {"application/x-www-form-urlencoded": _schema(described.form, refs)}
+            content = {_FORM: _schema(described.form, refs)}
         case model:
             content = {_JSON: _schema(model, refs)}
+            if described.form is not None:
+                content[_FORM] = _schema(described.form, refs)
     return {"required": True, "content": content}
 
 

@@ -207,6 +207,8 @@ def http_error_response(error: HTTPException) -> Response:
     """Answer an error that the web framework raised, keeping its status and headers such as Allow."""
     status = error.code or 500
     detail = str(error.description or error.name)
+    if status in (404, 405):  # werkzeug's text is for somebody who typed an address into a browser
+        detail = f"{request.method} {request.path[:200]}"
     body = arguments.problem(
         g.get("req_id", ""),
         FireError(by_http_status(status), detail),

@@ -187,6 +187,11 @@ def test_a_method_that_is_not_allowed_names_the_ones_that_are(pair):
     assert "POST" in answer.headers["Allow"]
 
 
+@pytest.mark.parametrize("path", ["/nowhere", "/predict"])
+def test_the_detail_names_what_was_asked_for(pair, path):
+    assert pair.edge.get(f"{path}?req_id=q").json()["detail"] == f"GET {path}"
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

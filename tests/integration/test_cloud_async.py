@@ -12,8 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import requests
+from standardwebhooks.webhooks import Webhook
 
 from cloud.callback_receiver import CallbackSettings, sign_callback
 from cloud.callbacks import Callbacks
@@ -333,6 +335,29 @@ def test_a_finished_job_is_told_to_the_callers_server_signed(tmp_path, models):
             _KEY.encode(), headers["webhook-id"], int(headers["webhook-timestamp"]), body
         )
         assert headers["webhook-signature"] == expected
+
+
+@pytest.mark.parametrize(
+    ("picture", "status"), [(fire_jpeg(), "done"), (fire_jpeg()[:-200], "failed")]
+)
+def test_a_callback_is_verified_by_the_library_of_its_standard_and_is_as_the_document_says(
+    tmp_path, models, picture, status
+):
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    with (
+        _receiver([200]) as (url, received),
+        running_cloud(tmp_path, models, callbacks={"allowed": [url], "key": secret}) as cloud,
+    ):
+        answer = cloud.show(f"/infer/async?callback_url={url}mine", picture)
+        document = cloud.get("/openapi.json").json()
+        headers, body = received.get(timeout=40)
+    message = Webhook(secret).verify(body, headers)
+    called = document["paths"]["/infer/async"]["post"]["callbacks"]["finished"]
+    post = called["{$request.query.callback_url}"]["post"]
+    schema = post["requestBody"]["content"]["application/json"]["schema"]
+    jsonschema.validate(message, {**schema, "components": document["components"]})
+    assert (message["request_id"], message["status"]) == (answer.json()["request_id"], status)
+    assert {parameter["name"] for parameter in post["parameters"]} <= headers.keys()
 
 
 def test_a_callback_that_fails_is_tried_again_under_the_same_id(tmp_path, models, monkeypatch):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,6 +54,18 @@ def world(tmp_path: Path, models: Path) -> Iterator[World]:
 def test_a_signed_call_is_answered(world):
     assert world.post("gate", "/infer").json()["result"]["label"] == "fire"
     assert world.post("gate", "/infer?camera=a").status_code == 200
+
+
+def test_the_signature_that_the_guide_shows_is_accepted(world):
+    guide = (Path(__file__).parents[2] / "docs/api.md").read_text(encoding="utf-8")
+    code = next(
+        b for b in re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL) if "hmac" in b
+    )
+    modules = {"base64": base64, "hashlib": hashlib, "hmac": hmac, "time": time}
+    told = {**modules, "body": fire_jpeg(), "nonce": "n" * 16, "key": world.keys["gate"]}
+    exec(code, told)  # noqa: S102 # it is ours
+    headers = {"Content-Type": "image/jpeg", **told["headers"]}
+    assert world.call(None, "POST", "/infer", data=fire_jpeg(), headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/infer", "/infer/async", "/infer/batch", "/fire_detector"])

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +33,12 @@ def test_a_message_tells_what_where_when_and_how_sure() -> None:
         "https://box.example/ui/events/1",
         "Emberlink box. Supplements listed fire alarms; never replaces one.",
     ]
+
+
+def test_the_guide_shows_every_field_of_a_message() -> None:
+    guide = (Path(__file__).parents[2] / "docs/alerts.md").read_text(encoding="utf-8")
+    shown = json.loads(guide.partition("```json\n")[2].partition("```")[0])["data"]
+    assert shown.keys() == as_dict(_REAL, Language.EN).keys() | {"snapshot_base64"}
 
 
 def test_the_same_is_said_in_chinese() -> None:

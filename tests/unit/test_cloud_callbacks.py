@@ -76,11 +76,12 @@ def test_a_callback_is_signed_as_standard_webhooks_are():
     [
         {"allowed": ["https://a.example/"]},
         {"allowed": ["https://a.example/"], "key": "short"},
+        {"allowed": ["https://a.example/"], "key": "whsec_of nothing in base64"},
         {"allowed": ["https://a.example"], "key": "x" * 32},
         {"allowed": ["ftp://a.example/"], "key": "x" * 32},
         {"allowed": ["https://user@a.example/"], "key": "x" * 32},
     ],
 )
 def test_a_list_without_a_key_or_with_half_an_address_is_refused_at_start(section):
-    with pytest.raises(ValueError, match=r"callbacks|address|path"):
+    with pytest.raises(ValueError, match=r"callbacks|address|path|whsec_"):
         CallbacksSection.model_validate(section)

@@ -16,18 +16,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import waitress
 from waitress import wasyncore
-from waitress.channel import HTTPChannel
+from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.receiver import FixedStreamReceiver
-from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 from waitress.trigger import trigger
 
 from shared.arguments import problem
 from shared.clock import SystemClock
 from shared.config import ServerSection
+from shared.connections import Connection, Listener, most_connections
 from shared.error_code import ErrorCode, by_http_status
 from shared.errors import ConfigError, FireError
 from shared.ids import new_id
@@ -37,9 +36,9 @@ _RECV_BYTES = (
     256 * 1024
 )  # a 150 kB picture in one read; smaller costs a turn of the loop each, larger costs memory while reading
 _IN_MEMORY_BYTES = 4 * 1024 * 1024  # bodies above this go to a temporary file
-_CONNECTIONS = 1024  # waitress' default of 100 lets 100 idle clients shut everybody else out
+_NO_LIMIT = 1_000_000  # of waitress, which would take nobody in any more; the listener has its own
 _PROXY_HEADERS = {"x-forwarded-for", "x-forwarded-proto"}
-_IDLE_S = 60  # half-sent requests are dropped after this
+_IDLE_S = 60  # half-sent requests and answers that nobody reads are dropped after this
 WAITED_S = "emberlink.waited_s"
 """Names in a request's environment how long it waited, whole, for a thread; in seconds."""
 _LIGHT_PATHS = frozenset({"/health", "/healthz", "/readyz", "/metrics", "/version"})
@@ -134,7 +133,7 @@ class _Task(WSGITask):  # type: ignore[misc] # waitress has no types
         self.channel.write_soon(head + data)
 
 
-class _Channel(HTTPChannel):  # type: ignore[misc] # waitress has no types
+class _Channel(Connection):
     parser_class = _Parser
     task_class = _Task
     error_task_class = _EnvelopeErrorTask
@@ -291,17 +290,14 @@ class WebServer:
         self._server.trigger.close()
 
     @staticmethod
-    def _create(app: Any, settings: ServerSection, address: tuple[str, int]) -> TcpWSGIServer:
-        server = waitress.create_server(
-            app,
-            _start=False,
+    def _create(app: Any, settings: ServerSection, address: tuple[str, int]) -> Listener:
+        adjustments = Adjustments(
             host=address[0],
             port=address[1],
-            _dispatcher=_Lanes(settings.threads),
             recv_bytes=_RECV_BYTES,
             inbuf_overflow=_IN_MEMORY_BYTES,
             max_request_body_size=settings.max_body_bytes,
-            connection_limit=_CONNECTIONS,
+            connection_limit=_NO_LIMIT,
             channel_timeout=_IDLE_S,
             cleanup_interval=10,
             asyncore_use_poll=True,
@@ -310,7 +306,9 @@ class WebServer:
             trusted_proxy_headers=_PROXY_HEADERS if settings.trusted_proxy else set(),
             clear_untrusted_proxy_headers=True,
         )
-        server.channel_class = _Channel
+        lanes = _Lanes(settings.threads)
+        server = Listener(app, {}, False, dispatcher=lanes, adj=adjustments)
+        server.channel_class, server.most = _Channel, most_connections()
         server.trigger.close()
         server.trigger = _Trigger(server._map)
         return server

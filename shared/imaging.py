@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -28,6 +29,13 @@ _JPEG_SCAN = b"\xff\xda"
 # Encoders write up to some 20, a preview included, whatever the size: a lower bound would refuse real pictures.
 _USUAL_SCANS, _MAX_SCANS = 20, 64
 _MAX_SCANNED_PIXELS = 400_000_000  # between the two, by size: 0.3 s
+_MAX_SEGMENTS = 1_000  # before a JPEG's first scan; cameras write some 10, an editor with colour profile some 100
+_MAX_CHUNKS = (
+    20_000  # of a PNG; libpng writes one for every 8 kB of pixels, and each costs us a microsecond
+)
+_IDAT = memoryview(b"IDAT")
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_PACKED_STEP_BYTES, _UNPACKED_STEP_BYTES = 1 << 14, 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,13 +219,15 @@ def _may_have_many_scans(encoded: bytes) -> bool:
     whenever the header is not plain, so that nothing hides behind it.
     """
     at, is_sequential, colours = 2, False, 0
-    while at + 10 <= len(encoded) and encoded[at] == 0xFF:
+    for _ in range(_MAX_SEGMENTS):
+        if at + 10 > len(encoded) or encoded[at] != 0xFF:
+            break
         marker = encoded[at + 1]
         length = int.from_bytes(encoded[at + 2 : at + 4], "big")
         if marker == 0xDA:
             return not is_sequential or encoded[at + 4] != colours
         if marker in (0x01, 0xFF) or 0xD0 <= marker <= 0xD9 or length < 2:
-            return True
+            break
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             is_sequential, colours = marker in (0xC0, 0xC1), encoded[at + 9]
         at += 2 + length
@@ -225,10 +235,12 @@ def _may_have_many_scans(encoded: bytes) -> bool:
 
 
 def _decode_png(picture: Picture) -> NDArray[np.uint8]:
-    _check_png_chunks(picture.encoded)
+    chunks = _critical_chunks(picture.encoded)
+    _check_unpacked(picture, chunks)
+    alone = b"".join([_PNG_MAGIC, *chunks])
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        bgr = cv2.imdecode(np.frombuffer(picture.encoded, np.uint8), flags)
+        bgr = cv2.imdecode(np.frombuffer(alone, np.uint8), flags)
     except cv2.error as err:
         raise ImageError(ErrorCode.IMAGE_DAMAGED, f"PNG data: {err.err}") from err
     if bgr is None or bgr.shape[:2] != (picture.height_px, picture.width_px):
@@ -236,11 +248,17 @@ def _decode_png(picture: Picture) -> NDArray[np.uint8]:
     return np.asarray(bgr, dtype=np.uint8)
 
 
-def _check_png_chunks(encoded: bytes) -> None:
-    """Walk the chunks: every length and checksum right, IEND there. libpng only warns and paints black."""
+def _critical_chunks(encoded: bytes) -> list[memoryview]:
+    """Walk the chunks and give those that make the pixels; every length and checksum right, IEND there.
+
+    libpng only warns of damage and paints black. Of the others it unpacks up to a thousand texts of 8 MB each.
+    """
     at = len(_PNG_MAGIC)
     view = memoryview(encoded)
-    while at + 12 <= len(encoded):
+    critical: list[memoryview] = []
+    for _ in range(_MAX_CHUNKS):
+        if at + 12 > len(encoded):
+            break
         (length,) = struct.unpack_from(">I", encoded, at)
         end = at + 8 + length
         if end + 4 > len(encoded):
@@ -250,7 +268,38 @@ def _check_png_chunks(encoded: bytes) -> None:
             raise ImageError(
                 ErrorCode.IMAGE_DAMAGED, f"PNG chunk at byte {at} has a wrong checksum"
             )
-        if encoded[at + 4 : at + 8] == b"IEND":
-            return
+        kind = encoded[at + 4 : at + 8]
+        if kind[:1].isupper():
+            critical.append(view[at : end + 4])
+        if kind == b"IEND":
+            return critical
         at = end + 4
-    raise ImageError(ErrorCode.IMAGE_DAMAGED, "PNG ends before its IEND chunk")
+    detail = f"PNG without an IEND chunk among its first {_MAX_CHUNKS}"
+    raise ImageError(ErrorCode.IMAGE_DAMAGED, detail)
+
+
+def _check_unpacked(picture: Picture, chunks: list[memoryview]) -> None:
+    """Unpack the pixels, to throw them away: libpng would unpack what follows them, too, 2 s a gigabyte as here."""
+    depth, colour = picture.encoded[24], picture.encoded[25]
+    row_bytes = picture.width_px * depth * _PNG_CHANNELS.get(colour, 4) // 8
+    # One byte a row more; an interlaced picture has almost twice as many rows. Each is rounded up.
+    most, found = picture.height_px * (row_bytes + 5) + 64, 0
+    try:
+        for unpacked_bytes in _unpack(chunk[8:-4] for chunk in chunks if chunk[4:8] == _IDAT):
+            found += unpacked_bytes
+            if found > most:
+                detail = f"PNG data of more than the {most} bytes that its size needs"
+                raise ImageError(ErrorCode.IMAGE_DAMAGED, detail)
+    except zlib.error as err:
+        raise ImageError(ErrorCode.IMAGE_DAMAGED, f"PNG data: {err}") from err
+
+
+def _unpack(idat: Iterable[memoryview]) -> Iterator[int]:
+    """Unpack in small steps, and tell how many bytes each gave."""
+    unpacker = zlib.decompressobj()
+    for data in idat:
+        for at in range(0, len(data), _PACKED_STEP_BYTES):
+            packed = bytes(data[at : at + _PACKED_STEP_BYTES])
+            while packed and not unpacker.eof:
+                yield len(unpacker.decompress(packed, _UNPACKED_STEP_BYTES))
+                packed = unpacker.unconsumed_tail

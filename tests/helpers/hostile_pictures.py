@@ -18,10 +18,17 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png_file(
-    width_px: int, height_px: int, idat: bytes, *, bits: int = 8, colour: int = 2, more: bytes = b""
+    width_px: int,
+    height_px: int,
+    idat: bytes,
+    *,
+    bits: int = 8,
+    colour: int = 2,
+    interlaced: int = 0,
+    more: bytes = b"",
 ) -> bytes:
     """Build a PNG whose pixels are whatever `idat` unpacks to."""
-    ihdr = struct.pack(">IIBBBBB", width_px, height_px, bits, colour, 0, 0, 0)
+    ihdr = struct.pack(">IIBBBBB", width_px, height_px, bits, colour, 0, 0, interlaced)
     chunks = png_chunk(b"IHDR", ihdr) + more + png_chunk(b"IDAT", idat) + png_chunk(b"IEND", b"")
     return _PNG_MAGIC + chunks
 

@@ -8,7 +8,7 @@ import pytest
 
 from shared.error_code import ErrorCode
 from shared.errors import ImageError
-from shared.imaging import ImageLimits, decode, read_picture
+from shared.imaging import ImageLimits, _may_have_many_scans, decode, read_picture
 from tests.helpers.hostile_pictures import (
     damaged,
     lying_jpeg,
@@ -123,11 +123,38 @@ def test_a_bomb_in_what_surrounds_the_pixels_is_left_packed(kind):
     assert _rss_mb() - before_mb < 40
 
 
-def test_pixels_beyond_the_picture_are_left_packed():
-    encoded = png_file(200, 200, zlib.compress((b"\0" + b"\x10" * 600) * 100_000))
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt"])
+def test_many_bombs_around_the_pixels_are_left_packed(kind):
+    """libpng unpacks each up to its own limit of 8 MB: 770 kB took 760 MB and four seconds of a core."""
+    packed = zlib.compress(b"A" * 7_900_000)
+    start = b"a\0\0" if kind == b"zTXt" else b"a\0\1\0\0\0"
+    encoded = png_file(200, 200, _ROWS, more=png_chunk(kind, start + packed) * 50)
     before_mb = _rss_mb()
-    _code(encoded)
+    assert _code(encoded) is None
     assert _rss_mb() - before_mb < 40
+    assert fastest_s(lambda: _code(encoded)) < 0.3
+
+
+def test_pixels_beyond_the_picture_are_left_packed():
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(b"\0" * 10_000_000) for _ in range(10)) + packer.flush()
+    encoded = png_file(200, 200, rows)
+    assert _code(encoded) is ErrorCode.IMAGE_DAMAGED
+    assert fastest_s(lambda: _code(encoded)) < 0.3
+
+
+@pytest.mark.parametrize("more", [b"teSt", b"IDAT"])
+def test_a_png_in_a_hundred_thousand_pieces_is_refused_at_once(more):
+    encoded = png_file(200, 200, _ROWS, more=png_chunk(more, b"") * 500_000)
+    assert _code(encoded) is ErrorCode.IMAGE_DAMAGED
+    assert fastest_s(lambda: _code(encoded)) < 0.3
+
+
+def test_a_jpeg_in_a_million_pieces_holds_nobody_up():
+    jpeg = noise_jpeg()
+    encoded = jpeg[:2] + b"\xff\xfe\x00\x02" * 1_500_000 + jpeg[2:]
+    assert _code(encoded) is None
+    assert fastest_s(lambda: _may_have_many_scans(encoded)) < 0.01
 
 
 @pytest.mark.parametrize("path", ["/predict", "/joint_predict", "/adaptive_predict"])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from shared.error_code import ErrorCode
 from shared.errors import ImageError
 from shared.imaging import ImageLimits, decode, encode_jpeg, read_picture, upload_form
 from shared.types import MediaType
+from tests.helpers.hostile_pictures import png_chunk, png_file
 from tests.helpers.pictures import fire_jpeg, noise_bgr, png
 
 _LIMITS = ImageLimits(max_bytes=1_000_000, max_pixels=2_000_000)
@@ -51,6 +54,36 @@ def test_a_png_of_sixteen_bits_becomes_eight():
     pixels = decode(read_picture(encoded.tobytes(), _LIMITS)).bgr_hwc_u8
     assert pixels.dtype == np.uint8
     assert abs(int(pixels[0, 0, 0]) - 156) <= 1
+
+
+@pytest.mark.parametrize(("bits", "colour"), [(1, 0), (8, 0), (16, 0), (8, 2), (8, 4), (16, 6)])
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (1000, 16)])
+def test_an_interlaced_png_of_any_kind_is_decoded(size, bits, colour):
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour]
+    idat = zlib.compress(b"\0" * _interlaced_bytes(*size, bits * channels))
+    encoded = png_file(*size, idat, bits=bits, colour=colour, interlaced=1)
+    assert decode(read_picture(encoded, _LIMITS)).bgr_hwc_u8.shape == (size[1], size[0], 3)
+
+
+def _interlaced_bytes(width: int, height: int, bits: int) -> int:
+    """Count the bytes of the seven passes (PNG 1.2, section 2.6), each row with its filter."""
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)]
+    passes += [(0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    sizes = [(-((x - width) // dx), -((y - height) // dy)) for x, y, dx, dy in passes]
+    return sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in sizes if columns > 0)
+
+
+def test_what_a_png_says_beside_its_pixels_changes_none_of_them():
+    rows = zlib.compress(b"".join(b"\0" + bytes(range(32)) for _ in range(32)))
+    palette = png_chunk(b"PLTE", bytes(value * 7 % 256 for value in range(96)))
+    beside = png_chunk(b"tRNS", bytes(32)) + png_chunk(b"bKGD", b"\x05")
+    beside = png_chunk(b"gAMA", b"\0\1\x11\x70") + png_chunk(b"sRGB", b"\0") + palette + beside
+    plain, told = (png_file(32, 32, rows, colour=3, more=more) for more in (palette, beside))
+    drawn = decode(read_picture(plain, _LIMITS)).bgr_hwc_u8
+    assert drawn[0, 1].tolist() == [35, 28, 21]
+    assert np.array_equal(drawn, decode(read_picture(told, _LIMITS)).bgr_hwc_u8)
+    by_opencv = cv2.imdecode(np.frombuffer(told, np.uint8), cv2.IMREAD_COLOR)
+    assert np.array_equal(drawn, by_opencv)
 
 
 def test_a_grey_jpeg_becomes_three_channels():

@@ -10,7 +10,7 @@ import functools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 from edge.alert_message import Alert, AlertStep, place_of
@@ -25,7 +25,7 @@ from edge.alert_rules import (
 )
 from edge.alert_store import AlertStore
 from edge.deliveries import ALERT, KIND_PREFIX, Deliveries, Receiver, SinkStatus
-from edge.fire_event import EventChange
+from edge.fire_event import EventChange, FireEvent
 from edge.outbox import Outbox
 from edge.outbox_item import ItemClass, OutboxItem
 from shared.clock import Clock
@@ -42,11 +42,20 @@ _MAX_PICTURES = 32  # of events that some sink may still hear of; above, later m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeskRules:
-    """What holds for all sinks; `cooldown_s` runs from a delivered message, see `edge.alert_rules`."""
+    """What holds for all sinks; `cooldown_s` runs from a delivered message, see `edge.alert_rules`.
+
+    `title_of` names a camera as people know it, "" where they know its id; `zone` is that of the site's clocks.
+    """
 
     cooldown_s: float
     box_name: str
     event_url: Callable[[str], str]
+    title_of: Callable[[str], str] = lambda camera: ""
+    zone: tzinfo = UTC
+
+    def local(self, at: datetime) -> datetime:
+        """Give a time in the site's zone."""
+        return at.astimezone(self.zone)
 
 
 class AlertDesk:
@@ -61,7 +70,6 @@ class AlertDesk:
         *,
         deliveries: Deliveries,
         clock: Clock,
-        count: Callable[[str, str], None] = lambda sink, result: None,
         beat: Callable[[str], None] = lambda thread: None,
     ) -> None:
         """Take up the cases that were left; nothing is sent before `start`.
@@ -73,7 +81,6 @@ class AlertDesk:
             rules: for all of them.
             deliveries: what the sinks really got.
             clock: wall and monotonic time.
-            count: told (sink, `held`) of each event that a cool-down holds back.
             beat: told the thread's name, `ALERT_THREAD`, each time it turns.
 
         Raises:
@@ -85,7 +92,6 @@ class AlertDesk:
         self._rules = rules
         self._deliveries = deliveries
         self._clock = clock
-        self._count = count
         self._beat = beat
         # One at a time, so that what was told and what lies in the outbox agree.
         self._turn = threading.Lock()
@@ -195,14 +201,14 @@ class AlertDesk:
         recent = self._deliveries.recent(receiver.name, event.camera)
         now = step(recent=recent, cooldown_s=self._rules.cooldown_s)
         if now is None and step(recent=None, cooldown_s=0.0) is not None:
-            self._note_held(event.event_id, receiver.name)
+            self._note_held(event, receiver.name)
         return now
 
-    def _note_held(self, event_id: str, receiver: str) -> None:
-        if (event_id, receiver) not in self._held:
-            self._held.add((event_id, receiver))
-            self._count(receiver, "held")
-            get_logger().info("alert_held_by_cooldown", event_id=event_id, sink=receiver)
+    def _note_held(self, event: FireEvent, receiver: str) -> None:
+        if (event.event_id, receiver) not in self._held:
+            self._held.add((event.event_id, receiver))
+            self._deliveries.note_held(event, receiver)
+            get_logger().info("alert_held_by_cooldown", event_id=event.event_id, sink=receiver)
 
     def _item(self, case: Case, receiver: Receiver, step: AlertStep, number: int) -> OutboxItem:
         event = case.event
@@ -216,17 +222,18 @@ class AlertDesk:
             zone=event.zone,
             severity=event.severity,
             grade=event.grade,
-            began_at=case.began_at,
+            began_at=self._rules.local(case.began_at),
             is_traced=case.is_traced,
-            opened_at=event.opened_at,
-            last_seen_at=event.last_seen_at,
-            closed_at=event.closed_at,
+            opened_at=self._rules.local(event.opened_at),
+            last_seen_at=self._rules.local(event.last_seen_at),
+            closed_at=self._rules.local(event.closed_at) if event.closed_at else None,
             box=event.box,
             place=place_of(event.box, case.size_px),
             peak=event.peak,
             acknowledged_by=case.acknowledged_by,
             link=self._rules.event_url(event.event_id),
             is_test=event.is_test,
+            camera_title=self._rules.title_of(event.camera),
         )
         return OutboxItem(
             item_id=alert.alert_id,

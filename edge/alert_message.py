@@ -12,7 +12,7 @@ from edge.fire_event import Severity
 from shared.types import Box
 
 SUPPLEMENTS_EN = "Supplements listed fire alarms; never replaces one."
-SUPPLEMENTS_ZH = "本系统是认证火灾报警设备的补充，不能取代它。"
+SUPPLEMENTS_ZH = "本系统为辅助预警，不替代消防报警设备。"
 
 
 class AlertStep(StrEnum):
@@ -44,8 +44,8 @@ class Alert:
     """One message about an event, as the receiver gets it.
 
     `began_at` is the origin's time where it was traced (`is_traced`), else when the event opened. `box` is in pixels of
-    the camera's picture, `place` is that in words. `peak` is the highest probability so far, 0…1. `is_test` marks a
-    fire that was drawn into the picture by a test, and a sample.
+    the camera's picture, `place` is that in words. `peak` is the highest probability so far, 0…1. Times are in the
+    zone of the site. `is_test` marks a fire that was drawn into the picture by a test, and a sample.
     """
 
     alert_id: str
@@ -68,6 +68,12 @@ class Alert:
     acknowledged_by: str | None
     link: str
     is_test: bool
+    camera_title: str = ""
+
+    @property
+    def camera_name(self) -> str:
+        """Name the camera as people know it."""
+        return self.camera_title or self.camera
 
 
 class Language(StrEnum):
@@ -120,14 +126,14 @@ _SEVERITY = {
     Severity.UNCERTAIN: ("Possible fire", "疑似火情"),
 }
 _GRADE = {
-    Grade.CONFIRMED: ("confirmed by the cloud's detector", "已由云端检测模型确认"),
-    Grade.EDGE_ONLY: ("seen by the box alone, not confirmed", "仅由边缘设备发现，尚未确认"),
+    Grade.CONFIRMED: ("confirmed by the cloud's detector", "云端检测模型已核实"),
+    Grade.EDGE_ONLY: ("seen by the box alone, not confirmed", "仅由边缘设备发现，未经核实"),
 }
 _STEP = {
     AlertStep.OPENED: ("", ""),
     AlertStep.UPDATED: ("Update", "更新"),
-    AlertStep.ESCALATED: ("Nobody has acknowledged", "无人确认"),
-    AlertStep.ACKNOWLEDGED: ("Acknowledged", "已确认"),
+    AlertStep.ESCALATED: ("Nobody has acknowledged", "无人接警"),
+    AlertStep.ACKNOWLEDGED: ("Acknowledged", "已接警"),
     AlertStep.CLOSED: ("No longer seen", "已不再可见"),
 }
 _PLACE_ZH = ("左上", "上方", "右上", "左侧", "中间", "右侧", "左下", "下方", "右下")
@@ -137,11 +143,11 @@ _TEST = ("TEST, no real fire", "测试，并非真实火情")
 def title(alert: Alert, *, is_chinese: bool) -> str:
     """Write the one line that shows on a locked phone: what, where, and whether it is only a test."""
     step, severity = (pair[is_chinese] for pair in (_STEP[alert.step], _SEVERITY[alert.severity]))
-    spot = alert.camera if alert.zone is None else f"{alert.camera} / {alert.zone}"
+    spot = alert.camera_name + ("" if alert.zone is None else f" / {alert.zone}")
     place = _place(alert, is_chinese=is_chinese)
     if is_chinese:
         head = "".join(f"【{part}】" for part in (_TEST[1] if alert.is_test else "", step) if part)
-        return f"{head}{severity}：摄像头 {spot}" + (f"，画面{place}" if place else "")
+        return f"{head}{severity}：摄像机 {spot}" + (f"，画面{place}" if place else "")
     head = "".join(f"{part}: " for part in (_TEST[0] if alert.is_test else "", step) if part)
     return f"{head}{severity} on camera {spot}" + (f", {place}" if place else "")
 
@@ -167,14 +173,15 @@ def as_dict(alert: Alert, language: Language) -> dict[str, Any]:
         "event_id": alert.event_id,
         "box_name": alert.box_name,
         "camera": alert.camera,
+        "camera_title": alert.camera_name,
         "zone": alert.zone,
         "severity": alert.severity.value,
         "grade": alert.grade.value,
-        "began_at": alert.began_at.isoformat(),
+        "began_at": _utc(alert.began_at),
         "is_traced": alert.is_traced,
-        "opened_at": alert.opened_at.isoformat(),
-        "last_seen_at": alert.last_seen_at.isoformat(),
-        "closed_at": alert.closed_at.isoformat() if alert.closed_at else None,
+        "opened_at": _utc(alert.opened_at),
+        "last_seen_at": _utc(alert.last_seen_at),
+        "closed_at": _utc(alert.closed_at) if alert.closed_at else None,
         "box_xyxy": alert.box.as_list() if alert.box else None,
         "place": alert.place.value if alert.place else None,
         "peak": round(alert.peak, 4),
@@ -212,7 +219,7 @@ def _text_zh(alert: Alert) -> str:
         f"级别：{_GRADE[alert.grade][1]}，最高概率 {alert.peak:.0%}",
         *([f"位置：{_box(alert.box)} 像素"] if alert.box else []),
         *([f"此后不再可见：{_time(alert.closed_at)}"] if alert.closed_at else []),
-        *([f"确认人：{alert.acknowledged_by}"] if alert.acknowledged_by else []),
+        *([f"接警人：{alert.acknowledged_by}"] if alert.acknowledged_by else []),
         *([alert.link] if alert.link else []),
         f"Emberlink {alert.box_name}。{SUPPLEMENTS_ZH}",
     ]
@@ -228,7 +235,14 @@ def _place(alert: Alert, *, is_chinese: bool) -> str:
 
 
 def _time(at: datetime) -> str:
-    return at.strftime("%Y-%m-%d %H:%M:%S %Z")
+    """Write a time as the site's clocks show it, with their distance from UTC."""
+    offset = at.strftime("%z")
+    zone = "" if offset == "+0000" else f"{offset[:3]}:{offset[3:5]}"
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC{zone}"
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()
 
 
 def _box(box: Box) -> str:

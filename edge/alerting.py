@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from edge.alert import ALERT_THREAD, AlertDesk, DeskRules
 from edge.config import EdgeSettings
-from edge.config_alerts import AlertsSection, OutboxSection
+from edge.config_alerts import OutboxSection
 from edge.deliveries import Deliveries
 from edge.metrics import AlertMetrics, EdgeMetrics
 from edge.outbox import Outbox, OutboxRules
 from edge.outbox_item import ItemClass
 from edge.outbox_order import Room
 from edge.outbox_store import OUTBOX_FILE
+from edge.record_types import Notice
 from edge.sink_wiring import build_receivers
 from edge.state_files import StateFiles
 from edge.troubles import outbox_troubles
@@ -36,6 +37,7 @@ class Alerting:
         metrics: EdgeMetrics,
         supervisor: Supervisor,
         files: StateFiles,
+        keep: Callable[[str, Notice], None],
         clock: Clock,
     ) -> None:
         """Build it all; nothing is sent before `start`.
@@ -46,6 +48,7 @@ class Alerting:
             metrics: of the service; takes those of alerts, too.
             supervisor: watches the threads, and is told what is wrong.
             files: opens those of the outbox and the desk.
+            keep: given what came of each message of an event; returns at once.
             clock: wall and monotonic time.
 
         Raises:
@@ -68,7 +71,7 @@ class Alerting:
         )
         count = AlertMetrics(metrics.registry, receivers, self.outbox.status).count
         self.deliveries = Deliveries(
-            self.outbox, receivers, clock=clock, count=count, took=metrics.took
+            self.outbox, receivers, clock=clock, count=count, took=metrics.took, keep=keep
         )
         self.desk = files.open(
             "alerts.sqlite3",
@@ -76,10 +79,9 @@ class Alerting:
                 path,
                 self.outbox,
                 receivers,
-                _desk_rules(settings.alerts),
+                _desk_rules(settings),
                 deliveries=self.deliveries,
                 clock=clock,
-                count=count,
                 beat=supervisor.beat,
             ),
         )
@@ -115,10 +117,13 @@ def _outbox_rules(outbox: OutboxSection) -> OutboxRules:
     )
 
 
-def _desk_rules(alerts: AlertsSection) -> DeskRules:
+def _desk_rules(settings: EdgeSettings) -> DeskRules:
+    alerts, cameras = settings.alerts, settings.cameras
     base_url = alerts.base_url.rstrip("/")
     return DeskRules(
         cooldown_s=alerts.cooldown_s,
         box_name=alerts.box_name,
         event_url=lambda event_id: f"{base_url}/ui/events/{event_id}" if base_url else "",
+        title_of=lambda camera: cameras[camera].title if camera in cameras else "",
+        zone=settings.policy.zone,
     )

@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
+from edge.alert_message import AlertStep
 from edge.camera_state import ViewFinding
 from edge.evidence import Grade
 from edge.fire_event import OriginMethod, Severity
 from edge.policies import PolicyName
 from edge.reasons import Reason
-from edge.record_types import Mark
+from edge.record_types import Mark, NoticeResult
 from shared.answers import (
     Answer,
     BoxCorners,
@@ -312,6 +313,24 @@ class FrameAnswer(Answer):
     sha256: Sha256
     picture: str
     verdicts: list[SaidAnswer]
+
+
+class NoticeAnswer(Answer):
+    """What came of one message to one sink; `detail` says why it did not arrive."""
+
+    at: AwareDatetime
+    alert_id: str
+    step: AlertStep
+    sink: str
+    sink_kind: str
+    result: NoticeResult
+    detail: str
+
+
+class AlertsAnswer(Answer):
+    """Who was told of an event, in the order in which it came."""
+
+    alerts: list[NoticeAnswer]
 
 
 class FramesAnswer(Answer):

@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from edge.chain import GENESIS, Entry, EntryKind, entry_of
-from edge.record_codec import event_of, frame_of, origin_of, said_of, signed_of, sortable
+from edge.record_codec import (
+    event_of,
+    frame_of,
+    notice_of,
+    origin_of,
+    said_of,
+    signed_of,
+    sortable,
+)
 from edge.record_schema import MIGRATIONS
 from edge.record_types import (
     MOST_EVENTS_A_PAGE,
@@ -26,6 +34,7 @@ from edge.record_types import (
     EventRecord,
     FrameRecord,
     Mark,
+    Notice,
     Said,
 )
 from shared.blobs import Blobs
@@ -106,6 +115,21 @@ class Archive:
         with self.snapshot() as db:
             _require(db, event_id)
             return _frames(db, event_id)
+
+    def alerts(self, event_id: str) -> tuple[Notice, ...]:
+        """Tell what came of every message about an event, in the order in which it came.
+
+        Raises:
+            RequestError(EVENT_UNKNOWN)
+        """
+        with self.snapshot() as db:
+            _require(db, event_id)
+            lines = db.execute(
+                "SELECT seq, line FROM journal WHERE event_id=? AND kind='alerted'"
+                " AND line IS NOT NULL ORDER BY seq",
+                (event_id,),
+            )
+            return tuple(notice_of(_read_entry(seq, line).body) for seq, line in lines)
 
     def picture(self, event_id: str, frame_id: str) -> bytes:
         """Give the bytes of a frame's picture, held against its hash.

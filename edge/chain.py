@@ -31,6 +31,7 @@ class EntryKind(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     MARKED = "marked"
     HELD = "held"
+    ALERTED = "alerted"
     STARTED = "started"
     PRUNED = "pruned"
     CUT = "cut"

@@ -12,11 +12,12 @@ from typing import assert_never
 
 from pydantic import TypeAdapter, ValidationError
 
-from edge.alert_message import Alert
+from edge.alert_message import Alert, AlertStep
 from edge.alert_rules import ReceiverRules, Recent
 from edge.fire_event import FireEvent, Severity
 from edge.outbox import Outbox
 from edge.outbox_item import Delivered, OutboxItem, Outcome, Poison, Retry
+from edge.record_types import Notice, NoticeResult
 from edge.sinks import Sink
 from shared.clock import Clock
 from shared.trouble import Trouble, TroubleKind
@@ -25,6 +26,8 @@ KIND_PREFIX = "alert."
 ALERT = TypeAdapter(Alert)
 # Tries in a row: one hiccup is no trouble, and the second try follows within two seconds.
 _FAILING_AFTER = 2
+_MOST_DETAIL = 300  # characters of what a sink said
+_MOST_NOTED = 1000  # messages that did not arrive yet; above, the oldest is noted once more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,7 @@ class Deliveries:
         clock: Clock,
         count: Callable[[str, str], None] = lambda sink, result: None,
         took: Callable[[str, float], None] = lambda stage, seconds: None,
+        keep: Callable[[str, Notice], None] = lambda event_id, notice: None,
     ) -> None:
         """Tell the outbox who delivers; call it before the outbox starts.
 
@@ -84,12 +88,15 @@ class Deliveries:
             clock: wall and monotonic time.
             count: told (sink, `delivered`, `retried` or `refused`) after each try.
             took: told how long each try took, stage `alert`.
+            keep: given what came of a message of an event each time that is another thing than before; returns at once.
         """
         self._outbox = outbox
         self._receivers = dict(receivers)
         self._clock = clock
         self._count = count
         self._took = took
+        self._keep = keep
+        self._noted: dict[str, NoticeResult] = {}
         self._last: dict[tuple[str, str], _Delivery] = {}
         self._failures: dict[str, tuple[int, str]] = {}
         self._refused: dict[str, str] = {}
@@ -172,6 +179,7 @@ class Deliveries:
         begun_mono_s = self._clock.mono_s()
         outcome = receiver.sink.deliver(alert, item.picture)
         self._took("alert", self._clock.mono_s() - begun_mono_s)
+        self._note_alert(receiver, alert, outcome)
         if isinstance(outcome, Delivered) and alert.is_test:
             self._note_test(alert, receiver.name)
         elif isinstance(outcome, Delivered):
@@ -180,6 +188,40 @@ class Deliveries:
             )
         return outcome
 
+    def note_held(self, event: FireEvent, sink: str) -> None:
+        """Take in that a cool-down holds back what a sink would hear of an event."""
+        self._count(sink, NoticeResult.HELD.value)
+        notice = Notice(
+            at=self._clock.now_at(),
+            alert_id="",
+            step=AlertStep.OPENED,
+            sink=sink,
+            sink_kind=self._receivers[sink].kind,
+            result=NoticeResult.HELD,
+        )
+        self._keep(event.event_id, notice)
+
+    def _note_alert(self, receiver: Receiver, alert: Alert, outcome: Outcome) -> None:
+        """Have kept what came of a try, unless the one before it came to the same."""
+        result, detail = _result_of(outcome)
+        if self._noted.get(alert.alert_id) is result:
+            return
+        self._noted[alert.alert_id] = result
+        if result is NoticeResult.DELIVERED:
+            del self._noted[alert.alert_id]
+        elif len(self._noted) > _MOST_NOTED:
+            self._noted.pop(next(iter(self._noted)), None)
+        notice = Notice(
+            at=self._clock.now_at(),
+            alert_id=alert.alert_id,
+            step=alert.step,
+            sink=receiver.name,
+            sink_kind=receiver.kind,
+            result=result,
+            detail=detail,
+        )
+        self._keep(alert.event_id, notice)
+
     def _note_test(self, alert: Alert, sink: str) -> None:
         trail = self._trails.get(alert.camera)
         if trail is not None and trail.event_id == alert.event_id:
@@ -187,16 +229,14 @@ class Deliveries:
 
     def _note(self, sink: str, outcome: Outcome) -> None:
         """Count a try, and remember how the sink is."""
+        self._count(sink, _result_of(outcome)[0].value)
         match outcome:
             case Delivered():
-                self._count(sink, "delivered")
                 self._failures.pop(sink, None)
                 self._refused.pop(sink, None)
             case Retry(reason=reason):
-                self._count(sink, "retried")
                 self._failures[sink] = (self._failures.get(sink, (0, ""))[0] + 1, reason)
             case Poison(reason=reason):
-                self._count(sink, "refused")
                 self._failures.pop(sink, None)
                 self._refused[sink] = reason
             case _:
@@ -207,3 +247,16 @@ class Deliveries:
         if failures >= _FAILING_AFTER:
             return reason
         return self._refused.get(receiver.name) or receiver.sink.trouble
+
+
+def _result_of(outcome: Outcome) -> tuple[NoticeResult, str]:
+    """Name what came of a try, and why it did not arrive."""
+    match outcome:
+        case Delivered():
+            return NoticeResult.DELIVERED, ""
+        case Retry(reason=reason):
+            return NoticeResult.RETRIED, reason[:_MOST_DETAIL]
+        case Poison(reason=reason):
+            return NoticeResult.REFUSED, reason[:_MOST_DETAIL]
+        case _:
+            assert_never(outcome)

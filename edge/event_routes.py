@@ -15,7 +15,7 @@ from flask import Flask, Response, request, send_file
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from edge import answers
-from edge.event_wire import event_answer, frame_answer
+from edge.event_wire import event_answer, frame_answer, notice_answer
 from edge.evidence import Grade
 from edge.fire_event import Severity
 from edge.record_types import (
@@ -25,6 +25,7 @@ from edge.record_types import (
     EventRecord,
     FrameRecord,
     Mark,
+    Notice,
 )
 from shared import arguments, web
 from shared.error_code import ErrorCode
@@ -59,6 +60,10 @@ class Events(Protocol):
 
     def frames(self, event_id: str) -> tuple[FrameRecord, ...]:
         """Give the frames of an event in time order."""
+        ...
+
+    def alerts(self, event_id: str) -> tuple[Notice, ...]:
+        """Tell who was told of it."""
         ...
 
     def picture(self, event_id: str, frame_id: str) -> bytes:
@@ -172,6 +177,15 @@ def _add_reading(app: Flask, events: Events) -> None:
             for frame in frames[asked.cursor : end]
         ]
         return web.success({"frames": shown, "cursor": end if end < len(frames) else None})
+
+    @app.get("/events/<event_id>/alerts")
+    @describes(
+        "Tell who was told of an event, and what came of it.", tag=_TAG, result=answers.AlertsAnswer
+    )
+    def list_alerts(event_id: str) -> Response:
+        return web.success(
+            {"alerts": [notice_answer(notice) for notice in events.alerts(event_id)]}
+        )
 
 
 def _add_picture(app: Flask, events: Events) -> None:

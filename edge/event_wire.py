@@ -6,7 +6,7 @@ from typing import Any
 
 from edge.fire_event import Origin
 from edge.reasons import sentence
-from edge.record_types import EventRecord, FrameRecord, Said, Signed
+from edge.record_types import EventRecord, FrameRecord, Notice, Said, Signed
 from edge.wire import detection_as_dict, rounded
 from shared.types import MICROS, Box
 
@@ -80,6 +80,19 @@ def frame_answer(event_id: str, frame: FrameRecord, *, is_chinese: bool = False)
         "sha256": frame.sha256,
         "picture": f"/events/{event_id}/frames/{frame.frame_id}",
         "verdicts": [_said(said, is_chinese=is_chinese) for said in frame.said],
+    }
+
+
+def notice_answer(notice: Notice) -> dict[str, Any]:
+    """Write what came of a message to a sink."""
+    return {
+        "at": notice.at.isoformat(),
+        "alert_id": notice.alert_id,
+        "step": notice.step.value,
+        "sink": notice.sink,
+        "sink_kind": notice.sink_kind,
+        "result": notice.result.value,
+        "detail": notice.detail,
     }
 
 

@@ -87,6 +87,7 @@ def export(
         report = Report(
             record=record,
             frames=frames,
+            notices=archive.alerts(event_id),
             pictures=names,
             lost=tuple(lost),
             chain_begin=segment.begin,

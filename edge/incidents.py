@@ -18,6 +18,7 @@ from edge.evidence import Alarm
 from edge.fire_event import EventChange, EventStep, FireEvent, KeptFrame, Origin, Severity
 from edge.fuse import Verdict
 from edge.preroll import Preroll
+from edge.record_types import Notice
 from edge.thinning import Thinning
 from shared.clock import Clock
 from shared.errors import FireError
@@ -54,6 +55,10 @@ class Records(Protocol):
         """Keep when and where it began."""
         ...
 
+    def note_alert(self, event_id: str, notice: Notice) -> None:
+        """Keep what came of a message about it."""
+        ...
+
 
 class Announces(Protocol):
     """Who tells people; durable before it returns."""
@@ -73,11 +78,12 @@ class Traces(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """One thing to write: a change of an event with its frame, or a frame alone."""
+    """One thing to write: a change of an event with its frame, a frame alone, or what came of a message."""
 
     change: EventChange | None
     event_ids: tuple[str, ...]
     kept: KeptFrame | None
+    notice: Notice | None = None
 
 
 class Incidents:
@@ -118,7 +124,9 @@ class Incidents:
         self._thinning = Thinning(clock)
         self._lock = threading.Lock()
         self._ready = threading.Condition()
-        self._urgent: deque[_Work] = deque()  # as many as events open or change: a handful
+        self._urgent: deque[_Work] = (
+            deque()
+        )  # as many as events open, change and are told: a handful
         self._frames: deque[_Work] = deque()
         self._unkept: set[str] = set()
         self._is_failing = False
@@ -191,14 +199,20 @@ class Incidents:
                 EventChange(step=EventStep.UPDATED, event=event, why="origin", origin=origin), None
             )
 
+    def note_alert(self, event_id: str, notice: Notice) -> None:
+        """Take in what came of a message; microseconds, so that no sink waits for the disk."""
+        self._put(_Work(change=None, event_ids=(event_id,), kept=None, notice=notice))
+
     def _put(self, work: _Work) -> None:
-        """Queue work, what opens or matters first; a full queue refuses frames and counts them, never changes."""
+        """Queue work, what opens or matters first; a full queue refuses frames and counts them, nothing else."""
         change = work.change
         if change is not None and change.step is EventStep.CLOSED:
             self._thinning.forget(change.event.event_id)
-        is_urgent = change is not None and change.step is not EventStep.CLOSED
+        is_urgent = work.notice is not None or (
+            change is not None and change.step is not EventStep.CLOSED
+        )
         with self._ready:
-            if change is None and len(self._frames) >= _MOST_FRAMES:
+            if change is None and not is_urgent and len(self._frames) >= _MOST_FRAMES:
                 self.dropped += 1
                 return
             (self._urgent if is_urgent else self._frames).append(work)
@@ -238,8 +252,12 @@ class Incidents:
         if work.change is not None:
             self._write_change(work.change, work.kept)
         for event_id in work.event_ids:
-            if work.kept is not None and event_id not in self._unkept:
+            if event_id in self._unkept:
+                continue
+            if work.kept is not None:
                 self._keep(self._keeps.add_frame, event_id, work.kept)
+            if work.notice is not None:
+                self._keep(self._keeps.note_alert, event_id, work.notice)
 
     def _write_change(self, change: EventChange, kept: KeptFrame | None) -> None:
         event, step = change.event, change.step

@@ -22,6 +22,7 @@ RULES = Rules(
     evidence=frozenset(
         {
             "/events/<event_id>",
+            "/events/<event_id>/alerts",
             "/events/<event_id>/frames",
             "/events/<event_id>/frames/<frame_id>",
             "/events/<event_id>/export",

@@ -33,9 +33,17 @@ from edge.fire_event import FireEvent, KeptFrame, Origin
 from edge.journal import Journal, is_needed
 from edge.keep_clock import KeepClock
 from edge.prune import Pruner
-from edge.record_codec import event_body, origin_body
+from edge.record_codec import event_body, notice_body, origin_body
 from edge.record_schema import MIGRATIONS
-from edge.record_types import EventPage, EventQuery, EventRecord, FrameRecord, Mark, Verification
+from edge.record_types import (
+    EventPage,
+    EventQuery,
+    EventRecord,
+    FrameRecord,
+    Mark,
+    Notice,
+    Verification,
+)
 from edge.retention import Forecast, KeepRules, Pruned
 from edge.verification import verify
 from shared.blobs import Blobs, refuse_link
@@ -162,6 +170,12 @@ class Records:
         with self.writing() as (journal, _):
             journal.append_about(event_id, EntryKind.ORIGIN, origin_body(origin))
 
+    def note_alert(self, event_id: str, notice: Notice) -> None:
+        """Keep what came of a message about an event; of one that is not kept any more nothing is."""
+        with self.writing() as (journal, _):
+            if journal.is_known(event_id):
+                journal.append(EntryKind.ALERTED, event_id, notice_body(notice))
+
     def acknowledge(self, event_id: str, *, by: str) -> None:
         """Keep that somebody has seen it; the pages show who did so last, the journal everybody."""
         with self.writing() as (journal, _):
@@ -190,6 +204,10 @@ class Records:
     def frames(self, event_id: str) -> tuple[FrameRecord, ...]:
         """Give the frames of an event; see `Archive.frames`."""
         return self.archive.frames(event_id)
+
+    def alerts(self, event_id: str) -> tuple[Notice, ...]:
+        """Tell who was told of an event; see `Archive.alerts`."""
+        return self.archive.alerts(event_id)
 
     def picture(self, event_id: str, frame_id: str) -> bytes:
         """Give a frame's picture; see `Archive.picture`."""

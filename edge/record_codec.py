@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from edge.alert_message import AlertStep
 from edge.evidence import Grade
 from edge.fire_event import FireEvent, GrowthPoint, KeptFrame, Origin, OriginMethod, Severity
 from edge.fuse import Verdict
 from edge.reasons import Reason
-from edge.record_types import FrameRecord, Said, Signed
+from edge.record_types import FrameRecord, Notice, NoticeResult, Said, Signed
 from shared.types import Box, ClockQuality, Detection, Label, MediaType, Source
 
 Body = dict[str, Any]
@@ -187,6 +188,32 @@ def said_of(at: datetime, body: Mapping[str, Any]) -> Said:
 def signed_of(at: datetime, body: Mapping[str, Any]) -> Signed:
     """Read who did something and when."""
     return Signed(at=at, by=body["by"], text=body.get("text", ""))
+
+
+def notice_body(notice: Notice) -> Body:
+    """Write what came of a message."""
+    return {
+        "at": notice.at.isoformat(),
+        "alert_id": notice.alert_id,
+        "step": notice.step.value,
+        "sink": notice.sink,
+        "sink_kind": notice.sink_kind,
+        "result": notice.result.value,
+        "detail": notice.detail,
+    }
+
+
+def notice_of(body: Mapping[str, Any]) -> Notice:
+    """Read what came of a message."""
+    return Notice(
+        at=datetime.fromisoformat(body["at"]),
+        alert_id=body["alert_id"],
+        step=AlertStep(body["step"]),
+        sink=body["sink"],
+        sink_kind=body["sink_kind"],
+        result=NoticeResult(body["result"]),
+        detail=body["detail"],
+    )
 
 
 def sortable(at: datetime) -> str:

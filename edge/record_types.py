@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from edge.alert_message import AlertStep
 from edge.chain import Finding
 from edge.evidence import Grade
 from edge.fire_event import FireEvent, Origin, Severity
@@ -102,6 +103,31 @@ class FrameRecord:
     sha256: str
     size_bytes: int
     said: tuple[Said, ...]
+
+
+class NoticeResult(StrEnum):
+    """What came of telling somebody; the values are stored, and the words of the metric."""
+
+    DELIVERED = "delivered"
+    RETRIED = "retried"
+    REFUSED = "refused"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What came of one message about an event to one sink, from `at` on; `detail` says why where it did not arrive.
+
+    `alert_id` is the same over all tries of a message. One that a cool-down holds back has none yet.
+    """
+
+    at: datetime
+    alert_id: str
+    step: AlertStep
+    sink: str
+    sink_kind: str
+    result: NoticeResult
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import jinja2
 
 from edge.fire_event import Origin
 from edge.reasons import sentence
-from edge.record_types import EventRecord, FrameRecord, Said
+from edge.record_types import EventRecord, FrameRecord, Notice, Said
 from edge.report_texts import texts
 from shared.types import Box, ClockQuality
 
@@ -29,6 +29,7 @@ class Report:
 
     record: EventRecord
     frames: tuple[FrameRecord, ...]
+    notices: tuple[Notice, ...]
     pictures: Mapping[str, str]
     lost: tuple[str, ...]
     chain_begin: str

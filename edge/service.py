@@ -237,6 +237,7 @@ class EdgeService:
             metrics=self._metrics,
             supervisor=self._supervisor,
             files=self._files,
+            keep=lambda event_id, notice: self._events.incidents.note_alert(event_id, notice),
             clock=self._clock,
         )
         ports = EventPorts(

@@ -114,7 +114,7 @@ class WebhookSink:
         snapshot = base64.b64encode(picture).decode() if picture else None
         document = {
             "type": values["type"],
-            "timestamp": alert.last_seen_at.isoformat(),
+            "timestamp": values["last_seen_at"],
             "data": {**values, "snapshot_base64": snapshot},
         }
         return json.dumps(document, ensure_ascii=False).encode()

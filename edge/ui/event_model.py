@@ -172,7 +172,9 @@ def _origin_facts(
     if frame is not None:
         is_source = frame.clock_quality is ClockQuality.SOURCE
         clock = speech.t("event.clock_source" if is_source else "event.clock_received")
-        facts.append(Fact(name=speech.t("event.clock"), text=clock))
+        facts.append(
+            Fact(name=speech.t("event.clock"), text=clock, faint=speech.offset(frame.captured_at))
+        )
     return tuple(facts)
 
 

@@ -25,6 +25,7 @@ from edge.ui.kit import Kit, or_none
 from edge.ui.now_views import WIDTHS_PX
 from edge.ui.speech import Speech
 from edge.ui.thumbs import Thumbnails, crop_around
+from edge.ui.told_model import ToldSink, show_told
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
 from shared.imaging import read_picture
@@ -48,9 +49,14 @@ def add_events(console: Blueprint, kit: Kit) -> None:
     @console.get("/ui/events/<event_id>/state")
     def show_event_state(event_id: str) -> Response:
         speech, record = kit.speech(), kit.parts.records.event(event_id)
-        head = show_head(record, kit.title_of(record.event.camera), speech)
         return kit.render(
-            "event_live.html", speech, title="", current="events", head=head, event_id=event_id
+            "event_live.html",
+            speech,
+            title="",
+            current="events",
+            head=show_head(record, kit.title_of(record.event.camera), speech),
+            told=_told(kit, record, speech),
+            event_id=event_id,
         )
 
     @console.get("/ui/events/<event_id>/stage")
@@ -96,6 +102,7 @@ def _event_page(kit: Kit, event_id: str) -> Response:
         title=f"{title} {record.event.opened_at.astimezone(speech.zone):%H:%M}",
         current="events",
         head=show_head(record, title, speech),
+        told=_told(kit, record, speech),
         origin=show_origin(record, frames, speech),
         strip=show_strip(record, frames, speech),
         growth=show_growth(record, frames, speech),
@@ -109,6 +116,11 @@ def _event_page(kit: Kit, event_id: str) -> Response:
         older=older,
         **_stage(kit, record, frames, speech),
     )
+
+
+def _told(kit: Kit, record: EventRecord, speech: Speech) -> tuple[ToldSink, ...]:
+    notices = kit.parts.records.alerts(record.event.event_id)
+    return show_told(record, notices, kit.settings.alerts.sinks, speech)
 
 
 def _stage(

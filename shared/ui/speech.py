@@ -130,6 +130,11 @@ class Speech:
         text = f"{local:%H:%M:%S}" + (f".{local.microsecond // 100_000}" if tenths else "")
         return self._time(at, text, f"{utc:%H:%M:%S} UTC")
 
+    def offset(self, at: datetime) -> str:
+        """Say how far the site's clocks are from UTC at a moment."""
+        offset = f"{at.astimezone(self.zone):%z}"
+        return "UTC" if offset == "+0000" else f"UTC{offset[:3]}:{offset[3:5]}"
+
     def moment(self, at: datetime) -> Markup:
         """Say when: the time today, else day and time."""
         local, utc = at.astimezone(self.zone), at.astimezone(UTC)

@@ -183,7 +183,7 @@ def test_the_report_speaks_chinese(records):
     report = _report(_packed(records, is_chinese=True))
     assert '<html lang="zh-CN">' in report
     assert "值得由云侧查看" in report
-    assert "绝不替代" in report
+    assert "不替代消防报警设备" in report
 
 
 def test_what_people_wrote_cannot_become_markup(records):

@@ -73,9 +73,9 @@ def test_chat_robots_get_the_form_they_document(template: str, path: tuple[str, 
     for key in path:
         text = text[key]
     assert "TEST, no real fire: Fire on camera gate, upper left of the picture" in text
-    assert "【测试，并非真实火情】明火：摄像头 gate，画面左上" in text
+    assert "【测试，并非真实火情】明火：摄像机 gate，画面左上" in text
     assert "Supplements listed fire alarms" in text
-    assert "不能取代它" in text
+    assert "不替代消防报警设备" in text
 
 
 @pytest.mark.parametrize(

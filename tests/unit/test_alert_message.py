@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,10 +44,20 @@ def test_the_guide_shows_every_field_of_a_message() -> None:
 
 def test_the_same_is_said_in_chinese() -> None:
     said = text(_REAL, Language.ZH).splitlines()
-    assert said[0] == "明火：摄像头 gate / pumps，画面左上"
+    assert said[0] == "明火：摄像机 gate / pumps，画面左上"
     assert said[1].startswith("起火时间（回溯）：2026-01-01 12:00:00")
-    assert "已由云端检测模型确认" in said[2]
-    assert said[-1].endswith("不能取代它。")
+    assert "云端检测模型已核实" in said[2]
+    assert said[-1].endswith("不替代消防报警设备。")
+
+
+def test_people_read_the_cameras_title_and_the_sites_time_and_programs_its_name_and_utc() -> None:
+    at = _REAL.began_at.astimezone(ZoneInfo("Asia/Shanghai"))
+    alert = replace(_REAL, camera_title="Pump house", zone=None, began_at=at)
+    assert title(alert, is_chinese=False) == "Fire on camera Pump house, upper left of the picture"
+    assert "Began (traced back): 2026-01-01 20:00:00 UTC+08:00" in text(alert, Language.EN)
+    fields = as_dict(alert, Language.EN)
+    assert (fields["camera"], fields["camera_title"]) == ("gate", "Pump house")
+    assert fields["began_at"] == "2026-01-01T12:00:00+00:00"
 
 
 def test_both_languages_stand_one_after_the_other() -> None:
@@ -73,7 +84,7 @@ def test_the_end_and_who_acknowledged_are_told() -> None:
     )
     assert "Not seen since: 2026-01-01 12:09:00 UTC" in text(over, Language.EN)
     assert "Acknowledged by: anna" in text(over, Language.EN)
-    assert "确认人：anna" in text(over, Language.ZH)
+    assert "接警人：anna" in text(over, Language.ZH)
 
 
 def test_a_test_says_so_first_in_every_text() -> None:

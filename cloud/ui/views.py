@@ -80,6 +80,10 @@ def _add_try(console: Blueprint, kit: Kit, inspector: Inspector) -> None:
 def _add_watching(console: Blueprint, kit: Kit) -> None:
     parts = kit.parts
 
+    @console.get("/ui/pulse")
+    def show_pulse() -> Response:
+        return kit.render("counts.html", kit.speech(), current="")
+
     @console.get("/ui/fleet")
     def show_fleet() -> Response:
         speech = kit.speech()
@@ -99,6 +103,7 @@ def _add_watching(console: Blueprint, kit: Kit) -> None:
             waiting=_waiting(kit),
             places=parts.settings.engine.places,
             loads=loads,
+            is_fragment=is_fragment(),
         )
 
     @console.get("/ui/jobs")

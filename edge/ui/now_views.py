@@ -34,6 +34,10 @@ def add_now(console: Blueprint, kit: Kit) -> None:
     def update_now() -> Response:
         return _page(kit, "now_update.html")
 
+    @console.get("/ui/pulse")
+    def update_counts() -> Response:
+        return kit.render("counts.html", kit.speech(), title="", current="")
+
     @console.get("/ui/cameras/<name>.jpg")
     def camera_picture(name: str) -> Response:
         look = kit.parts.live.look(name)

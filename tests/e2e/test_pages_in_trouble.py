@@ -31,6 +31,7 @@ _EDGE_PAGES = (
     *("/ui/settings", "/ui/try", "/login", "/errors", "/errors/damaged-picture"),
 )
 _CLOUD_PAGES = ("/", "/ui/fleet", "/ui/queue", "/ui/models", "/ui/jobs", "/errors")
+_STILL_PAGES = ("/ui/statistics", "/ui/settings", "/ui/try")
 _HALF_A_DESK_PX = 720
 
 
@@ -114,6 +115,33 @@ def test_a_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(
         with running_edge(tmp_path, models, **settings):
             for sheet in (now, story):
                 sheet.page.wait_for_selector(".offline", state="hidden", timeout=20_000)
+
+
+@pytest.mark.parametrize("path", ["/ui/events", "/ui/budget", *_STILL_PAGES])
+def test_a_page_that_shows_nothing_live_tells_of_a_fire_and_of_a_service_that_is_away(
+    browser: Browser, tmp_path: Path, models: Path, path: str
+) -> None:
+    with contextlib.ExitStack() as open_page:
+        with running_edge(tmp_path, models, cameras=_CAMERAS) as edge:
+            sheet = open_page.enter_context(browser.sheet(edge.url))
+            sheet.open(path)
+            assert sheet.page.is_hidden("#count-events")
+            burning(edge)
+            sheet.page.wait_for_selector("#count-events", state="visible", timeout=20_000)
+        sheet.page.wait_for_selector(".offline", state="visible", timeout=20_000)
+        assert "last known state" in sheet.page.inner_text(".offline")
+
+
+@pytest.mark.parametrize("path", ["/", "/ui/models", "/ui/jobs"])
+def test_a_page_of_the_cloud_tells_that_the_cloud_is_away(
+    browser: Browser, tmp_path: Path, models: Path, path: str
+) -> None:
+    with contextlib.ExitStack() as open_page:
+        with running_cloud(tmp_path, models) as cloud:
+            sheet = open_page.enter_context(browser.sheet(cloud.url, language="zh"))
+            sheet.open(path)
+        sheet.page.wait_for_selector(".offline", state="visible", timeout=20_000)
+        assert "未连接" in sheet.page.inner_text(".offline")
 
 
 def test_a_label_that_cannot_be_kept_says_so_in_the_page(

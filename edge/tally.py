@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -45,6 +45,10 @@ class TallyStore(Protocol):
 
     def between(self, first_hour: str, last_hour: str) -> dict[Key, int]:
         """Give the counts of some hours, both ends included; raises StoreError."""
+        ...
+
+    def days(self, first_day: str, last_day: str, names: Sequence[str]) -> dict[Key, int]:
+        """Give some counts of some days, both ends included; raises StoreError."""
         ...
 
 
@@ -109,6 +113,20 @@ class Tally:
             for key, count in self._counts.items():
                 if first_hour <= key.hour <= last_hour:
                     found[key] += count
+        return dict(found)
+
+    def days(self, first_day: str, last_day: str, names: Sequence[str]) -> dict[Key, int]:
+        """Sum some counts of each local day, kept and not yet kept; the keys' hours are days, `2026-11-20`.
+
+        Raises:
+            StoreError
+        """
+        found = Counter(self._store.days(first_day, last_day, names))
+        with self._lock:
+            for key, count in self._counts.items():
+                day = key.hour[:10]
+                if key.name in names and first_day <= day <= last_day:
+                    found[replace(key, hour=day)] += count
         return dict(found)
 
     def hour_of(self, at: datetime) -> str:

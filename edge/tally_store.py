@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from edge.tally import Counts, Key
@@ -56,6 +58,21 @@ class SqliteTallyStore:
                 (first_hour, last_hour),
             ).fetchall()
         return {Key(hour=h, camera=c, name=n): count for h, c, n, count in rows}
+
+    def days(self, first_day: str, last_day: str, names: Sequence[str]) -> dict[Key, int]:
+        """Give some counts of some days, both ends included; the keys' hours are days.
+
+        Raises:
+            StoreError
+        """
+        with self._store.transaction() as db:
+            rows = db.execute(
+                "SELECT substr(hour, 1, 10) AS day, camera, name, sum(count) FROM tally"
+                " WHERE hour BETWEEN ? AND ? AND name IN (SELECT value FROM json_each(?))"
+                " GROUP BY day, camera, name",
+                (first_day, f"{last_day}T24", json.dumps(names)),
+            ).fetchall()
+        return {Key(hour=day, camera=c, name=n): count for day, c, n, count in rows}
 
     def prune(self, before_day: str) -> None:
         """Forget the hours before a day, `YYYY-MM-DD`.

@@ -13,7 +13,7 @@ from edge.reasons import Reason
 from edge.record_types import EventRecord, Mark
 from edge.tally import Key, Tally, total
 from edge.tally_store import SqliteTallyStore
-from edge.ui.statistics_model import as_csv, day_rows
+from edge.ui.statistics_model import as_csv, day_rows, sums_by_camera, sums_by_day
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.types import Classification, Label, Source
@@ -29,6 +29,9 @@ class _FullDisk:
         raise StoreError(ErrorCode.STORE_UNAVAILABLE, "disk full")
 
     def between(self, first_hour: str, last_hour: str) -> dict[Key, int]:
+        return {}
+
+    def days(self, first_day: str, last_day: str, names: object) -> dict[Key, int]:
         return {}
 
 
@@ -118,6 +121,44 @@ def test_statistics_count_by_camera_and_local_day_without_tests() -> None:
         ("2026-03-10", 1, 1, 0),
     ]
     assert (rows[1].frames, rows[1].forwarded, rows[1].minutes_blind) == (100, 4, 5)
+
+
+def test_statistics_sum_over_days_and_over_cameras() -> None:
+    counts = {
+        Key(hour=day, camera=camera, name="frames"): 100
+        for day in ("2026-03-09", "2026-03-10")
+        for camera in ("gate", "yard")
+    }
+    events = [_record("a", Mark.FALSE), _record("b", None)]
+    by_camera = sums_by_camera(counts, events, _ZONE)
+    assert [(r.day, r.camera, r.frames, r.events, r.false_alarms) for r in by_camera] == [
+        ("", "gate", 200, 0, 0),
+        ("", "yard", 200, 2, 1),
+    ]
+    by_day = sums_by_day(counts, events, _ZONE)
+    assert [(r.day, r.camera, r.frames, r.events) for r in by_day] == [
+        ("2026-03-10", "", 200, 2),
+        ("2026-03-09", "", 200, 0),
+    ]
+
+
+def test_days_sum_their_hours_kept_and_not_yet_kept(tmp_path: Path) -> None:
+    clock, store = FakeClock(), SqliteTallyStore(tmp_path / "tally.sqlite3")
+    tally = Tally(store, _ZONE, clock)
+    day = tally.hour_of(clock.now_at())[:10]
+    _judge(tally)
+    tally.save()
+    clock.advance(3600)
+    _judge(tally, cloud=Label.FIRE)
+    counts = tally.days(day, day, ("frames", "asked"))
+    assert counts == {
+        Key(hour=day, camera="yard", name="frames"): 2,
+        Key(hour=day, camera="yard", name="asked"): 1,
+    }
+    tally.save()
+    assert tally.days(day, day, ("frames", "asked")) == counts
+    assert tally.days("2020-01-01", "2020-01-31", ("frames",)) == {}
+    store.close()
 
 
 def test_a_camera_s_name_is_no_formula_in_a_spreadsheet() -> None:

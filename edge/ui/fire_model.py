@@ -97,7 +97,7 @@ def _decided(record: EventRecord, look: Look | None, speech: Speech) -> FireFact
         small = speech.t("now.edge_said", p=speech.percent(verdict.edge.presence))
         return FireFact(name=speech.t("now.decided"), text=said, small=small)
     if record.event.grade.value == "confirmed":
-        said = speech.t("now.by_cloud", what=what, p=peak)
+        said = speech.t("events.by_cloud", p=peak)  # the peak may be the edge's
         return FireFact(name=speech.t("now.decided"), text=said, small="")
     said = speech.t("now.by_edge", what=what, p=peak)
     return FireFact(name=speech.t("now.decided"), text=said, small=speech.t("now.cloud_not_asked"))

@@ -15,7 +15,15 @@ from edge.ui.speech import Speech
 from shared.types import Label, Source
 
 _NEAR = 22.0  # per cent of the width within which words of two marks would touch on a phone
-_STEPS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # heights of the axis; the lowest that holds the curve
+_STEPS = (
+    0.04,
+    0.1,
+    0.2,
+    0.4,
+    0.6,
+    0.8,
+    1.0,
+)  # heights of the axis, halves whole; the lowest that holds the curve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +94,7 @@ def show_growth(
         rows=1 + max((mark.row for mark in marks), default=0),
         grid=tuple(
             Gridline(y=round(100 * (1 - share), 1), text=speech.percent(share * top))
-            for share in (0.0, 1 / 3, 2 / 3, 1.0)
+            for share in (0.0, 0.5, 1.0)
         ),
         label=_label(series, speech),
     )

@@ -191,6 +191,7 @@ def show_outbox(outbox: OutboxStatus, sinks: Sequence[SinkStatus], speech: Speec
     is_well = (
         outbox.disk_trouble is None and not outbox.quarantined and not any(s.trouble for s in sinks)
     )
+    state = "stuck" if not is_well else "sending" if waiting else "empty"
     if not sinks:
         small = speech.t("health.outbox_none")
     elif waiting:
@@ -205,7 +206,7 @@ def show_outbox(outbox: OutboxStatus, sinks: Sequence[SinkStatus], speech: Speec
     facts += [_sink_fact(sink, speech) for sink in sinks]
     return StatePanel(
         title=speech.t("health.outbox"),
-        state=speech.t("health.sending" if is_well else "health.stuck"),
+        state=speech.t(f"health.{state}"),
         is_well=is_well,
         big=speech.number(waiting) if sinks else "–",
         small=small,

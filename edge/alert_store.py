@@ -1,4 +1,4 @@
-"""What was told of which event to whom, on disk. Ring: adapter (SQLite)."""
+"""What was told of which event to whom, on disk. Ring: adapter (SQLite, a thread)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from edge.alert_rules import Case
+from shared.disk_thread import DiskThread, on_disk
 from shared.logs import get_logger
 from shared.store import Store
 
@@ -18,12 +19,17 @@ _CASE = TypeAdapter(Case)
 
 
 class AlertStore:
-    """One row an event; every change is synced before it returns. Every call may raise StoreError."""
+    """One row an event; every change is synced before it returns.
+
+    Every call may raise StoreError, and does so soon where the disk hangs.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open or create the file."""
         self._store = Store(path, _MIGRATIONS)
+        self._disk = DiskThread("alerts-disk")
 
+    @on_disk
     def save(self, case: Case) -> None:
         """Keep a case."""
         with self._store.transaction() as db:
@@ -32,6 +38,7 @@ class AlertStore:
                 (case.event.event_id, _CASE.dump_json(case).decode()),
             )
 
+    @on_disk
     def load(self) -> list[Case]:
         """Give all cases; a row that cannot be read any more is left out and logged."""
         with self._store.transaction() as db:
@@ -46,6 +53,7 @@ class AlertStore:
                 )
         return cases
 
+    @on_disk
     def forget(self, event_ids: Iterable[str]) -> None:
         """Delete cases."""
         with self._store.transaction() as db:
@@ -53,4 +61,5 @@ class AlertStore:
 
     def close(self) -> None:
         """Close the file."""
+        self._disk.stop()
         self._store.close()

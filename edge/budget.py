@@ -16,6 +16,9 @@ from zoneinfo import ZoneInfo
 
 from shared.errors import StoreError
 
+PAY_WITHIN_S = 1.0
+"""For a charge: a card that tidies up answers by then, and most of a caller's usual deadline is left."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
@@ -40,13 +43,16 @@ class Today:
 
 
 class ChargeStore(Protocol):
-    """Where charges survive; each call returns only once it is on disk, and raises StoreError otherwise."""
+    """Where charges survive; each call returns only once it is on disk, and raises StoreError otherwise.
 
-    def insert(self, charge: Charge) -> bool:
+    What a StoreError was raised for stays undone, also where the disk takes it up later.
+    """
+
+    def insert(self, charge: Charge, *, within_s: float) -> bool:
         """Write a charge; False when an open charge of that id is there already."""
         ...
 
-    def is_open(self, call_id: str) -> bool:
+    def is_open(self, call_id: str, *, within_s: float) -> bool:
         """Tell whether an open charge of that id is there."""
         ...
 
@@ -156,6 +162,7 @@ class BudgetManager:
         camera: str | None = None,
         tier: str = "routine",
         keep_micros: int = 0,
+        within_s: float = PAY_WITHIN_S,
     ) -> bool:
         """Pay for one call, or say that it cannot be paid.
 
@@ -165,13 +172,14 @@ class BudgetManager:
             camera: for the books.
             tier: for the books.
             keep_micros: what this call must leave untouched.
+            within_s: how long the caller waits for the disk.
 
         Returns:
             True when the charge is on disk, or was already.
 
         Raises:
             ValueError: a negative cost.
-            StoreError: the charge could not be written; nothing is charged.
+            StoreError: the charge could not be written, or not in time; nothing is charged.
         """
         if cost_micros < 0:
             raise ValueError(f"cost_micros is {cost_micros}, must not be negative")
@@ -184,12 +192,13 @@ class BudgetManager:
             if is_affordable:
                 self._book(camera, cost_micros)
         if not is_affordable:
-            return self._store.is_open(call_id)  # the last call of the day may be tried again, too
+            return self._store.is_open(
+                call_id, within_s=within_s
+            )  # the last call of the day may be tried again, too
         is_new = False
+        charge = Charge(call_id=call_id, day=day, cost_micros=cost_micros, camera=camera, tier=tier)
         try:
-            is_new = self._store.insert(
-                Charge(call_id=call_id, day=day, cost_micros=cost_micros, camera=camera, tier=tier)
-            )
+            is_new = self._store.insert(charge, within_s=within_s)
         finally:
             if not is_new:
                 self._credit(day, camera, cost_micros)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge.budget import PAY_WITHIN_S
 from edge.policies import Policy, PolicyName, Wish
 from edge.reasons import Reason
 from shared.deadline import Deadline
@@ -38,7 +39,14 @@ class Budget(Protocol):
     """What the decision needs of the budget."""
 
     def check_and_deduct(
-        self, cost_micros: int, *, call_id: str, camera: str | None, tier: str, keep_micros: int
+        self,
+        cost_micros: int,
+        *,
+        call_id: str,
+        camera: str | None,
+        tier: str,
+        keep_micros: int,
+        within_s: float,
     ) -> bool:
         """Pay for one call, or say that it cannot be paid."""
         ...
@@ -111,6 +119,7 @@ class Decider:
                 camera=frame.camera,
                 tier=wish.tier,
                 keep_micros=wish.keep_micros,
+                within_s=min(PAY_WITHIN_S, deadline.remaining_s() / 2),  # the call needs the rest
             )
         except StoreError:
             pass  # money that cannot be booked is money we do not have; the store's trouble is shown by /readyz

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.announcing import Announcer, Announces
 from edge.blackout import black_out
 from edge.config import EdgeSettings
 from edge.decide import Budget
 from edge.events import Events
 from edge.fire_event import FireEvent, KeptFrame, Origin
 from edge.forward import Forwarder
-from edge.incidents import Announces, Incidents, Records
+from edge.incidents import Incidents, Records
 from edge.origin_check import OriginCheck
 from edge.origin_outbox import OriginOutbox
 from edge.outbox import Outbox
@@ -27,7 +28,7 @@ from shared.ids import new_id
 from shared.manifest import shipped_models
 from shared.types import Frame
 
-_RECORDER, _TRACER = "recorder", "tracer"
+_RECORDER, _ANNOUNCER, _TRACER = "recorder", "announcer", "tracer"
 _SILENT_S = 45.0  # above a slow disk's longest write
 _TRACER_SILENT_S = (
     300.0  # at low priority, loading the detector took over 45 s on a machine at its limit
@@ -78,6 +79,9 @@ class EventPlane:
         self.preroll = section.preroll(clock)
         models = settings.models or shipped_models()
         self._tracer = self._build_tracer(models, ask) if section.trace_origin else None
+        self._announcer = Announcer(
+            ports.announces, beat=functools.partial(watchman.beat, _ANNOUNCER)
+        )
         self.incidents = Incidents(
             Events(
                 section.event_settings(),
@@ -87,7 +91,7 @@ class EventPlane:
             ),
             preroll=self.preroll,
             keeps=ports.keeps,
-            announces=ports.announces,
+            tells=self._announcer,
             traces=self._tracer,
             clock=clock,
             beat=functools.partial(watchman.beat, _RECORDER),
@@ -103,6 +107,8 @@ class EventPlane:
         self.incidents.close_left(left)
         self._watchman.watch(_RECORDER, allowed_s=_SILENT_S)
         self.incidents.start()
+        self._watchman.watch(_ANNOUNCER, allowed_s=_SILENT_S)
+        self._announcer.start()
         if self._tracer:
             self._watchman.watch(_TRACER, allowed_s=_TRACER_SILENT_S)
             self._tracer.start()
@@ -110,10 +116,11 @@ class EventPlane:
                 self._tracer.trace(event, frames)
 
     def stop(self, timeout_s: float) -> None:
-        """Close what is open, write what waits, and end both threads."""
+        """Close what is open, write what waits, and end the threads."""
         if self._tracer:
             self._tracer.stop(timeout_s)
         self.incidents.stop(timeout_s)
+        self._announcer.stop(timeout_s)
 
     def seen(self, frame: Frame) -> Frame:
         """Give a frame as everything behind this point may see it: its private zones blacked out.

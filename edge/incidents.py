@@ -1,8 +1,8 @@
 """Take verdicts on: event → record → alert. Ring: adapter (a thread).
 
 The line never waits for the disk: `take` decides in memory what happened and leaves the work to the recorder thread.
-What is urgent goes first: an opening event is made durable with the frame that opened it, then announced, and only
-then are the frames before it written and its origin is looked for. A disk that fails stops no alert.
+What is urgent goes first: an opening event is made durable with the frame that opened it, and only then are the frames
+before it written and its origin is looked for. A disk that fails or hangs stops no alert, see `edge.announcing`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ParamSpec, Protocol
 
+from edge.announcing import is_news
 from edge.events import Events
 from edge.evidence import Alarm
 from edge.fire_event import EventChange, EventStep, FireEvent, KeptFrame, Origin, Severity
@@ -60,11 +61,11 @@ class Records(Protocol):
         ...
 
 
-class Announces(Protocol):
-    """Who tells people; durable before it returns."""
+class Tells(Protocol):
+    """Who tells people."""
 
-    def announce(self, change: EventChange, snapshot: Picture | None) -> None:
-        """Tell of a change."""
+    def tell(self, change: EventChange, snapshot: Picture | None, kept: threading.Event) -> None:
+        """Have a change told once it is `kept`, or soon after in any case; never waits."""
         ...
 
 
@@ -78,12 +79,16 @@ class Traces(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """One thing to write: a change of an event with its frame, a frame alone, or what came of a message."""
+    """One thing to write: a change of an event with its frame, a frame alone, or what came of a message.
+
+    `done` once that was tried.
+    """
 
     change: EventChange | None
     event_ids: tuple[str, ...]
     kept: KeptFrame | None
     notice: Notice | None = None
+    done: threading.Event = field(default_factory=threading.Event)
 
 
 class Incidents:
@@ -95,7 +100,7 @@ class Incidents:
         *,
         preroll: Preroll,
         keeps: Records,
-        announces: Announces,
+        tells: Tells,
         traces: Traces | None,
         clock: Clock,
         beat: Callable[[], None] = lambda: None,
@@ -107,7 +112,7 @@ class Incidents:
             events: the state machine; this is its only caller.
             preroll: the frames before an event.
             keeps: the record.
-            announces: the alert desk.
+            tells: announces changes.
             traces: finds origins; None looks for none.
             clock: paces what is kept of a long event.
             beat: shows that the recorder thread lives.
@@ -118,7 +123,7 @@ class Incidents:
         self._events = events
         self._preroll = preroll
         self._keeps = keeps
-        self._announces = announces
+        self._tells = tells
         self._traces = traces
         self._clock = clock
         self._thinning = Thinning(clock)
@@ -195,9 +200,10 @@ class Incidents:
     def found(self, event: FireEvent, origin: Origin) -> None:
         """Take in an origin: record it, then tell of it; called from the tracing thread."""
         if self._keep(self._keeps.set_origin, event.event_id, origin):
-            self._announce(
-                EventChange(step=EventStep.UPDATED, event=event, why="origin", origin=origin), None
-            )
+            change = EventChange(step=EventStep.UPDATED, event=event, why="origin", origin=origin)
+            kept = threading.Event()
+            kept.set()
+            self._tells.tell(change, None, kept)
 
     def note_alert(self, event_id: str, notice: Notice) -> None:
         """Take in what came of a message; microseconds, so that no sink waits for the disk."""
@@ -217,6 +223,8 @@ class Incidents:
                 return
             (self._urgent if is_urgent else self._frames).append(work)
             self._ready.notify()
+        if change is not None and is_news(change):
+            self._tells.tell(change, work.kept.frame.picture if work.kept else None, work.done)
 
     def _work(self) -> None:
         ticked_mono_s = self._clock.mono_s()
@@ -251,6 +259,9 @@ class Incidents:
     def _write(self, work: _Work) -> None:
         if work.change is not None:
             self._write_change(work.change, work.kept)
+            work.done.set()
+            if work.change.step is EventStep.OPENED:
+                self._look_back(work.change.event, work.kept)
         for event_id in work.event_ids:
             if event_id in self._unkept:
                 continue
@@ -261,17 +272,12 @@ class Incidents:
 
     def _write_change(self, change: EventChange, kept: KeptFrame | None) -> None:
         event, step = change.event, change.step
-        _log(change)
         if step is EventStep.OPENED or event.event_id in self._unkept:
             self._open(event, kept)
         if step is EventStep.UPDATED:
             self._keep(self._keeps.update_event, event)
         if step is EventStep.CLOSED:
             self._keep(self._keeps.close_event, event)
-        if step is not EventStep.UPDATED or change.why:
-            self._announce(change, kept.frame.picture if kept else None)
-        if step is EventStep.OPENED:
-            self._look_back(event, kept)
 
     def _open(self, event: FireEvent, kept: KeptFrame | None) -> None:
         """Make an event durable with the frame that opened it; one that failed is tried again at its next change."""
@@ -313,27 +319,3 @@ class Incidents:
             get_logger().error("record_lost", detail=detail)
         else:
             get_logger().info("record_works_again")
-
-    def _announce(self, change: EventChange, snapshot: Picture | None) -> None:
-        try:
-            self._announces.announce(change, snapshot)
-        except Exception as err:  # sink call: the next event must be told all the same
-            get_logger().error("announce_failed", event_id=change.event.event_id, exc_info=err)
-
-
-def _log(change: EventChange) -> None:
-    """Write down when an event begins, changes and ends."""
-    event = change.event
-    if change.step is EventStep.UPDATED and not change.why:
-        return
-    get_logger().warning(
-        f"event_{change.step.value}",
-        event_id=event.event_id,
-        camera=event.camera,
-        severity=event.severity.value,
-        grade=event.grade.value,
-        zone=event.zone,
-        peak=round(event.peak, 3),
-        **({"why": change.why} if change.why else {}),
-        **({"is_test": True} if event.is_test else {}),
-    )

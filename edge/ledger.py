@@ -1,4 +1,4 @@
-"""Charges on disk, one row a call. Ring: adapter (SQLite)."""
+"""Charges on disk, one row a call. Ring: adapter (SQLite, a thread)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge.audit import Audit
 from edge.budget import Charge
+from shared.disk_thread import PATIENCE_S, DiskThread, on_disk
 from shared.errors import StoreError
 from shared.store import Store
 
@@ -29,7 +30,10 @@ _MIGRATIONS = (
 
 
 class Ledger:
-    """The store behind `BudgetManager`; every change is synced before it returns."""
+    """The store behind `BudgetManager`; every change is synced before it returns.
+
+    Every call may raise StoreError, and does so soon where the disk hangs.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open or create the file.
@@ -38,9 +42,36 @@ class Ledger:
             StoreError
         """
         self._store = Store(path, _MIGRATIONS, is_checked=True)
+        self._disk = DiskThread("ledger")
 
-    def insert(self, charge: Charge) -> bool:
-        """Write a charge; False when an open one of that id is there. A refunded id pays again."""
+    def insert(self, charge: Charge, *, within_s: float = PATIENCE_S) -> bool:
+        """Write a charge; False when an open one of that id is there. A refunded id pays again.
+
+        One that comes to be after `within_s` is given back: nobody made that call.
+        """
+        return self._disk.do(
+            lambda: self._insert(charge),
+            within_s=within_s,
+            late=lambda is_new: is_new and self._refund(charge.call_id),
+        )
+
+    def is_open(self, call_id: str, *, within_s: float = PATIENCE_S) -> bool:
+        """Tell whether an open charge of that id is there."""
+        return self._disk.do(lambda: self._is_open(call_id), within_s=within_s)
+
+    @on_disk
+    def refund(self, call_id: str) -> Charge | None:
+        """Close an open charge and return it."""
+        return self._refund(call_id)
+
+    def set_cost(self, call_id: str, cost_micros: int) -> None:
+        """Change what an open charge costs; a change that comes too late is taken back."""
+        self._disk.do(
+            lambda: self._set_cost(call_id, cost_micros),
+            late=lambda before_micros: self._set_cost(call_id, before_micros),
+        )
+
+    def _insert(self, charge: Charge) -> bool:
         with self._store.transaction() as db:
             row = db.execute(
                 "SELECT is_open FROM charge WHERE call_id=?", (charge.call_id,)
@@ -53,16 +84,14 @@ class Ledger:
             )
         return True
 
-    def is_open(self, call_id: str) -> bool:
-        """Tell whether an open charge of that id is there."""
+    def _is_open(self, call_id: str) -> bool:
         with self._store.transaction() as db:
             row = db.execute(
                 "SELECT 1 FROM charge WHERE call_id=? AND is_open=1", (call_id,)
             ).fetchone()
         return row is not None
 
-    def refund(self, call_id: str) -> Charge | None:
-        """Close an open charge and return it."""
+    def _refund(self, call_id: str) -> Charge | None:
         with self._store.transaction() as db:
             row = db.execute(
                 "UPDATE charge SET is_open=0 WHERE call_id=? AND is_open=1 RETURNING day, cost_micros, camera, tier",
@@ -72,6 +101,7 @@ class Ledger:
             return None
         return Charge(call_id=call_id, day=row[0], cost_micros=row[1], camera=row[2], tier=row[3])
 
+    @on_disk
     def find(self, call_id: str) -> Charge | None:
         """Give an open charge."""
         with self._store.transaction() as db:
@@ -83,14 +113,19 @@ class Ledger:
             return None
         return Charge(call_id=call_id, day=row[0], cost_micros=row[1], camera=row[2], tier=row[3])
 
-    def set_cost(self, call_id: str, cost_micros: int) -> None:
-        """Change what an open charge costs."""
+    def _set_cost(self, call_id: str, cost_micros: int) -> int:
+        """Change a cost and give what it was before."""
         with self._store.transaction() as db:
+            row = db.execute(
+                "SELECT cost_micros FROM charge WHERE call_id=? AND is_open=1", (call_id,)
+            ).fetchone()
             db.execute(
                 "UPDATE charge SET cost_micros=? WHERE call_id=? AND is_open=1",
                 (cost_micros, call_id),
             )
+        return int(row[0]) if row else 0
 
+    @on_disk
     def spent_micros(self, day: str) -> int:
         """Sum the open charges of a day."""
         with self._store.transaction() as db:
@@ -99,6 +134,7 @@ class Ledger:
             ).fetchone()
         return int(total)
 
+    @on_disk
     def calls(self, day: str) -> int:
         """Count the calls of a day that were paid, and not refunded."""
         with self._store.transaction() as db:
@@ -107,6 +143,7 @@ class Ledger:
             ).fetchone()
             return int(number)
 
+    @on_disk
     def spent_micros_of_month(self, month: str) -> int:
         """Sum the open charges of a month, `YYYY-MM`."""
         with self._store.transaction() as db:
@@ -117,6 +154,7 @@ class Ledger:
             ).fetchone()
         return int(total)
 
+    @on_disk
     def spent_by_camera(self, day: str) -> dict[str | None, int]:
         """Sum the open charges of a day by camera; None stands for frames without one."""
         with self._store.transaction() as db:
@@ -127,12 +165,14 @@ class Ledger:
             ).fetchall()
         return dict(rows)
 
+    @on_disk
     def last_day(self) -> str:
         """Tell the latest day with a charge, empty without any."""
         with self._store.transaction() as db:
             (day,) = db.execute("SELECT max(day) FROM charge").fetchone()
         return day or ""
 
+    @on_disk
     def prune(self, before_day: str) -> int:
         """Forget charges and audits of the days before a day, `YYYY-MM-DD`; gives how many."""
         with self._store.transaction() as db:
@@ -142,14 +182,15 @@ class Ledger:
     @property
     def trouble(self) -> str | None:
         """Tell why it cannot be written; None when it can, as far as is known."""
-        return self._store.trouble
+        return self._disk.trouble or self._store.trouble
 
     def look_again(self) -> None:
         """Find out whether a ledger that could not be written can be now, also while nothing is spent."""
         if self.trouble is not None:
-            with contextlib.suppress(StoreError), self._store.transaction():
-                pass
+            with contextlib.suppress(StoreError):
+                self.last_day()  # after any transaction the store tries to write
 
+    @on_disk
     def note_audit(self, call_id: str, audit: Audit) -> None:
         """Keep what an audit found."""
         with self._store.transaction() as db:
@@ -158,6 +199,7 @@ class Ledger:
                 (call_id, audit.day, audit.camera, audit.presence, audit.is_miss),
             )
 
+    @on_disk
     def audits(self, first_day: str, last_day: str) -> list[Audit]:
         """Give the audits of some local days, both ends included."""
         with self._store.transaction() as db:
@@ -167,12 +209,14 @@ class Ledger:
             ).fetchall()
         return [Audit(day=d, camera=c, presence=p, is_miss=bool(m)) for d, c, p, m in rows]
 
+    @on_disk
     def load(self) -> tuple[str, float] | None:
         """Give the first price that was saved last, with its day."""
         with self._store.transaction() as db:
             row = db.execute("SELECT day, price FROM first_price").fetchone()
         return (str(row[0]), float(row[1])) if row else None
 
+    @on_disk
     def save(self, day: str, first_price: float) -> None:
         """Keep the first price of a day."""
         with self._store.transaction() as db:
@@ -180,4 +224,5 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file."""
+        self._disk.stop()
         self._store.close()

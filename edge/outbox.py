@@ -336,6 +336,12 @@ class Outbox:
         post.note(outcome)
 
     def _quarantine(self, post: _Post, entry: Entry, reason: str, now_at: datetime) -> None:
+        if self._unwritten.get(entry.seq):  # there is no row that could be set aside
+            self._unwritten.drop(entry.seq)
+            with self._lock:
+                self._count(entry.item_class, "dropped")
+            get_logger().error("outbox_dropped", kind=post.kind, detail=reason)
+            return
         self._store.note_refusal(entry.seq, self._rules.retry.refusals, reason, now_at)
         rows = [row for row in self._store.rows() if row.seq == entry.seq]
         self._take_up(rows)

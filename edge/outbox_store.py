@@ -1,4 +1,7 @@
-"""The outbox's rows on disk; a picture that several items send is kept once, by its hash. Ring: adapter (SQLite)."""
+"""The outbox's rows on disk; a picture that several items send is kept once, by its hash.
+
+Ring: adapter (SQLite, a thread).
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from edge.outbox_item import ItemClass, OutboxItem, StoredItem
+from shared.disk_thread import DiskThread, on_disk
 from shared.store import Store
 
+_INSERT_WITHIN_S = (
+    0.5  # an alert must be tried within two seconds, and its evidence may have taken one
+)
 OUTBOX_FILE = "outbox.sqlite3"
 """Its name in the state folder."""
 
@@ -38,16 +45,20 @@ _COLUMNS = (
 
 
 class OutboxStore:
-    """One database file; every change is synced before it returns. Every call may raise StoreError."""
+    """One database file; every change is synced before it returns.
+
+    Every call may raise StoreError, and does so soon where the disk hangs.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open or create the file."""
         self._store = Store(path, _MIGRATIONS)
+        self._disk = DiskThread("outbox-disk")
 
     @property
     def trouble(self) -> str | None:
         """Tell why it cannot be written; None when it can, as far as is known."""
-        return self._store.trouble
+        return self._disk.trouble or self._store.trouble
 
     def insert(
         self,
@@ -55,7 +66,22 @@ class OutboxStore:
         created_at: datetime,
         expires_at: Mapping[ItemClass, datetime],
     ) -> list[StoredItem]:
-        """Keep items, all or none; those whose id is there already are left out."""
+        """Keep items, all or none; those whose id is there already are left out.
+
+        What comes to be after the caller has left is taken out again: the caller keeps it elsewhere.
+        """
+        return self._disk.do(
+            lambda: self._insert(items, created_at, expires_at),
+            within_s=_INSERT_WITHIN_S,
+            late=self._take_out,
+        )
+
+    def _insert(
+        self,
+        items: Sequence[OutboxItem],
+        created_at: datetime,
+        expires_at: Mapping[ItemClass, datetime],
+    ) -> list[StoredItem]:
         stored = []
         with self._store.transaction() as db:
             for item in items:
@@ -79,12 +105,14 @@ class OutboxStore:
                     stored.append(_stored(row))
         return stored
 
+    @on_disk
     def rows(self) -> list[StoredItem]:
         """Give all rows in the order in which they were put."""
         with self._store.transaction() as db:
             rows = db.execute(f"SELECT {_COLUMNS} FROM item ORDER BY seq").fetchall()  # noqa: S608 # a constant
         return [_stored(row) for row in rows]
 
+    @on_disk
     def read(self, seq: int) -> OutboxItem | None:
         """Give an item with its payload and picture; None when it is gone."""
         with self._store.transaction() as db:
@@ -105,27 +133,21 @@ class OutboxStore:
             picture=picture,
         )
 
+    @on_disk
     def remove(self, items: Iterable[tuple[int, ItemClass]], result: str) -> None:
         """Delete items and count them under what became of them."""
         with self._store.transaction() as db:
             for seq, item_class in items:
-                row = db.execute(
-                    "DELETE FROM item WHERE seq=? RETURNING picture", (seq,)
-                ).fetchone()
-                if row is None:
-                    continue
-                _count(db, item_class, result)
-                db.execute(
-                    "DELETE FROM picture WHERE sha256=?1 AND NOT EXISTS"
-                    " (SELECT 1 FROM item WHERE picture=?1)",
-                    row,
-                )
+                if _delete(db, seq):
+                    _count(db, item_class, result)
 
+    @on_disk
     def count(self, item_class: ItemClass, result: str) -> None:
         """Count an item that never came to be."""
         with self._store.transaction() as db:
             _count(db, item_class, result)
 
+    @on_disk
     def note_refusal(
         self, seq: int, refusals: int, error: str, quarantined_at: datetime | None
     ) -> None:
@@ -137,6 +159,7 @@ class OutboxStore:
                 (refusals, error, at, seq),
             )
 
+    @on_disk
     def release(self, item_id: str) -> bool:
         """Take an item out of quarantine; False when none of that id is there."""
         with self._store.transaction() as db:
@@ -147,6 +170,7 @@ class OutboxStore:
             ).fetchone()
         return done is not None
 
+    @on_disk
     def tallies(self) -> dict[ItemClass, dict[str, int]]:
         """Tell how many items came to which end, since the file was made."""
         with self._store.transaction() as db:
@@ -156,6 +180,7 @@ class OutboxStore:
             found.setdefault(ItemClass(item_class), {})[result] = n
         return found
 
+    @on_disk
     def version(self) -> int:
         """Give a number that changes when another process has written."""
         with self._store.transaction() as db:
@@ -164,7 +189,13 @@ class OutboxStore:
 
     def close(self) -> None:
         """Close the file."""
+        self._disk.stop()
         self._store.close()
+
+    def _take_out(self, stored: Iterable[StoredItem]) -> None:
+        with self._store.transaction() as db:
+            for row in stored:
+                _delete(db, row.seq)
 
 
 def _keep_picture(db: sqlite3.Connection, picture: bytes | None) -> str | None:
@@ -173,6 +204,18 @@ def _keep_picture(db: sqlite3.Connection, picture: bytes | None) -> str | None:
     digest = hashlib.sha256(picture).hexdigest()
     db.execute("INSERT OR IGNORE INTO picture VALUES(?,?)", (digest, picture))
     return digest
+
+
+def _delete(db: sqlite3.Connection, seq: int) -> bool:
+    """Delete an item, with its picture when no other has it; False when it is gone already."""
+    row = db.execute("DELETE FROM item WHERE seq=? RETURNING picture", (seq,)).fetchone()
+    if row is None:
+        return False
+    db.execute(
+        "DELETE FROM picture WHERE sha256=?1 AND NOT EXISTS (SELECT 1 FROM item WHERE picture=?1)",
+        row,
+    )
+    return True
 
 
 def _count(db: sqlite3.Connection, item_class: ItemClass, result: str) -> None:

@@ -51,7 +51,7 @@ from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.logs import get_logger
-from shared.store import Store, set_damaged_aside
+from shared.store import Store, set_damaged_aside, turn
 from shared.trouble import Trouble, TroubleKind
 from shared.version import commit, version
 
@@ -276,7 +276,7 @@ class Records:
 
     def close(self) -> None:
         """Close the store."""
-        with self._opening:
+        with contextlib.suppress(StoreError), turn(self._opening, self._folder):
             if self._is_open is not None:
                 self._is_open.archive.close()
                 self._is_open.store.close()
@@ -285,7 +285,7 @@ class Records:
 
     def _open(self) -> _Opened:
         """Give the open store; open it and bring it in order when it is not."""
-        with self._opening:
+        with turn(self._opening, self._folder):
             if self._is_open is None:
                 self._is_open = self._open_now()
             return self._is_open
@@ -340,8 +340,9 @@ class Records:
     @contextlib.contextmanager
     def writing(self, contents: Sequence[bytes] = ()) -> Iterator[tuple[Journal, list[str]]]:
         """Stage pictures, write rows, settle the pictures: all of it or nothing, and a failure is a trouble."""
-        with self._lock:
+        with contextlib.ExitStack() as held:
             try:
+                held.enter_context(turn(self._lock, self._folder))
                 refuse_link(self._folder)
                 opened = self._open()
                 with opened.pictures.staging(contents) as names, opened.store.transaction() as db:
@@ -360,7 +361,7 @@ class Records:
 
     def _let_go_if_lost(self) -> None:
         """Close a journal that was moved or deleted under us, so that the next call opens what lies there then."""
-        with self._opening:
+        with turn(self._opening, self._folder):
             opened = self._is_open
             if opened is None or not opened.store.is_lost():
                 return

@@ -68,7 +68,14 @@ class ReplayBudget:
         self._by_camera: Counter[str | None] = Counter()
 
     def check_and_deduct(
-        self, cost_micros: int, *, call_id: str, camera: str | None, tier: str, keep_micros: int
+        self,
+        cost_micros: int,
+        *,
+        call_id: str,
+        camera: str | None,
+        tier: str,
+        keep_micros: int,
+        within_s: float,
     ) -> bool:
         """Pay for one call while the limit lasts."""
         if self._spent_micros + cost_micros > self._limit_micros - keep_micros:

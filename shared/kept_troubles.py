@@ -1,4 +1,7 @@
-"""What supervision keeps over a restart: the troubles, and a mark that the process runs. Ring: adapter (disk)."""
+"""What supervision keeps over a restart: the troubles, and a mark that the process runs.
+
+Ring: adapter (disk, a thread). A disk that hangs keeps nobody from watching.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from shared.disk_thread import DiskThread, on_disk
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.logs import get_logger
@@ -25,6 +29,7 @@ class KeptTroubles:
         """Keep where they are; nothing is read or written yet."""
         self._troubles = folder / "troubles.json"
         self._running = folder / "running"
+        self._disk = DiskThread("kept-troubles")
 
     def load(self) -> list[Trouble]:
         """Read the troubles; a file that is missing or damaged gives none, and the latter is logged."""
@@ -39,6 +44,7 @@ class KeptTroubles:
             )
             return []
 
+    @on_disk
     def save(self, troubles: Sequence[Trouble]) -> None:
         """Replace the file; it is on disk when this returns.
 
@@ -62,6 +68,7 @@ class KeptTroubles:
         except OSError:
             return None
 
+    @on_disk
     def mark_alive(self) -> None:
         """Leave the mark of a running process, newer each time; it lasts until `mark_stopped`.
 
@@ -74,7 +81,8 @@ class KeptTroubles:
             raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{self._running}: {err}") from err
 
     def mark_stopped(self) -> None:
-        """Take the mark away: this end was meant."""
+        """Take the mark away: this end was meant; nothing more is written."""
+        self._disk.stop()
         try:
             self._running.unlink(missing_ok=True)
         except OSError as err:

@@ -22,6 +22,9 @@ from shared.errors import StoreError
 from shared.logs import get_logger
 
 _BUSY_TIMEOUT_S = 2.0
+_TURN_WITHIN_S = (
+    10.0  # the longest transactions, those that delete a month, take two seconds on a slow card
+)
 _DAMAGED = "The file is damaged. The service sets it aside at its start; put a backup back for what it held."
 
 
@@ -68,7 +71,7 @@ class Store:
         Raises:
             StoreError(STORE_UNAVAILABLE)
         """
-        with self._lock:
+        with turn(self._lock, self._path):
             if self.is_lost():
                 self._trouble = f"{self._path} was moved or deleted while it was open; put it back, or start again"
                 raise StoreError(ErrorCode.STORE_UNAVAILABLE, self._trouble)
@@ -109,8 +112,8 @@ class Store:
             return True
 
     def close(self) -> None:
-        """Close the file."""
-        with self._lock:
+        """Close the file; one whose disk hangs is left open."""
+        with contextlib.suppress(StoreError), turn(self._lock, self._path):
             self._connection.close()
 
     @property
@@ -143,6 +146,22 @@ class Store:
         with contextlib.closing(sqlite3.connect(part)) as target:
             self._connection.backup(target)
         part.rename(copy)
+
+
+@contextmanager
+def turn(lock: threading.Lock, path: Path) -> Iterator[None]:
+    """Hold a lock under which a disk is used: where that hangs, it keeps one thread and not whoever comes after it.
+
+    Raises:
+        StoreError(STORE_UNAVAILABLE): another thread has held it for too long.
+    """
+    if not lock.acquire(timeout=_TURN_WITHIN_S):
+        detail = f"{path}: the disk has not answered for {_TURN_WITHIN_S:g} s"
+        raise StoreError(ErrorCode.STORE_UNAVAILABLE, detail)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _unusable(path: Path, err: Exception) -> StoreError:
@@ -219,7 +238,7 @@ class ReadStore:
         Raises:
             StoreError(STORE_UNAVAILABLE)
         """
-        with self._lock:
+        with turn(self._lock, self._path):
             try:
                 self._connection.execute("BEGIN")
                 try:
@@ -230,8 +249,8 @@ class ReadStore:
                 raise _unusable(self._path, err) from err
 
     def close(self) -> None:
-        """Close the file."""
-        with self._lock:
+        """Close the file; one whose disk hangs is left open."""
+        with contextlib.suppress(StoreError), turn(self._lock, self._path):
             self._connection.close()
 
 

@@ -18,6 +18,7 @@ from tests.helpers.stand_in_clouds import StandIn, answers, stand_in_cloud
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
 
+_EDGE_ONLY = {"name": "edge_only"}
 _WITHIN_S = 60.0  # of the disk's change: a trouble is raised, and cleared
 
 
@@ -40,12 +41,15 @@ def receiver() -> Iterator[Receiver]:
 
 
 @contextmanager
-def edge_on(disk: Path, models: Path, address: str) -> Iterator[Running]:
+def edge_on(
+    disk: Path, models: Path, address: str, cloud: str = "", policy: Any = _EDGE_ONLY
+) -> Iterator[Running]:
     sinks = {"duty": {"kind": "webhook", "url": address}}
     with running_edge(
         disk / "state",
         models,
-        policy={"name": "edge_only"},
+        cloud,
+        policy=policy,
         evidence={"min_free_bytes": 0},
         cameras={name: {"source": "push:"} for name in ("gate", "yard")},
         alerts={"sinks": sinks, "cooldown_s": 0},
@@ -109,6 +113,29 @@ def test_a_disk_that_turns_read_only_stops_no_alert_and_loses_nothing_that_was_k
             assert kept(edge) == before
             assert edge.service._records.verify().is_unaltered
             assert not {"evidence.not_written", "outbox.not_written"} & troubles(edge).keys()
+
+
+def test_a_disk_that_hangs_holds_up_no_answer_and_no_alert(tmp_path, models, receiver):
+    always = {"name": "always", "daily_limit": 20, "cost_per_call": 0.02}
+    with (
+        failing_disk(tmp_path / "disk") as disk,
+        edge_on(disk.folder, models, receiver.url, "mock:?latency_s=0", policy=always) as edge,
+    ):
+        before = recorded(edge)
+        with disk.hanging():
+            started_s = time.monotonic()
+            answer = edge.show("/joint_predict?camera=yard", fire_jpeg()).json()
+            assert time.monotonic() - started_s < 2.6
+            assert answer["source"] == "edge_fallback"
+            burn(edge, "yard", until=lambda: ("opened", "yard") in receiver.told())
+            burn(edge, "gate", until=lambda: ("opened", "gate") in receiver.told())
+            expected = {"disk.ledger", "outbox.not_written", "disk.troubles_not_kept"}
+            wait_until(lambda: expected <= troubles(edge).keys())
+            assert edge.service._supervisor.is_fit()
+        wait_until(lambda: not expected & troubles(edge).keys())
+        burn(edge, "yard", until=lambda: sum(kept(edge).values()) > sum(before.values()))
+        assert edge.show("/joint_predict", fire_jpeg()).json()["source"] == "cloud"
+        assert edge.service._records.verify().is_unaltered
 
 
 def test_a_disk_that_fills_is_told_until_there_is_room_again(tmp_path, models, receiver):

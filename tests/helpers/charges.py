@@ -18,7 +18,7 @@ class MemoryCharges:
         self.is_broken = False
         self._days: set[str] = set()
 
-    def insert(self, charge: Charge) -> bool:
+    def insert(self, charge: Charge, *, within_s: float) -> bool:
         """Write a charge."""
         if self.is_broken:
             raise StoreError(ErrorCode.STORE_UNAVAILABLE, "disk is full")
@@ -28,7 +28,7 @@ class MemoryCharges:
         self._days.add(charge.day)
         return True
 
-    def is_open(self, call_id: str) -> bool:
+    def is_open(self, call_id: str, *, within_s: float) -> bool:
         """Tell whether a charge is open."""
         return call_id in self.open
 

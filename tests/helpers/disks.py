@@ -1,9 +1,10 @@
-"""Small disks of their own, mounted for a test: they fill up, turn read-only while files are open, and come back."""
+"""Small disks of their own, mounted for a test: they fill up, fail or hang while files are open, and come back."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,15 @@ class FailingDisk:
             pytest.skip("this kernel cannot pretend a fault of ext4")
         trigger.write_text("1", encoding="ascii")
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Take no write and refuse none for the length of a block, as a card that is dying does."""
+        subprocess.run(["fsfreeze", "--freeze", str(self.folder)], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["fsfreeze", "--unfreeze", str(self.folder)], check=True)
+
     def repair(self) -> None:
         """Check and mount it anew; no file on it may be open."""
         subprocess.run(["umount", str(self.folder)], check=True)
@@ -83,6 +93,18 @@ def failing_disk(folder: Path, megabytes: int = 24) -> Iterator[FailingDisk]:
         yield FailingDisk(image=image, folder=folder)
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Hold a database's one place to write: whoever else writes waits two seconds, and is refused then."""
+    other = sqlite3.connect(database, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("COMMIT")
+    finally:
+        other.close()
 
 
 def _mount(*arguments: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +14,11 @@ from edge.budget import Charge
 from edge.ledger import Ledger
 from shared.errors import StoreError
 from tests.helpers.clock import FakeClock
+from tests.helpers.disks import locked
 from tests.helpers.pictures import fire_jpeg, unsure_jpeg
 from tests.helpers.services import Running, running_edge
 from tests.helpers.stand_in_clouds import answers, closes_at_once, dead_url, stand_in_cloud
+from tests.helpers.waiting import wait_until
 
 _MOCK = "mock:?latency_s=0"
 
@@ -175,6 +178,21 @@ def test_the_ledger_works_again_once_a_full_disk_has_room(ledger):
     assert ledger.insert(_charge("after"))
     assert ledger.spent_micros("2026-03-10") == before + 5
     assert ledger.trouble is None
+
+
+def test_a_charge_that_the_disk_takes_too_late_is_given_back(ledger, tmp_path):
+    with locked(tmp_path / "ledger.sqlite3"):
+        started_s = time.monotonic()
+        with pytest.raises(StoreError):
+            ledger.insert(_charge("a"), within_s=0.2)
+        with pytest.raises(StoreError):
+            ledger.insert(_charge("b"), within_s=5.0)
+        took_s = time.monotonic() - started_s
+        assert ledger.trouble == "the disk does not answer"
+    assert took_s < 1.0  # the first waits its time, the second not at all
+    wait_until(lambda: ledger.trouble is None)
+    assert not ledger.is_open("a")
+    assert ledger.spent_micros("2026-03-10") == 0
 
 
 def test_a_clock_that_was_set_back_is_shown(tmp_path, models):

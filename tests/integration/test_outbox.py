@@ -20,6 +20,7 @@ from shared.clock import SystemClock
 from shared.errors import StoreError
 from tests.helpers.alerts import KEEP, drain, ids, item, outbox_in
 from tests.helpers.clock import FakeClock
+from tests.helpers.disks import locked
 from tests.helpers.waiting import wait_until
 
 
@@ -286,6 +287,38 @@ def test_a_disk_that_takes_nothing_stops_no_alarm(tmp_path: Path) -> None:
         assert "not_written" in codes
         drain(outbox, "cloud", clock, seconds=5.0)
     assert ids(cloud.got) == ["alarm"]
+
+
+def test_a_disk_that_hangs_stops_no_alarm_and_sends_none_twice(tmp_path: Path) -> None:
+    clock, cloud = FakeClock(), Cloud()
+    cloud.is_away = False
+    with outbox_in(tmp_path, clock) as outbox:
+        outbox.handle("cloud", cloud.take)
+        with locked(tmp_path / "outbox.sqlite3"):
+            started_s = time.monotonic()
+            outbox.put([item("first", picture=b"x" * 100)])
+            outbox.put([item("second", key="another event")])
+            took_s = time.monotonic() - started_s
+            assert outbox.status().disk_trouble == "the disk does not answer"
+        assert took_s < 1.5  # the lock is waited for two seconds
+        drain(outbox, "cloud", clock, seconds=5.0)
+    assert ids(cloud.got) == ["first", "second"]
+    with outbox_in(tmp_path, clock) as outbox:
+        assert outbox.status().items[ItemClass.ALARM] == 0
+        assert _pictures(tmp_path) == 0
+
+
+def test_an_alarm_that_no_disk_took_and_its_receiver_refuses_for_good_is_counted_as_lost(
+    tmp_path: Path,
+) -> None:
+    clock = FakeClock()
+    with outbox_in(tmp_path, clock) as outbox:
+        outbox.handle("cloud", lambda one: Poison(reason="never"))
+        _fill_disk(outbox)
+        outbox.put([item("alarm", picture=b"x" * 100_000)])
+        drain(outbox, "cloud", clock, seconds=600.0)
+        assert outbox.status().lost == {"dropped": 1}
+        assert outbox._unwritten.numbers() == set()
 
 
 def test_putting_wakes_the_thread_within_a_tenth_of_a_second(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ class _Budget:
     def __init__(self, log: list[str], *, pays: bool = True, is_broken: bool = False) -> None:
         self._log, self._pays, self._is_broken = log, pays, is_broken
 
-    def check_and_deduct(self, cost_micros, *, call_id, camera, tier, keep_micros):
+    def check_and_deduct(self, cost_micros, *, call_id, camera, tier, keep_micros, within_s):
         self._log.append(f"pay {call_id}")
+        self.within_s = within_s
         if self._is_broken:
             raise StoreError(ErrorCode.STORE_UNAVAILABLE, "disk is full")
         return self._pays
@@ -100,6 +101,13 @@ def test_a_broken_ledger_leaks_no_place_and_keeps_the_frame_at_the_edge():
     link, log = _Link([]), []
     decision = _decide(link=link, budget=_Budget(log, is_broken=True))
     assert (link.places, decision.forward) == (1, False)
+
+
+@pytest.mark.parametrize(("seconds", "within_s"), [(0.4, 0.2), (60.0, 1.0)])
+def test_a_disk_may_take_half_of_the_time_that_is_left_and_at_most_a_second(seconds, within_s):
+    budget = _Budget([])
+    _decide(link=_Link([]), budget=budget, seconds=seconds)
+    assert budget.within_s == pytest.approx(within_s, abs=0.01)
 
 
 def test_a_refused_frame_is_not_forwarded_and_not_charged():

@@ -1,0 +1,135 @@
+"""Work on a disk, on a thread of its own: one that hangs keeps nobody for more than a moment. Ring: adapter (a thread).
+
+A worn-out card or a network folder whose server is away may neither take a write nor refuse it, and no thread that
+waits for it can be called back. So it is not the asker's thread that waits. While it hangs everybody else is refused
+at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from shared.error_code import ErrorCode
+from shared.errors import StoreError
+from shared.logs import get_logger
+
+PATIENCE_S = 2.0
+"""As long as SQLite waits for another process; shorter takes a card that tidies up for one that hangs."""
+_STOP_WAIT_S = 5.0
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class DiskThread:
+    """Does one thing after the other; safe for use by many threads.
+
+    Its queue holds no more than the threads that wait: what nobody waits for any more and was not begun is not done.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Prepare; the thread begins with the first work."""
+        self._name = name
+        self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._hanging: Future[object] | None = None
+        self._starting = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def trouble(self) -> str | None:
+        """Tell that the disk hangs; None while it answers."""
+        hanging = self._hanging
+        return None if hanging is None or hanging.done() else "the disk does not answer"
+
+    def do(
+        self,
+        work: Callable[[], _T],
+        *,
+        within_s: float = PATIENCE_S,
+        late: Callable[[_T], object] = lambda result: None,
+    ) -> _T:
+        """Have something done and give what came of it.
+
+        Args:
+            work: what to do; raises what it likes.
+            within_s: how long the caller waits.
+            late: undoes it, on the thread, where it succeeded after the caller had left.
+
+        Raises:
+            StoreError(STORE_UNAVAILABLE): the disk did not answer in time.
+        """
+        if self.trouble:
+            raise self._unanswered()
+        self._start()
+        promised: Future[_T] = Future()
+        self._waiting.put(functools.partial(_fulfil, promised, work))
+        try:
+            return promised.result(within_s)
+        except TimeoutError:
+            if promised.cancel():
+                raise self._unanswered() from None
+            if promised.done():  # at the last moment, or the work itself raised this
+                return promised.result()
+        self._hanging = promised  # type: ignore[assignment] # only asked whether it is done
+        promised.add_done_callback(functools.partial(_undo, late))
+        raise self._unanswered()
+
+    def stop(self) -> None:
+        """End after what is under way; a disk that hangs keeps the thread."""
+        self._waiting.put(None)
+        if self._thread.is_alive():
+            self._thread.join(_STOP_WAIT_S)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread.ident is None:
+                self._thread.start()
+
+    def _unanswered(self) -> StoreError:
+        return StoreError(ErrorCode.STORE_UNAVAILABLE, f"{self._name}: the disk does not answer")
+
+    def _run(self) -> None:
+        while (step := self._waiting.get()) is not None:
+            step()
+
+
+def _fulfil(promised: Future[_T], work: Callable[[], _T]) -> None:
+    if not promised.set_running_or_notify_cancel():
+        return
+    try:
+        result = work()
+    except Exception as err:  # thread top: whoever waits hears of it
+        promised.set_exception(err)
+    else:
+        promised.set_result(result)
+
+
+def _undo(late: Callable[[_T], object], promised: Future[_T]) -> None:
+    if promised.exception() is not None:
+        return
+    try:
+        late(promised.result())
+    except StoreError as err:
+        get_logger().error("late_write_not_undone", detail=err.detail)
+
+
+class _HasDisk(Protocol):
+    _disk: DiskThread
+
+
+_S = TypeVar("_S", bound=_HasDisk)
+
+
+def on_disk(method: Callable[Concatenate[_S, _P], _T]) -> Callable[Concatenate[_S, _P], _T]:
+    """Let a method run on the `_disk` of its object; it raises StoreError when the disk does not answer."""
+
+    @functools.wraps(method)
+    def run(self: _S, /, *args: _P.args, **named: _P.kwargs) -> _T:
+        return self._disk.do(functools.partial(method, self, *args, **named))
+
+    return run

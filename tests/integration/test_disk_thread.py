@@ -1,0 +1,86 @@
+"""Work on a disk that may hang."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from shared.disk_thread import DiskThread
+from shared.errors import StoreError
+from tests.helpers.waiting import wait_until
+
+
+class Disk:
+    """Stands in for a disk: work on it ends while the gate is open."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.written: list[str] = []
+
+    def write(self, what: str) -> str:
+        assert self.gate.wait(40)
+        self.written.append(what)
+        return what
+
+    def take_back(self, what: str) -> None:
+        self.written.remove(what)
+
+
+@pytest.fixture
+def disk() -> Disk:
+    return Disk()
+
+
+@pytest.fixture
+def thread(disk: Disk) -> Iterator[DiskThread]:
+    built = DiskThread("disk")
+    yield built
+    disk.gate.set()
+    built.stop()
+
+
+def test_what_a_disk_that_hangs_takes_after_all_is_taken_back(disk, thread):
+    with pytest.raises(StoreError, match="does not answer"):
+        thread.do(lambda: disk.write("late"), within_s=0.05, late=disk.take_back)
+    assert thread.trouble
+    disk.gate.set()
+    wait_until(lambda: thread.trouble is None)
+    assert thread.do(lambda: disk.write("next")) == "next"
+    assert disk.written == ["next"]
+
+
+def test_while_a_disk_hangs_everybody_else_is_refused_at_once(disk, thread):
+    with pytest.raises(StoreError):
+        thread.do(lambda: disk.write("hangs"), within_s=0.05)
+    started_s = time.monotonic()
+    for _ in range(100):
+        with pytest.raises(StoreError):
+            thread.do(lambda: disk.write("refused"), within_s=30.0)
+    assert time.monotonic() - started_s < 10.0
+    disk.gate.set()
+    wait_until(lambda: thread.trouble is None)
+    assert disk.written == ["hangs"]
+
+
+def test_what_was_not_begun_in_time_is_never_done(disk, thread):
+    first = threading.Thread(target=lambda: thread.do(lambda: disk.write("first"), within_s=40.0))
+    first.start()
+    with pytest.raises(StoreError):
+        thread.do(lambda: disk.write("second"), within_s=0.2)
+    assert thread.trouble is None  # the first still has its time
+    disk.gate.set()
+    first.join(40)
+    thread.do(lambda: disk.write("third"))
+    assert disk.written == ["first", "third"]
+
+
+def test_what_the_work_raises_is_raised_to_whoever_asked(disk, thread):
+    def fail() -> None:
+        raise TimeoutError("the disk's own words")
+
+    with pytest.raises(TimeoutError, match="own words"):
+        thread.do(fail)
+    assert thread.trouble is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -14,21 +16,40 @@ _MARK = "TEST - NO REAL FIRE"
 # Height of the flame over the picture's. Smaller is missed on some cameras, which would say nothing about the chain;
 # larger covers what a person wants to see beside it.
 _FLAME_RATIO = 0.45
-_SPOTS = ((0.5, 0.85), (0.3, 0.85), (0.7, 0.85), (0.5, 0.6), (0.25, 0.6), (0.75, 0.6))
+_SPOTS = ((0.5, 0.85), (0.3, 0.85), (0.7, 0.85), (0.5, 0.6), (0.15, 0.85), (0.85, 0.85))
 """Where the foot of the flame may stand, as shares of width and height, in the order of preference."""
+_HIDDEN_SHARE = (
+    0.4  # of what is seen of the flame; from half on it counts for nothing, see `edge.zones`
+)
+_SEEN_WIDER_RATIO = (
+    0.1  # of the picture's width to each side: the classifier sees in cells of a tenth to a fifth
+)
 
 
-def spots(picture: Picture) -> list[tuple[FirePlace, Box]]:
-    """List the places for the flame, each with the box that it will fill, in pixels of the picture."""
+def free_spot(picture: Picture, hidden_share: Callable[[Box, Picture], float]) -> FirePlace | None:
+    """Choose where the flame stands: the first of the places that are hidden least; None when all are too much.
+
+    Args:
+        picture: of the camera.
+        hidden_share: tells how much of a box lies in the camera's ignored or private zones, 0…1.
+    """
+    shares = [(hidden_share(box, picture), place) for place, box in _spots(picture)]
+    share, place = min(shares, key=lambda found: found[0])
+    return place if share < _HIDDEN_SHARE else None
+
+
+def _spots(picture: Picture) -> list[tuple[FirePlace, Box]]:
+    """List the places for the flame, each with the box in which it will be seen, in pixels of the picture."""
     height_px = _FLAME_RATIO * picture.height_px
-    half_px = 0.4 * height_px
+    half_px = 0.4 * height_px + _SEEN_WIDER_RATIO * picture.width_px
     found = []
     for x_ratio, y_ratio in _SPOTS:
         x_px, y_px = x_ratio * picture.width_px, y_ratio * picture.height_px
         place = FirePlace(
             x_px=x_px, y_px=y_px, flame_height_px=height_px, smoke_height_px=0.9 * y_px
         )
-        box = Box(x1=x_px - half_px, y1=y_px - height_px, x2=x_px + half_px, y2=y_px)
+        x1, x2 = max(0.0, x_px - half_px), min(float(picture.width_px), x_px + half_px)
+        box = Box(x1=x1, y1=y_px - height_px, x2=x2, y2=y_px)
         found.append((place, box))
     return found
 

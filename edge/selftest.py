@@ -6,6 +6,7 @@ of each, marked `is_test`, which takes the same line with evidence of its own an
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from edge.deliveries import Trail
-from edge.drawn_flame import draw_test, spots
+from edge.drawn_flame import draw_test, free_spot
 from edge.selftest_rules import Schedule, TestResult, selftest_troubles
 from edge.selftest_store import SelfTestStore
 from shared.clock import Clock
@@ -72,7 +73,7 @@ class SelfTest:
         *,
         alerts: Follows,
         watch: Callable[[Frame, bool], None],
-        is_masked: Callable[[str, Box, Picture], bool],
+        hidden_share: Callable[[str, Box, Picture], float],
         quiet_s: float,
         clock: Clock,
         beat: Callable[[str], None] = lambda thread: None,
@@ -85,7 +86,7 @@ class SelfTest:
             schedule: of the tests that begin by themselves.
             alerts: tells how far the alert has come.
             watch: takes a test's frame down the line; the flag asks the cloud about it, for money.
-            is_masked: tells whether a camera's zones would take a box out.
+            hidden_share: tells how much of a box lies in a camera's ignored or private zones, 0…1.
             quiet_s: after so long without flame an event ends.
             clock: wall and monotonic time.
             beat: told `THREAD` each time the thread turns.
@@ -95,7 +96,7 @@ class SelfTest:
         self._schedule = schedule
         self._alerts = alerts
         self._watch = watch
-        self._is_masked = is_masked
+        self._hidden_share = hidden_share
         self._quiet_s = quiet_s
         self._clock = clock
         self._beat = beat
@@ -196,7 +197,8 @@ class SelfTest:
         now_mono_s = self._clock.mono_s()
         picture = frame.picture
         if running.place is None:
-            running.place = self._free_spot(running.camera, picture)
+            hidden_share = functools.partial(self._hidden_share, running.camera)
+            running.place = free_spot(picture, hidden_share)
             running.first_frame_mono_s = now_mono_s
             if running.place is None:
                 running.failure = "every place for the flame lies in an ignored or private zone"
@@ -209,10 +211,6 @@ class SelfTest:
             replace(frame, frame_id=test_id, picture=picture, is_test=True), running.is_cloud_asked
         )
         running.is_cloud_asked = False  # once is enough to know, and all that is paid for
-
-    def _free_spot(self, camera: str, picture: Picture) -> FirePlace | None:
-        found = (p for p, box in spots(picture) if not self._is_masked(camera, box, picture))
-        return next(found, None)
 
     def _result(self, running: _Running) -> TestResult | None:
         """Judge a test; None while it is not decided."""

@@ -59,8 +59,8 @@ def build_selftest(
         deadline = Deadline.after(settings.policy.deadline_ms / 1000, clock)
         (asking if is_cloud_asked else alone).stream(frame, deadline, lambda verdict: None)
 
-    def is_masked(camera: str, box: Box, picture: Picture) -> bool:
-        return masks.of(camera).is_hidden(box, picture)
+    def hidden_share(camera: str, box: Box, picture: Picture) -> float:
+        return masks.of(camera).hidden_share(box, picture)
 
     selftest = SelfTest(
         files.open("selftest.sqlite3", SelfTestStore),
@@ -72,7 +72,7 @@ def build_selftest(
         ),
         alerts=alerts,
         watch=watch,
-        is_masked=is_masked,
+        hidden_share=hidden_share,
         quiet_s=settings.events.quiet_s,
         clock=clock,
         beat=supervisor.beat,

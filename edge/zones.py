@@ -97,13 +97,10 @@ class Zones:
             if zone.kind is ZoneKind.IGNORE
         )
 
-    def is_hidden(self, box: Box, picture: Picture) -> bool:
-        """Tell whether what lies in a box would come to nothing: ignored, or blacked out."""
-        return any(
-            zone.share_of(box, picture) >= _LEAST_SHARE
-            for zone in self.zones
-            if zone.kind is not ZoneKind.WATCH
-        )
+    def hidden_share(self, box: Box, picture: Picture) -> float:
+        """Tell which share of a box, 0…1, lies in the ignored or private zone that has most of it."""
+        shares = (z.share_of(box, picture) for z in self.zones if z.kind is not ZoneKind.WATCH)
+        return max(shares, default=0.0)
 
     def classification(self, seen: Classification, picture: Picture) -> Classification:
         """Take what lies in an ignored zone, or below a watched zone's threshold, out of the edge's view.

@@ -11,12 +11,20 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from edge.classify import LoadedClassifier
 from edge.cli import main
-from shared.manifest import shipped_models
+from edge.drawn_flame import draw_test, free_spot
+from edge.zones import Zone, ZoneKind, Zones
+from shared.imaging import jpeg_picture
+from shared.inference import best_cpu_variant
+from shared.manifest import load_version, newest_version, shipped_models
+from shared.scene import Scene, SceneSettings
+from shared.types import Label
 from tests.helpers.services import Running, running_edge
 from tests.helpers.stand_in_clouds import StandIn, answers, dead_url, good_answer, stand_in_cloud
 from tests.helpers.waiting import wait_until
 
+_MIDDLE = ((0.35, 0.0), (0.65, 0.0), (0.65, 1.0), (0.35, 1.0))
 _CALM = "sim:?ignite_at_s=1000000&width_px=640&height_px=360"
 
 
@@ -140,7 +148,7 @@ def test_a_camera_that_is_masked_everywhere_fails_its_test(tmp_path: Path) -> No
 
 
 def test_the_flame_is_drawn_beside_an_ignored_zone(tmp_path: Path) -> None:
-    zone = {"kind": "ignore", "points": [[0.35, 0.0], [0.65, 0.0], [0.65, 1.0], [0.35, 1.0]]}
+    zone = {"kind": "ignore", "points": _MIDDLE}
     cameras = {"yard": {"source": _CALM, "zones": {"stove": zone}}}
     with (
         stand_in_cloud(answers({})) as phone,
@@ -148,6 +156,23 @@ def test_the_flame_is_drawn_beside_an_ignored_zone(tmp_path: Path) -> None:
     ):
         result = call(edge)
         assert result.exit_code == 0, result.output
+
+
+def test_however_the_flame_looks_it_is_seen_beside_an_ignored_zone() -> None:
+    zones = Zones(zones=(Zone(name="stove", kind=ZoneKind.IGNORE, points=_MIDDLE),))
+    scene = Scene(SceneSettings(ignite_at_s=1e6, width_px=640, height_px=360))
+    calm = jpeg_picture(scene.render(0.0).bgr_hwc_u8)
+    folder = newest_version([shipped_models()], "edge-classifier")
+    artifact = load_version(
+        folder, "edge-classifier", kind="classifier", variant=best_cpu_variant()
+    )
+    model = LoadedClassifier(artifact)
+    place = free_spot(calm, zones.hidden_share)
+    assert place is not None
+    for seed in range(24):
+        drawn = draw_test(calm, place, seed=seed, t_s=1.0)
+        seen = zones.classification(model.look(drawn), drawn)
+        assert seen.label is not Label.NONE, seed
 
 
 def test_a_real_fire_during_a_test_of_the_same_camera_is_told_as_real(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def selftest(folder: Path, desk: Desk) -> SelfTest:
         _MONDAYS,
         alerts=desk,
         watch=desk.watch,
-        is_masked=lambda camera, box, shown: False,
+        hidden_share=lambda camera, box, shown: 0.0,
         quiet_s=60.0,
         clock=desk.clock,
     )

@@ -19,6 +19,9 @@ from shared.errors import FireError
 
 _SMOOTHING = 0.1  # weight of the newest service time; larger follows noise, smaller lags behind a slower model
 _FIRST_GUESS_S = 0.1
+_FIRST_GAPS = (
+    10  # of these the shortest counts: the first frames after a start are slow, and no rate
+)
 _MAX_RETRY_AFTER_S = 30.0
 _LATELY_S = (
     10.0  # longer keeps places for callers that are gone, shorter forgets one that was told to wait
@@ -65,7 +68,7 @@ class Admission:
         self._taken = 0
         self._lanes: dict[str, _Lane] = {}
         self._gap_s = _FIRST_GUESS_S
-        self._is_measured = False
+        self._measured = 0
         self._busy_since_mono_s = 0.0
 
     @property
@@ -120,10 +123,13 @@ class Admission:
         with self._lock:
             # Since the last one left, or since the first came in: idle time is no service time.
             gap_s = (now_mono_s - self._busy_since_mono_s) / count
-            # The first one measured replaces the guess: mixed in, that would refuse callers for being late who are not.
-            self._gap_s += (_SMOOTHING if self._is_measured else 1.0) * (gap_s - self._gap_s)
+            # Neither guess nor a slow start is mixed in: that would refuse callers for being late who are not.
+            if self._measured >= _FIRST_GAPS:
+                self._gap_s += _SMOOTHING * (gap_s - self._gap_s)
+            else:
+                self._gap_s = min(self._gap_s, gap_s) if self._measured else gap_s
+                self._measured += 1
             self._busy_since_mono_s = now_mono_s
-            self._is_measured = True
             self._taken -= count
             self._lanes[caller].held -= count
 
@@ -146,7 +152,7 @@ class Admission:
         lane.held += count
 
     def _refuse_if_late(self, deadline: Deadline) -> None:
-        wait_s = self._taken * self._gap_s if self._is_measured else 0.0
+        wait_s = self._taken * self._gap_s if self._measured > 1 else 0.0
         if deadline.has_passed() or wait_s > deadline.remaining_s():
             detail = f"{self._taken} pictures are before this one, about {wait_s:.1f} s"
             retry_after_s = self.expected_wait_s(self._taken)

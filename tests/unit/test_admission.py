@@ -80,6 +80,20 @@ def _retry_after_s(gap_s: float, places: int = 10) -> float:
     return caught.value.retry_after_s
 
 
+def test_a_slow_first_picture_refuses_nobody_who_can_be_answered_in_time():
+    clock = FakeClock()
+    admission = Admission(16, clock, full=ErrorCode.EDGE_OVERLOADED)
+    for gap_s in (3.0, 0.02):
+        with admission.place(deadline=Deadline.after(5.0, clock)):
+            clock.advance(gap_s)
+        held = [admission.place(deadline=Deadline.after(2.5, clock)) for _ in range(8)]
+        for place in held:
+            place.__enter__()
+        for place in held:
+            clock.advance(0.02)
+            place.__exit__(None, None, None)
+
+
 def test_a_slower_house_asks_for_a_longer_wait():
     assert _retry_after_s(0.5) == pytest.approx(5, abs=1)
 

@@ -333,12 +333,17 @@ def _entries(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, Entry]:
 
 
 def _read_entry(seq: int, line: str | None) -> Entry:
-    try:
+    with _reading(f"entry {seq} of the journal"):
         return entry_of(line or "")
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Call what is written otherwise than this version writes it damaged, whatever it lacks."""
+    try:
+        yield
     except (ValueError, KeyError, TypeError) as err:
-        raise StoreError(
-            ErrorCode.EVIDENCE_DAMAGED, f"entry {seq} of the journal cannot be read"
-        ) from err
+        raise StoreError(ErrorCode.EVIDENCE_DAMAGED, f"{what} cannot be read") from err
 
 
 def _assembled(
@@ -347,19 +352,20 @@ def _assembled(
     opened, newest, origin, acknowledged, marked, held = entries
     if opened is None or newest is None:
         raise StoreError(ErrorCode.EVIDENCE_DAMAGED, f"event {event_id} has lost its entries")
-    mark = marked.body["mark"] if marked else None
-    return EventRecord(
-        event=event_of(event_id, newest.body["event"]),
-        origin=origin_of(origin.body) if origin else None,
-        acknowledged=signed_of(acknowledged.at, acknowledged.body) if acknowledged else None,
-        mark=Mark(mark) if mark else None,
-        marked=signed_of(marked.at, marked.body) if marked else None,
-        held=signed_of(held.at, held.body) if held and held.body["is_held"] else None,
-        camera_facts=opened.body["camera"],
-        frames_kept=kept[0],
-        frames_gone=gone,
-        bytes_kept=kept[1],
-    )
+    with _reading(f"event {event_id}"):
+        mark = marked.body["mark"] if marked else None
+        return EventRecord(
+            event=event_of(event_id, newest.body["event"]),
+            origin=origin_of(origin.body) if origin else None,
+            acknowledged=signed_of(acknowledged.at, acknowledged.body) if acknowledged else None,
+            mark=Mark(mark) if mark else None,
+            marked=signed_of(marked.at, marked.body) if marked else None,
+            held=signed_of(held.at, held.body) if held and held.body["is_held"] else None,
+            camera_facts=opened.body["camera"],
+            frames_kept=kept[0],
+            frames_gone=gone,
+            bytes_kept=kept[1],
+        )
 
 
 def _frames(db: sqlite3.Connection, event_id: str) -> tuple[FrameRecord, ...]:
@@ -369,14 +375,15 @@ def _frames(db: sqlite3.Connection, event_id: str) -> tuple[FrameRecord, ...]:
         (event_id,),
     )
     entries = [_read_entry(seq, line) for seq, line in lines]
-    said: dict[str, list[Said]] = {}
-    for entry in entries:
-        verdict = entry.body["verdict"]
-        if verdict is not None:
-            said.setdefault(entry.body["frame_id"], []).append(said_of(entry.at, verdict))
-    frames = [
-        frame_of(entry.seq, entry.body, tuple(said.get(entry.body["frame_id"], ())))
-        for entry in entries
-        if entry.kind is EntryKind.FRAME
-    ]
+    with _reading(f"a frame of event {event_id}"):
+        said: dict[str, list[Said]] = {}
+        for entry in entries:
+            verdict = entry.body["verdict"]
+            if verdict is not None:
+                said.setdefault(entry.body["frame_id"], []).append(said_of(entry.at, verdict))
+        frames = [
+            frame_of(entry.seq, entry.body, tuple(said.get(entry.body["frame_id"], ())))
+            for entry in entries
+            if entry.kind is EntryKind.FRAME
+        ]
     return tuple(sorted(frames, key=lambda frame: (frame.captured_at, frame.seq)))

@@ -30,10 +30,17 @@ def untraced(records: Records) -> Iterator[tuple[FireEvent, tuple[KeptFrame, ...
         return
     for record in page.events:
         event = record.event
-        if record.origin is None:
-            frames = tuple(_frames(records, event))
-            if frames:
-                yield replace(event, closed_at=event.closed_at or event.last_seen_at), frames
+        if record.origin is None and (frames := _frames_or_none(records, event)):
+            yield replace(event, closed_at=event.closed_at or event.last_seen_at), frames
+
+
+def _frames_or_none(records: Records, event: FireEvent) -> tuple[KeptFrame, ...]:
+    """Read the frames of an event; none of one whose entries are damaged: the box must start all the same."""
+    try:
+        return tuple(_frames(records, event))
+    except (FireError, ValueError) as err:  # ValueError: a policy that this version does not know
+        get_logger().error("untraced_not_read", event_id=event.event_id, detail=str(err))
+        return ()
 
 
 def _frames(records: Records, event: FireEvent) -> Iterator[KeptFrame]:

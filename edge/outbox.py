@@ -249,14 +249,15 @@ class Outbox:
         if version == self._seen_version:
             return
         self._seen_version = version
+        with self._lock:  # before the rows are read: what is put meanwhile is not among them
+            known = [(post, e.seq) for post in self._posts.values() for e in post.lane.entries()]
         rows = self._store.rows()
         there = {row.seq for row in rows if row.quarantined_at is None}
         with self._lock:
             there |= self._unwritten.numbers()
-            for post in self._posts.values():
-                for entry in post.lane.entries():
-                    if entry.seq not in there:
-                        post.lane.remove(entry.seq)
+            for post, seq in known:
+                if seq not in there:
+                    post.lane.remove(seq)
             self._quarantined.clear()
         self._take_up(rows)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge.outbox import Outbox, OutboxRules
-from edge.outbox_item import Delivered, ItemClass, OutboxItem, Outcome, Poison, Retry
+from edge.outbox_item import Delivered, ItemClass, OutboxItem, Outcome, Poison, Retry, StoredItem
 from edge.outbox_order import Room
 from edge.outbox_store import OutboxStore
 from edge.troubles import outbox_troubles
@@ -285,6 +285,30 @@ def test_a_disk_that_takes_nothing_stops_no_alarm(tmp_path: Path) -> None:
             outbox.put([evidence])
         codes = [t.code for t in outbox_troubles(outbox.status(), clock.now_at())]
         assert "not_written" in codes
+        drain(outbox, "cloud", clock, seconds=5.0)
+    assert ids(cloud.got) == ["alarm"]
+
+
+def test_what_is_put_while_another_process_changes_is_read_again_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, cloud = FakeClock(), Cloud()
+    cloud.is_away = False
+    with outbox_in(tmp_path, clock) as outbox:
+        outbox.handle("cloud", cloud.take)
+        outbox.put([item("refused", key="other")])
+        other = OutboxStore(tmp_path / "outbox.sqlite3")
+        other.remove([(1, ItemClass.ALARM)], "dropped")
+        other.close()
+        rows = outbox._store.rows
+
+        def read_then_put() -> list[StoredItem]:
+            found = rows()
+            outbox.put([item("alarm")])
+            return found
+
+        monkeypatch.setattr(outbox._store, "rows", read_then_put)
+        outbox.reread()
         drain(outbox, "cloud", clock, seconds=5.0)
     assert ids(cloud.got) == ["alarm"]
 

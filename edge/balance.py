@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge.cloud_client import CloudAnswer, CloudClient, no_time_left
+from edge.cloud_client import CloudAnswer, CloudClient, no_time_left, note_failure
 from edge.latency import Latency, LatencyBin
 from shared.breaker import Breaker, BreakerSettings, BreakerState
 from shared.clock import Clock
@@ -142,7 +142,7 @@ class BalancedClient:
         raise LinkError(ErrorCode.CLOUD_UNREACHABLE, detail, certainly_not_run=True)
 
     def report(self, body: bytes, deadline: Deadline) -> None:
-        """Tell every cloud: each has a page of its fleet, and any of them may be asked next.
+        """Tell every cloud, each in its share of the time: each has a page of its fleet, and may be asked next.
 
         Raises:
             LinkError: none of them heard it.
@@ -151,9 +151,10 @@ class BalancedClient:
             clients = [cloud.client for cloud in self._clouds.values()]
         failure = LinkError(ErrorCode.CLOUD_UNREACHABLE, "no cloud is known")
         heard = 0
-        for client in clients:
+        for number, client in enumerate(clients):
+            share_s = deadline.remaining_s() / (len(clients) - number)
             try:
-                client.report(body, deadline)
+                client.report(body, Deadline.after(share_s, self._clock))
                 heard += 1
             except LinkError as err:
                 failure = err
@@ -178,10 +179,7 @@ class BalancedClient:
         try:
             answer = cloud.client.infer(picture, call_id=call_id, deadline=deadline, trace=trace)
         except LinkError as err:
-            if err.code is ErrorCode.CLOUD_REFUSED:
-                cloud.breaker.succeeded()
-            else:
-                cloud.breaker.failed(call_id)
+            note_failure(cloud.breaker, err, call_id)
             raise
         finally:
             self._leave(cloud)

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
+from shared.breaker import Breaker
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import LinkError
@@ -35,6 +36,16 @@ def no_time_left() -> LinkError:
     """Give the error of a call whose turn came after its deadline: the box was busy, no cloud is to blame."""
     detail = "no time was left when its turn came"
     return LinkError(ErrorCode.DEADLINE_MISSED, detail, certainly_not_run=True)
+
+
+def note_failure(breaker: Breaker, err: LinkError, call_id: str) -> None:
+    """Tell a breaker what a call's error says of the cloud: one that refuses a picture is alive."""
+    if err.code is ErrorCode.CLOUD_REFUSED:
+        breaker.succeeded()
+    elif err.code is ErrorCode.DEADLINE_MISSED:  # it was never asked
+        breaker.abandoned(call_id)
+    else:
+        breaker.failed(call_id)
 
 
 class CloudClient(Protocol):

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
 
-from edge.cloud_client import CloudAnswer, CloudClient
+from edge.cloud_client import CloudAnswer, CloudClient, note_failure
 from edge.decide import Decision
 from edge.latency import Latency
 from edge.outcome import Outcome
@@ -195,7 +195,7 @@ class Forwarder:
             )
             self._latency.note(deadline.clock.mono_s() - asked_mono_s)
         except LinkError as err:
-            self._report(err, decision.call_id)
+            note_failure(self._breaker, err, decision.call_id)
             return self._failed(decision, err, _reason_of(err), is_refundable=err.certainly_not_run)
         except _LinkTooThinError as err:
             self._breaker.abandoned(decision.call_id)
@@ -246,15 +246,6 @@ class Forwarder:
         sent = upload_form(picture, long_side_px=form.long_side_px, quality=form.quality)
         self._uplink.spend(len(sent.encoded))
         return sent
-
-    def _report(self, err: LinkError, call_id: str) -> None:
-        """A cloud that refuses a picture is alive; anything else that reached it counts against it."""
-        if err.code is ErrorCode.CLOUD_REFUSED:
-            self._breaker.succeeded()
-        elif err.code is ErrorCode.DEADLINE_MISSED:
-            self._breaker.abandoned(call_id)
-        else:
-            self._breaker.failed(call_id)
 
     def _failed(
         self, decision: Decision, err: FireError, reason: Reason, *, is_refundable: bool

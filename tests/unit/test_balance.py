@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.balance import BalancedClient, Endpoint
-from edge.cloud_client import CloudAnswer
+from edge.cloud_client import CloudAnswer, no_time_left
 from shared.breaker import BreakerSettings, BreakerState
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
@@ -24,7 +24,7 @@ class Cloud:
         self.seconds = 0.1
         self.failure: LinkError | None = None
         self.calls = self.reports = 0
-        self.is_closed = False
+        self.is_closed = self.hangs = False
 
     def infer(self, picture, *, call_id, deadline, trace) -> CloudAnswer:
         self.calls += 1
@@ -35,6 +35,11 @@ class Cloud:
         return CloudAnswer(label=Label.NONE, confidence=0.9, detections=(), model=model)
 
     def report(self, body, deadline) -> None:
+        if deadline.has_passed():
+            raise no_time_left()
+        if self.hangs:
+            self.clock.advance(deadline.remaining_s())
+            raise unreachable()
         if self.failure is not None:
             raise self.failure
         self.reports += 1
@@ -162,6 +167,22 @@ def test_every_cloud_is_told_and_one_that_is_away_keeps_nobody_from_it():
     site.clouds["near"].failure = LinkError(ErrorCode.CLOUD_UNREACHABLE, "away")
     site.client.report(b"{}", Deadline.after(5.0, site.clock))
     assert [site.clouds[name].reports for name in ("near", "far")] == [0, 1]
+
+
+def test_a_cloud_that_hangs_leaves_the_others_their_share_of_a_report_s_time():
+    site = Site("near", "far", "farther")
+    site.clouds["near"].hangs = site.clouds["far"].hangs = True
+    site.client.report(b"{}", Deadline.after(6.0, site.clock))
+    assert site.clouds["farther"].reports == 1
+
+
+def test_a_call_whose_turn_came_too_late_counts_against_no_cloud():
+    site = Site("near")
+    site.clouds["near"].failure = no_time_left()
+    for _ in range(5):
+        with pytest.raises(LinkError):
+            site.ask()
+    assert [state.breaker for state in site.client.states()] == [BreakerState.CLOSED]
 
 
 def test_a_report_that_no_cloud_heard_says_so():

@@ -294,6 +294,13 @@ _FILES: Mapping[str, tuple[TroubleKind, str, str, str]] = {
         "The file of the statistics was damaged; they begin anew.",
         "Check the disk. Restore a backup with `emberlink-edge state restore`, or acknowledge.",
     ),
+    "zones.sqlite3": (
+        TroubleKind.DISK,
+        "zones_set_aside",
+        "The file of the zones that were drawn on the pages was damaged. Those of the settings hold, so what was drawn "
+        "as ignored alarms, and what was drawn as private is seen and recorded.",
+        "Draw the zones anew, or restore a backup with `emberlink-edge state restore`; then acknowledge.",
+    ),
     "selftest.sqlite3": (
         TroubleKind.SELFTEST,
         "set_aside",

@@ -221,3 +221,23 @@ def test_a_service_can_write_its_log_to_a_file(tmp_path, models):
         finally:
             service.terminate()
     assert "edge_stopped" in log.read_text()
+
+
+def test_a_box_all_of_whose_files_are_damaged_starts_and_says_so_of_each(tmp_path, models):
+    with running_edge(tmp_path, models):
+        pass
+    names = {path.name for path in tmp_path.glob("*.sqlite3")}
+    assert len(names) > 5
+    for name in names:
+        (tmp_path / name).write_bytes(b"\0" * 65_536)
+    with running_edge(tmp_path, models) as edge:
+        told = edge.get("/troubles").json()["result"]["troubles"]
+    assert {path.name.partition(".damaged-")[0] for path in tmp_path.glob("*.damaged-*")} == names
+    codes = {f"{trouble['kind']}.{trouble['code']}" for trouble in told}
+    assert {
+        "outbox.set_aside",
+        "budget.set_aside",
+        "disk.counts_set_aside",
+        "disk.zones_set_aside",
+        "selftest.set_aside",
+    } <= codes

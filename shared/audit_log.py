@@ -7,6 +7,7 @@ box on which nothing can be changed any more cannot be told that its alarm was s
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from shared.store import Store, is_damage, set_damaged_aside
 MAX_LINES = 200
 _SUBJECT_CHARACTERS = 300
 _KEEP_DAYS = 730  # two years; a line has some 150 bytes
+_BELIEVED_DAYS = (
+    30  # between two lines; longer is a clock that was set, or a box that nobody touched
+)
 _MIGRATIONS = (
     """
     CREATE TABLE audit (
@@ -40,6 +44,15 @@ _MIGRATIONS = (
         BEGIN SELECT RAISE(ABORT, 'audit lines are kept for two years'); END;
     """,
 )
+# How many days passed since each line, by the lines after it: a clock that is set forward by years ages none of them.
+_LAST_OLD = """
+    WITH steps AS (
+        SELECT number, julianday(lead(at) OVER (ORDER BY number)) - julianday(at) AS days FROM audit
+    ), ages AS (
+        SELECT number, sum(min(max(coalesce(days, 0), 0), ?)) OVER (ORDER BY number DESC) AS days FROM steps
+    )
+    SELECT max(number) FROM ages WHERE days > ?
+"""
 _COLUMNS = "number, at, name, role, address, action, subject, outcome, req_id"
 
 
@@ -129,8 +142,7 @@ class AuditLog:
             )
             if self._pruned_at is None or now_at - self._pruned_at > timedelta(days=1):
                 self._pruned_at = now_at
-                oldest_at = now_at - timedelta(days=_KEEP_DAYS)
-                sql.execute("DELETE FROM audit WHERE at < ?", (oldest_at.isoformat(),))
+                _prune(sql, (now_at - timedelta(days=_KEEP_DAYS)).isoformat())
 
     def _let_go(self, store: Store) -> None:
         """Close a file that is damaged, unless another thread did; the next opening sets it aside."""
@@ -158,6 +170,15 @@ class AuditLog:
 
     def _checked(self) -> Store:
         return Store(self._path, _MIGRATIONS, is_checked=True)
+
+
+def _prune(sql: sqlite3.Connection, oldest_at: str) -> None:
+    """Drop lines that are two years old by the clock and by the lines that came after them."""
+    is_any = sql.execute("SELECT 1 FROM audit WHERE at < ? LIMIT 1", (oldest_at,)).fetchone()
+    if is_any is None:  # the rule: counting takes 0.2 s for 100,000 lines
+        return
+    (last,) = sql.execute(_LAST_OLD, (_BELIEVED_DAYS, _KEEP_DAYS)).fetchone()
+    sql.execute("DELETE FROM audit WHERE at < ? AND number <= ?", (oldest_at, last or 0))
 
 
 def _first_line(aside: str) -> AuditLine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,33 @@ def test_damage_while_it_is_open_loses_one_file_only_whoever_writes(tmp_path: Pa
     told = subjects(log)
     assert told[0] == aside.name
     assert sorted(map(str, told[1:])) == sorted(f"after {n}" for n in range(8))
+    log.close()
+
+
+def test_a_clock_that_is_set_forward_by_years_takes_no_line_away(tmp_path: Path) -> None:
+    clock = FakeClock(SystemClock().now_at() - timedelta(days=3_000))
+    log = AuditLog(tmp_path / "audit.sqlite3", clock)
+    for number in range(3):
+        log.add(line(f"before {number}"))
+    for year in range(1, 4):  # set, and set again, with a restart after each
+        clock.set_wall(clock.now_at() + timedelta(days=800))
+        log.add(line(f"jump {year}"))
+        log.close()
+        log = AuditLog(tmp_path / "audit.sqlite3", clock)
+    log.add(line("after"))
+    told = [f"before {number}" for number in range(3)]
+    assert subjects(log) == [*told, "jump 1", "jump 2", "jump 3", "after"]
+    log.close()
+
+
+def test_lines_go_two_years_after_others_were_written(tmp_path: Path) -> None:
+    clock = FakeClock(SystemClock().now_at() - timedelta(days=1_000))
+    log = AuditLog(tmp_path / "audit.sqlite3", clock)
+    for day in range(0, 1_000, 20):
+        log.add(line(str(day)))
+        clock.advance(20 * 86_400)
+    log.add(line("1000"))
+    assert subjects(log) == [str(day) for day in range(280, 1_001, 20)]
     log.close()
 
 

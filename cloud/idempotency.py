@@ -22,6 +22,7 @@ from shared.errors import FireError, RequestError
 
 _KEY = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")
 _COME_BACK_S = 1.0
+_AFTER_DEADLINE_S = 60.0  # a model that is at work at the deadline ends within this
 
 
 def read_key(header: str | None) -> str | None:
@@ -52,8 +53,14 @@ def fingerprint(route: str, pictures: Sequence[bytes], fields: Mapping[str, Any]
 class AnswerBook(Protocol):
     """Where answers are kept by caller and key; safe for use by many threads."""
 
-    def begin(self, owner: str, key: str, asked: str) -> Answer | None:
+    def begin(self, owner: str, key: str, asked: str, *, within_s: float) -> Answer | None:
         """Claim a key for the request with the fingerprint `asked`.
+
+        Args:
+            owner: who asks.
+            key: the caller's key.
+            asked: what was asked.
+            within_s: a claim that is not settled by then belongs to somebody who died, and counts no more.
 
         Returns:
             None: the key is claimed, do the work, then `keep` or `release`; otherwise the answer that was kept.
@@ -118,8 +125,8 @@ class MemoryAnswers:
             self._sweep()
             return len(self._kept) + len(self._expired)
 
-    def begin(self, owner: str, key: str, asked: str) -> Answer | None:
-        """Claim a key, see `AnswerBook.begin`."""
+    def begin(self, owner: str, key: str, asked: str, *, within_s: float) -> Answer | None:
+        """Claim a key, see `AnswerBook.begin`; who claimed it dies with this book, never before it."""
         with self._lock:
             self._sweep()
             known = self._kept.get((owner, key))
@@ -213,7 +220,13 @@ class Once:
 
 
 def answer_once(
-    book: AnswerBook, owner: str, key: str, asked: str, work: Callable[[Claim], Answer]
+    book: AnswerBook,
+    owner: str,
+    key: str,
+    asked: str,
+    work: Callable[[Claim], Answer],
+    *,
+    until_s: float = 0.0,
 ) -> Once:
     """Do the work of a request once, and give its kept answer afterwards.
 
@@ -223,12 +236,13 @@ def answer_once(
         key: the caller's key.
         asked: fingerprint of the request.
         work: does it; when it raises CLOUD_TIMEOUT the model is still at work, and it settles the claim later.
+        until_s: how long the caller waits for it; 0 where it only submits.
 
     Raises:
         RequestError(IDEMPOTENCY_KEY_REUSED), FireError(IDEMPOTENCY_RUNNING): see `AnswerBook.begin`.
         whatever `work` raises.
     """
-    kept = book.begin(owner, key, asked)
+    kept = book.begin(owner, key, asked, within_s=until_s + _AFTER_DEADLINE_S)
     if kept is not None:
         return Once(answer=kept, is_replayed=True)
     claim = Claim(book, owner, key)

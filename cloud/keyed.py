@@ -44,7 +44,8 @@ class Keyed:
         """
 
         def ask() -> Once:
-            return answer_once(self.book, owner(), key, asked, work)
+            until_s = until.remaining_s() if until else 0.0
+            return answer_once(self.book, owner(), key, asked, work, until_s=until_s)
 
         try:
             done = ask()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from cloud.answer import Answer
 from cloud.idempotency import Kept, MemoryAnswers, answer_for, expired
 from cloud.jobs import Job, JobBook, JobState
@@ -65,12 +67,12 @@ class RedisAnswers:
         self._ttl_s = max(1, round(ttl_s))
         self._meanwhile = meanwhile
 
-    def begin(self, owner: str, key: str, asked: str) -> Answer | None:
+    def begin(self, owner: str, key: str, asked: str, *, within_s: float) -> Answer | None:
         """Claim a key, see `AnswerBook.begin`."""
         try:
-            known = self._link.claim(self.name(owner, key), asked, self._ttl_s)
+            known = self._link.claim(self.name(owner, key), asked, math.ceil(within_s))
         except FireError as err:
-            return self._instead(err).begin(owner, key, asked)
+            return self._instead(err).begin(owner, key, asked, within_s=within_s)
         return answer_for(self._kept(*known), asked) if known else None
 
     def keep(self, owner: str, key: str, answer: Answer) -> None:

@@ -89,18 +89,17 @@ redis.call('DEL', KEYS[2])
 return 1
 """
 
-# KEYS: kept, was. ARGV: fingerprint of the request, ttl s. Claims a key: nothing, or what is known of it. What was kept
-# is known to have expired as long again.
+# KEYS: kept. ARGV: fingerprint of the request, s to settle it. Claims a key: nothing, or what is known of it.
 _CLAIM = """
 if redis.call('HSETNX', KEYS[1], 'asked', ARGV[1]) == 1 then
   redis.call('EXPIRE', KEYS[1], ARGV[2])
-  redis.call('SET', KEYS[2], 1, 'EX', 2 * tonumber(ARGV[2]))
   return {}
 end
 return redis.call('HMGET', KEYS[1], 'asked', 'answer')
 """
 
-# KEYS: kept, was. ARGV: answer, ttl s. Keeps an answer; an empty one frees the key, when nobody has answered yet.
+# KEYS: kept, was. ARGV: answer, ttl s. Keeps an answer; an empty one frees the key, when nobody has answered yet. What
+# was kept is known to have expired as long again.
 _SETTLE = """
 local asked = redis.call('HGET', KEYS[1], 'asked')
 if not asked then return 0 end
@@ -254,10 +253,9 @@ class RedisLink:
         keys = [stream, self.key("job", job_id), _bytes(stream)]
         return self.ask(lambda: bool(self._take_back(keys=keys, args=[job_id])))
 
-    def claim(self, kept_key: str, asked: str, ttl_s: int) -> tuple[bytes, bytes | None] | None:
+    def claim(self, kept_key: str, asked: str, within_s: int) -> tuple[bytes, bytes | None] | None:
         """Claim an Idempotency-Key; gives None, or the fingerprint and the answer that are known of it."""
-        keys = [kept_key, _was(kept_key)]
-        found = self.ask(lambda: self._claim(keys=keys, args=[asked, ttl_s]))
+        found = self.ask(lambda: self._claim(keys=[kept_key], args=[asked, within_s]))
         return (found[0], found[1]) if found else None
 
     def settle(self, kept_key: str, answer: Answer | None, ttl_s: int) -> None:

@@ -137,7 +137,7 @@ def _key_reused(world: World) -> int:
 
 def _key_running(world: World) -> int:
     asked = fingerprint("/infer", [fire_jpeg()], {})
-    world.pair.cloud.service.house.answers.begin("", "running", asked)
+    world.pair.cloud.service.house.answers.begin("", "running", asked, within_s=60)
     return world.pair.cloud.show("/infer", fire_jpeg(), Idempotency_Key="running").json()["err_no"]
 
 

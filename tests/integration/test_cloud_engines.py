@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 
+from cloud.answer import Answer
 from cloud.keys import add_key
 from shared.clock import SystemClock
 from shared.errors import FireError
@@ -375,18 +376,22 @@ def test_a_request_seen_before_redis_went_away_is_not_taken_again(tmp_path, mode
         assert (again.status_code, again.json()["err_no"]) == (401, 1023)
 
 
-def test_a_front_end_that_died_over_a_key_does_not_keep_it_for_ever(server):
+def test_a_front_end_that_died_over_a_key_keeps_it_no_longer_than_its_request_could_take(server):
     from cloud.redis_books import RedisAnswers
     from cloud.redis_link import RedisLink
 
     link = RedisLink(server.url, "test", SystemClock(), timeout_s=1.0)
-    answers = RedisAnswers(link, SystemClock(), ttl_s=1.0)
+    answers = RedisAnswers(link, SystemClock(), ttl_s=600.0)
     link.client.expire = None  # dead before it could ask for anything more
-    assert answers.begin("gate", "k1", "asked") is None
+    assert answers.begin("gate", "k1", "asked", within_s=1.0) is None
     with pytest.raises(FireError):
-        answers.begin("gate", "k1", "asked")
+        answers.begin("gate", "k1", "asked", within_s=1.0)
     time.sleep(1.2)
-    assert answers.begin("gate", "k1", "asked") is None
+    assert answers.look("gate", "k1") is None  # nothing was kept, so that nothing has expired
+    assert answers.begin("gate", "k1", "asked", within_s=1.0) is None
+    answers.keep("gate", "k1", Answer.of("done"))
+    time.sleep(1.2)
+    assert answers.begin("gate", "k1", "asked", within_s=1.0) == Answer.of("done")
     link.close()
 
 

@@ -49,7 +49,7 @@ def test_a_key_with_another_body_is_refused():
 
 def test_a_request_that_is_still_running_sends_the_second_away_for_a_moment():
     book = _book()
-    book.begin("me", "k", "body")
+    book.begin("me", "k", "body", within_s=60)
     with pytest.raises(FireError) as caught:
         _ask(book)
     assert caught.value.code is ErrorCode.IDEMPOTENCY_RUNNING

@@ -31,7 +31,6 @@ from shared.errors import FireError, ModelError
 from shared.trouble import Trouble
 from shared.types import Picture, Reloaded
 
-_LONGEST_BLOCK_S = 1.0  # below the socket's timeout; a caller's whole wait is made of such pieces
 _SPARE_LIFE_S = 60
 _UNBOUNDED = 1 << 50  # callers who wait are bounded by their places and by limits.max_bytes
 _RELOAD_WITHIN_S = 90.0  # a worker notices within its beat, then builds and tries the model
@@ -258,7 +257,7 @@ class RedisHouse:
     def _wait(self, job_id: str, deadline: Deadline) -> Answer | None:
         link, wake = self._link, self._link.key("wake", job_id)
         while not deadline.has_passed():
-            block_s = max(0.01, min(_LONGEST_BLOCK_S, deadline.remaining_s()))
+            block_s = max(0.01, min(link.longest_block_s, deadline.remaining_s()))
             found = link.ask(lambda s=block_s: link.client.blpop([wake], timeout=s))  # type: ignore[misc]
             if found is not None:
                 return Answer.from_json(found[1])

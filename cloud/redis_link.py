@@ -24,6 +24,7 @@ from shared.errors import FireError
 
 _T = TypeVar("_T")
 GROUP = "workers"
+_LONGEST_BLOCK_S = 1.0  # a worker that stops and a caller's deadline are noticed within this
 _FAIL_FAST_S = 1.0  # after a failure nobody asks again for this long, so that callers do not queue up behind timeouts
 
 # KEYS: stream, sequence, bytes. ARGV: bound, prefix, life of a job in s, bound of bytes, then six fields a picture.
@@ -136,7 +137,8 @@ class RedisLink:
     """The connection, with its scripts; safe for use by many threads."""
 
     def __init__(self, url: str, prefix: str, clock: Clock, *, timeout_s: float) -> None:
-        """Prepare a pool; nothing is sent yet."""
+        """Prepare a pool; nothing is sent yet. `longest_block_s`: for a call that waits, well before it times out."""
+        self.longest_block_s = min(_LONGEST_BLOCK_S, timeout_s / 2)
         self._clock = clock
         self._down_until_mono_s = 0.0
         self.prefix = prefix

@@ -35,15 +35,12 @@ from shared.types import Picture
 
 _THREAD, _BEATER = "worker", "worker-beat"
 _SILENT_S = 30.0  # above the longest batch, and the longest wait for Redis
-_BLOCK_MS = 500  # a stopping worker notices within this
 _BEAT_S = 2.0
 _ALIVE_S = 10
 _PAUSE_S = 0.5
 _LATER_EVERY = 4
 _FIRST = "0-0"
-_LOOK_BEHIND_S = (
-    0.25  # with the block above, what a dead worker left is taken up 0.75 s after claim_s
-)
+_LOOK_BEHIND_S = 0.25  # with half a second's wait for work, what a dead worker left is taken up 0.75 s after claim_s
 _Named = tuple[bytes, dict[bytes, bytes]]  # an entry as the redis package gives it
 _WAITER_S = 30  # an answer that nobody fetches by an id is kept for whoever waits for it only
 
@@ -173,7 +170,8 @@ class Worker:
         entries = self._read_from([link.now], most, None)
         if not entries:
             at_once = min(most, self._settings.later_at_once)
-            return self._read_from([link.now, link.later], at_once, _BLOCK_MS)
+            block_ms = max(1, round(500 * link.longest_block_s))
+            return self._read_from([link.now, link.later], at_once, block_ms)
         self._turns += 1
         if self._turns % _LATER_EVERY == 0:  # callers who never stop coming do not starve the jobs
             entries += self._read_from([link.later], 1, None)

@@ -407,6 +407,18 @@ def test_workers_that_were_killed_are_forgotten(tmp_path, models, server):
         assert link.client.smembers(link.key("workers")) == {worker.name.encode()}
 
 
+def test_whoever_waits_longer_than_redis_may_take_to_answer_waits_on(tmp_path, models, server):
+    sections = _sections(server, redis={"timeout_s": 0.5})
+    with (
+        running_cloud(tmp_path / "a", models, **sections) as cloud,
+        running_worker(tmp_path, models, **sections) as worker,
+    ):
+        wait_until(lambda: cloud.get("/readyz").status_code == 200)
+        with World(cloud, worker._slot).held_model() as model:
+            threading.Timer(1.5, model.go_on.set).start()
+            assert _post(cloud).status_code == 200
+
+
 def test_a_waiting_caller_is_told_at_once_when_redis_dies(tmp_path, models, server):
     sections = _sections(server)
     with running_cloud(tmp_path / "a", models, **sections) as cloud:

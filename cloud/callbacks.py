@@ -23,6 +23,7 @@ from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
 from shared.heartbeat import NOBODY, Watchman
+from shared.logs import get_logger
 from shared.trouble import Trouble
 
 _MAX_URL_CHARACTERS = 500
@@ -67,20 +68,39 @@ class Callbacks:
         self,
         clock: Clock,
         settings: CallbackSettings,
+        allowed: Sequence[str],
         *,
         count: Callable[[str], None] = lambda outcome: None,
         watchman: Watchman = NOBODY,
     ) -> None:
-        """Start without any receiver; `count` is told `delivered`, `failed` or `refused` a message."""
+        """Start without any receiver.
+
+        Args:
+            clock: the machine's clocks.
+            settings: how each message is sent.
+            allowed: the operator's list, see `check_callback`.
+            count: told `delivered`, `failed` or `refused` a message.
+            watchman: watches the receivers' threads.
+        """
         self._clock = clock
         self._settings = settings
+        self._allowed = allowed
         self._count = count
         self._watchman = watchman
         self._lock = threading.Lock()
         self._receivers: dict[str, CallbackReceiver] = {}
 
     def send(self, job_id: str, url: str, body: bytes) -> None:
-        """Queue a message for an address that `check_callback` let through, see `CallbackReceiver.send`."""
+        """Queue a message, see `CallbackReceiver.send`.
+
+        The address is held against the list again: it may come out of a Redis that others write to, too.
+        """
+        try:
+            check_callback(url, self._allowed)
+        except RequestError as err:
+            get_logger().warning("callback_given_up", job_id=job_id, reason=err.detail)
+            self._count("refused")
+            return
         self._receiver(urlsplit(url).netloc).send(Message(job_id=job_id, url=url, body=body))
 
     def troubles(self, now_at: datetime) -> list[Trouble]:

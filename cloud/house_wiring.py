@@ -48,7 +48,7 @@ def build_house(
     settings: CloudSettings,
     clock: Clock,
     metrics: CloudMetrics,
-    callbacks: Callbacks | None,
+    callbacks: Callbacks,
     watchman: Watchman,
 ) -> House:
     """Build the engine that the settings name.
@@ -80,11 +80,11 @@ def build_house(
             assert_never(settings.engine.kind)
 
 
-def _reports(metrics: CloudMetrics, callbacks: Callbacks | None) -> Reports:
+def _reports(metrics: CloudMetrics, callbacks: Callbacks) -> Reports:
     def job_finished(order: Order, answer: Answer) -> None:
         state = metrics.job_finished(answer)
         get_logger().info("job_finished", job_id=order.job_id, state=state.value)
-        if order.callback_url and callbacks:
+        if order.callback_url:
             body = callback_body(order.job_id, state, answer)
             callbacks.send(order.job_id, order.callback_url, body)
 
@@ -176,12 +176,10 @@ def build_callbacks(
     clock: Clock,
     watchman: Watchman,
     count: Callable[[str], None] = lambda outcome: None,
-) -> Callbacks | None:
-    """Build what calls the callers' servers; None when no address is allowed."""
+) -> Callbacks:
+    """Build what calls the callers' servers; it starts no thread before somebody has to be called."""
     wanted = settings.callbacks
-    if not wanted.allowed or wanted.key is None:
-        return None
     told = CallbackSettings(
         key=wanted.signing_key(), tries=wanted.tries, timeout_s=wanted.timeout_s
     )
-    return Callbacks(clock, told, count=count, watchman=watchman)
+    return Callbacks(clock, told, wanted.allowed, count=count, watchman=watchman)

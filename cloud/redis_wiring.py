@@ -37,7 +37,7 @@ def build_worker(
     settings: CloudSettings,
     slot: DetectorSlot,
     clock: Clock,
-    callbacks: Callbacks | None,
+    callbacks: Callbacks,
     supervisor: Supervisor,
     metrics: RunMetrics,
 ) -> Worker:

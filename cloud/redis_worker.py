@@ -107,7 +107,7 @@ class Worker:
         link: RedisLink,
         slot: DetectorSlot,
         clock: Clock,
-        callbacks: Callbacks | None,
+        callbacks: Callbacks,
         supervisor: Supervisor,
         metrics: RunMetrics,
     ) -> None:
@@ -312,7 +312,7 @@ class Worker:
         if not is_kept or is_waited_for:  # whoever waits is counted where it waits
             return
         state = self._metrics.job_finished(answer)
-        if task.started.callback_url and self._callbacks:
+        if task.started.callback_url:
             body = callback_body(entry.job_id, state, answer)
             self._callbacks.send(entry.job_id, task.started.callback_url, body)
 

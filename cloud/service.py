@@ -103,8 +103,7 @@ class CloudService:
         if self._registration:
             self._registration.stop()
         self.house.stop(timeout)
-        if self._callbacks:
-            self._callbacks.stop(timeout.remaining_s())
+        self._callbacks.stop(timeout.remaining_s())
         for server in self._servers:
             server.stop(max(_LAST_ANSWERS_S, timeout.remaining_s()))
         self._fleet.save()
@@ -149,9 +148,7 @@ class CloudService:
     def _add_rules(self) -> None:
         now_at = self._clock.now_at
         self._supervisor.add_rule(lambda: self.house.troubles(now_at()))
-        if self._callbacks:
-            callbacks = self._callbacks
-            self._supervisor.add_rule(lambda: callbacks.troubles(now_at()))
+        self._supervisor.add_rule(lambda: self._callbacks.troubles(now_at()))
         self._supervisor.add_rule(
             lambda: [store_failing(why, now_at())] if (why := self._state.trouble) else []
         )

@@ -9,13 +9,14 @@ from cloud.house_wiring import REDIS_MISSING, build_callbacks, prepare_process, 
 from cloud.model_slot import detector_slot, slot_troubles
 from cloud.worker_port import open_worker_port, worker_metrics
 from shared.clock import SystemClock
+from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, ModelError
 from shared.logs import get_logger
 from shared.supervise import Supervisor
 from shared.terminal import wait_for_stop
 
-_LAST_CALLBACKS_S = _LAST_ANSWERS_S = 0.2
+_LAST_ANSWERS_S = 0.2  # of the port that says how the worker is
 
 
 def run_worker(settings: CloudSettings) -> None:
@@ -43,19 +44,17 @@ def run_worker(settings: CloudSettings) -> None:
         slot.watch(settings.model.watch_s, watchman=supervisor)
     worker = build_worker(settings, slot, clock, callbacks, supervisor, metrics)
     supervisor.add_rule(lambda: slot_troubles(slot, clock.now_at()))
-    if callbacks:
-        told = callbacks
-        supervisor.add_rule(lambda: told.troubles(clock.now_at()))
+    supervisor.add_rule(lambda: callbacks.troubles(clock.now_at()))
     thread = threading.Thread(target=worker.run, name="worker")
     thread.start()
     supervisor.start()
     wait_for_stop(worker.is_stopping)
+    timeout = Deadline.after(settings.server.stop_timeout_s, clock)
     supervisor.stopping()
     worker.stop()
-    thread.join(settings.server.stop_timeout_s)
+    thread.join(timeout.remaining_s())
     slot.stop()
-    if callbacks:
-        callbacks.stop(_LAST_CALLBACKS_S)
+    callbacks.stop(timeout.remaining_s())
     if server:
         server.stop(_LAST_ANSWERS_S)
     get_logger().info("worker_stopped")

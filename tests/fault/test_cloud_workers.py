@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import requests
 from tests.helpers.pictures import fire_jpeg, noise_bgr
 from tests.helpers.redis_server import redis_server
 from tests.helpers.services import Running, running_cloud
+from tests.helpers.stand_in_clouds import Exchange, stand_in_cloud
 from tests.helpers.waiting import wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(120)]
@@ -51,7 +53,9 @@ main(["worker"])
 
 
 @contextmanager
-def _worker(models: Path, url: str, slow_s: float = 0.0) -> Iterator[subprocess.Popen[bytes]]:
+def _worker(
+    models: Path, url: str, slow_s: float = 0.0, **more: str
+) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **os.environ,
         "EMBERLINK_CLOUD__ENGINE__KIND": "redis",
@@ -60,6 +64,7 @@ def _worker(models: Path, url: str, slow_s: float = 0.0) -> Iterator[subprocess.
         "EMBERLINK_CLOUD__REDIS__DELIVERIES": "2",
         "EMBERLINK_CLOUD__MODELS": str(models),
         "SLOW_S": str(slow_s),
+        **{f"EMBERLINK_CLOUD__CALLBACKS__{name}": value for name, value in more.items()},
     }
     process = subprocess.Popen([sys.executable, "-c", _WORKER], cwd=ROOT, env=environment)
     try:
@@ -70,11 +75,12 @@ def _worker(models: Path, url: str, slow_s: float = 0.0) -> Iterator[subprocess.
 
 
 @contextmanager
-def _cloud(tmp_path: Path, models: Path, url: str) -> Iterator[Running]:
+def _cloud(tmp_path: Path, models: Path, url: str, **more: Any) -> Iterator[Running]:
     sections: dict[str, Any] = {
         "engine": {"kind": "redis", "places": 32},
         "redis": {"url": url, "claim_s": _CLAIM_S},
         "server": {"threads": 40},
+        **more,
     }
     with running_cloud(tmp_path / "front", models, **sections) as cloud:
         yield cloud
@@ -163,3 +169,27 @@ def test_a_worker_that_is_told_to_stop_finishes_its_batch(tmp_path, models):
         assert worker.wait(40) == 0
         assert cloud.get(f"/infer/result/{job_id}").status_code == 200
         assert _workers(cloud) == 0
+
+
+def test_a_worker_that_is_told_to_stop_tells_what_waits_for_a_slow_receiver(tmp_path, models):
+    def slowly(exchange: Exchange) -> None:
+        time.sleep(1.5)
+        exchange.reply(200)
+
+    with redis_server(tmp_path) as server, stand_in_cloud(slowly) as receiver:
+        url = f"{receiver.url}/hooks"
+        callbacks = {"allowed": [url], "key": "a callback secret of enough length"}
+        with (
+            _cloud(tmp_path, models, server.url, callbacks=callbacks) as cloud,
+            _worker(models, server.url, ALLOWED=json.dumps([url]), KEY=callbacks["key"]) as worker,
+        ):
+            wait_until(lambda: _workers(cloud) == 1)
+            path = f"/infer/async?callback_url={url}"
+            ids = [cloud.show(path, fire_jpeg()).json()["request_id"] for _ in range(2)]
+            for job_id in ids:
+                assert cloud.settled(job_id).status_code == 200
+            wait_until(lambda: receiver.calls)
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(40) == 0
+        told = {json.loads(call.body)["request_id"] for call in receiver.calls}
+        assert told == set(ids)

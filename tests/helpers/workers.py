@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cloud.house_wiring import slot_settings
+from cloud.house_wiring import build_callbacks, slot_settings
 from cloud.metrics import RunMetrics
 from cloud.model_slot import detector_slot
 from shared.clock import SystemClock
@@ -25,7 +25,9 @@ def running_worker(state: Path, models: Path, **sections: Any) -> Iterator[Any]:
     slot = detector_slot(slot_settings(settings, clock))
     slot.load()
     supervisor = Supervisor(clock)
-    worker = build_worker(settings, slot, clock, None, supervisor, RunMetrics())
+    metrics = RunMetrics()
+    callbacks = build_callbacks(settings, clock, supervisor, metrics.callback)
+    worker = build_worker(settings, slot, clock, callbacks, supervisor, metrics)
     thread = threading.Thread(target=worker.run)
     thread.start()
     supervisor.start()
@@ -35,4 +37,5 @@ def running_worker(state: Path, models: Path, **sections: Any) -> Iterator[Any]:
         supervisor.stopping()
         worker.stop()
         thread.join(40)
+        callbacks.stop(0.0)
         worker._link.close()

@@ -389,7 +389,7 @@ def test_a_callback_is_given_up_after_its_tries(tmp_path, models, monkeypatch):
 def test_a_receiver_that_hangs_delays_nobody_elses_callbacks():
     settings = CallbackSettings(key=_KEY.encode(), tries=2, timeout_s=20.0)
     with stand_in_cloud(hangs) as dead, _receiver([200]) as (url, received):
-        callbacks = Callbacks(SystemClock(), settings)
+        callbacks = Callbacks(SystemClock(), settings, [f"{dead.url}/hooks", url])
         for number in range(3):
             callbacks.send(f"late-{number}", f"{dead.url}/hooks", b"{}")
         wait_until(lambda: dead.calls)

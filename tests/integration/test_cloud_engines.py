@@ -22,6 +22,7 @@ from tests.helpers.pictures import calm_jpeg, fire_jpeg, noise_bgr
 from tests.helpers.redis_server import RedisServer, redis_server
 from tests.helpers.services import Running, running_cloud, running_edge
 from tests.helpers.signing import SignedBy
+from tests.helpers.stand_in_clouds import stand_in_cloud
 from tests.helpers.waiting import wait_until
 from tests.helpers.workers import running_worker
 
@@ -417,6 +418,24 @@ def test_whoever_waits_longer_than_redis_may_take_to_answer_waits_on(tmp_path, m
         with World(cloud, worker._slot).held_model() as model:
             threading.Timer(1.5, model.go_on.set).start()
             assert _post(cloud).status_code == 200
+
+
+def test_a_worker_calls_no_address_that_is_not_on_its_own_list(tmp_path, models, server):
+    """Whoever can write to Redis could else let every worker's network be asked."""
+    with stand_in_cloud(lambda exchange: exchange.reply(200)) as inside:
+        url = f"{inside.url}/hooks"
+        allowed = {"allowed": [url], "key": "a callback secret of enough length"}
+        front, sections = _sections(server, callbacks=allowed), _sections(server)
+        with (
+            running_cloud(tmp_path / "a", models, **front) as cloud,
+            running_worker(tmp_path, models, **sections) as worker,
+        ):
+            wait_until(lambda: cloud.get("/readyz").status_code == 200)
+            answer = cloud.show(f"/infer/async?callback_url={url}", fire_jpeg())
+            assert cloud.settled(answer.json()["request_id"]).status_code == 200
+            counted = worker._metrics.registry.get_sample_value
+            wait_until(lambda: counted("fire_cloud_callbacks_total", {"outcome": "refused"}) == 1)
+        assert not inside.calls
 
 
 def test_a_waiting_caller_is_told_at_once_when_redis_dies(tmp_path, models, server):

@@ -132,7 +132,9 @@ def test_a_front_end_without_a_worker_says_so(tmp_path: Path, models: Path):
 def test_a_callback_that_was_given_up_is_a_trouble():
     clock = SystemClock()
     with dead_url() as url:
-        callbacks = Callbacks(clock, CallbackSettings(key=b"k" * 16, tries=1, timeout_s=1.0))
+        callbacks = Callbacks(
+            clock, CallbackSettings(key=b"k" * 16, tries=1, timeout_s=1.0), [url + "/hooks"]
+        )
         callbacks.send("job", url + "/hooks", b"{}")
         wait_until(lambda: callbacks.troubles(clock.now_at()))
         (trouble,) = callbacks.troubles(clock.now_at())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from shared.startup import prepare_libraries
+from shared.startup import loading, prepare_libraries
 
 
 def main() -> None:
     """Run `emberlink-cloud`."""
     prepare_libraries()
-    from cloud.cli import main as command_line
+    with loading():
+        from cloud.cli import main as command_line
 
     command_line(prog_name="emberlink-cloud")  # also as `python -m cloud`
 

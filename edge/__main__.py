@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from shared.startup import prepare_libraries
+from shared.startup import loading, prepare_libraries
 
 
 def main() -> None:
     """Run `emberlink-edge`."""
     prepare_libraries()
-    from edge.cli import main as command_line
+    with loading():
+        from edge.cli import main as command_line
 
     command_line(prog_name="emberlink-edge")  # also as `python -m edge`
 

@@ -89,6 +89,7 @@ class BoxStatus:
         return BoxState(
             breaker=self.link.breaker_state(),
             is_cloud_silent=self.heartbeat is not None and self.heartbeat.is_cloud_silent,
+            cloud_refusal=self.heartbeat.refusal if self.heartbeat else None,
             budget_limit_micros=budget.limit_micros,
             budget_left_micros=budget.remaining_micros(),
             cost_micros=self.settings.policy.cost_micros,

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.rtsp_probe import why_no_stream
 from edge.shot import JPEG_QUALITY, CameraAddress, Pace, Shot
 from shared.error_code import ErrorCode
 from shared.errors import CameraError
@@ -26,6 +27,7 @@ _OPEN_TIMEOUT_MS = 5_000
 _READ_TIMEOUT_MS = 5_000
 _LEAST_SIDE_PX = 16
 _DEVICES = "/dev/"
+_STREAMS = "rtsp://"
 _MOST_USELESS = 20  # frames in a row; a stream that recovers does so with its next key frame, every 10 s or sooner
 
 
@@ -71,7 +73,7 @@ class VideoSource:
             raise self._unavailable(f"cannot be opened: {err.err}") from err
         if not capture.isOpened():
             capture.release()
-            raise self._unavailable(f"cannot be opened{_why_not(url)}")
+            raise self._unavailable(f"cannot be opened{_why_not(self._address)}")
         return capture
 
     def _read_live(self, capture: cv2.VideoCapture, pace: Pace) -> Iterator[Shot]:
@@ -144,12 +146,14 @@ class VideoSource:
         return CameraError(ErrorCode.CAMERA_UNAVAILABLE, f"{self._address.shown} {what}")
 
 
-def _why_not(url: str) -> str:
-    """Say what the system tells of a device that OpenCV cannot open; nothing of anything else."""
-    if not url.startswith(_DEVICES):
+def _why_not(address: CameraAddress) -> str:
+    """Say what the system tells of a device that OpenCV cannot open, or the server of a stream; nothing of a file."""
+    if address.url.startswith(_STREAMS):
+        return f": {why_no_stream(address.bare())}"
+    if not address.url.startswith(_DEVICES):
         return ""
     try:
-        os.close(os.open(url, os.O_RDWR | os.O_NONBLOCK))
+        os.close(os.open(address.url, os.O_RDWR | os.O_NONBLOCK))
     except PermissionError:
         return ": the service may not read it; add its user to the group `video`"
     except OSError as err:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
-from shared.errors import FireError
+from shared.errors import FireError, LinkError
 from shared.fleet import EVERY_S, EdgeReport
 from shared.logs import get_logger
 from shared.supervise import Supervisor
@@ -47,6 +47,8 @@ class FleetHeartbeat:
         self._every_s = every_s
         self._is_heard: bool | None = None
         self._lost_in_a_row = 0
+        self.refusal: str | None = None
+        """Why the cloud does not take this box's reports, nor its pictures then; None when it may."""
         self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=_THREAD, daemon=True)
 
@@ -81,11 +83,13 @@ class FleetHeartbeat:
             self._send(body, Deadline.after(_TRY_S, self._clock))
         except FireError as err:
             self._lost_in_a_row = self._lost_in_a_row + 1 if err.code in _AWAY else 0
+            self.refusal = err.detail if isinstance(err, LinkError) and err.is_locked_out else None
             self._note(is_heard=False, detail=err.detail)
         except Exception as err:  # thread top: a report must never end the thread
             get_logger().error("fleet_report_failed", exc_info=err)
         else:
             self._lost_in_a_row = 0
+            self.refusal = None
             self._note(is_heard=True, detail=None)
 
     def _note(self, *, is_heard: bool, detail: str | None) -> None:

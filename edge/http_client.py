@@ -326,7 +326,13 @@ def _refusal(response: requests.Response, body: bytes) -> LinkError:
     if status in _ABOUT_THE_PICTURE:
         return LinkError(ErrorCode.CLOUD_REFUSED, detail, certainly_not_run=True)
     if 400 <= status < 500:
-        return LinkError(ErrorCode.CLOUD_BAD_ANSWER, detail, certainly_not_run=True)
+        is_locked_out = status in (401, 403)
+        return LinkError(
+            ErrorCode.CLOUD_BAD_ANSWER,
+            detail,
+            certainly_not_run=True,
+            is_locked_out=is_locked_out,
+        )
     if status == 504:
         return LinkError(ErrorCode.CLOUD_TIMEOUT, detail)
     if status >= 500:

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,12 +20,13 @@ from shared.terminal import explained, unwritable
 
 _CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
+_NAMES = "Give each camera a name of its own."
 _FLAGS = "Give that flag a value that fits; `emberlink-edge init --help` tells each."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the first settings file says; empty strings leave a thing out."""
+    """What the first settings file says; empty strings leave a thing out. Files with secrets lie in `secrets`."""
 
     cameras: tuple[tuple[str, str], ...]
     cloud_url: str
@@ -32,6 +34,7 @@ class Wanted:
     daily_limit: str
     timezone: str
     state: str
+    secrets: Path
 
 
 @click.command("init")
@@ -60,6 +63,7 @@ def init_command(
     is_asking = sys.stdin.isatty() and not cameras and cloud_url is None
     with explained():
         named = tuple(_named(text) for text in cameras) or (_ask_cameras() if is_asking else ())
+        _refuse_twins([name for name, _ in named])
         if cloud_url is None:
             cloud_url = click.prompt("Address of the cloud (empty: none)", "") if is_asking else ""
         text = settings_text(
@@ -70,6 +74,7 @@ def init_command(
                 daily_limit=daily_limit,
                 timezone=timezone,
                 state=state,
+                secrets=file.absolute().parent,
             )
         )
         _write(file, text)
@@ -123,7 +128,7 @@ def _cloud(wanted: Wanted) -> list[str]:
         rows += [
             _pair("edge_id", wanted.edge_id),
             "# The key from `emberlink-cloud keys new`, in a file that only the service's user can read.",
-            _pair("key_file", f"/etc/emberlink/{wanted.edge_id}.key"),
+            _pair("key_file", f"{wanted.secrets}/{wanted.edge_id}.key"),
         ]
     return [*rows, ""]
 
@@ -148,7 +153,7 @@ def _cameras(wanted: Wanted) -> list[str]:
         rows += [f"[cameras.{_key(name)}]", _pair("source", address)]
         if urlsplit(address).username:
             rows.append("# The password, in a file that only the service's user can read.")
-            rows.append(_pair("password_file", f"/etc/emberlink/{name}.password"))
+            rows.append(_pair("password_file", f"{wanted.secrets}/{name}.password"))
         rows += ["fps = 2", ""]
     if not rows:
         rows = ["# [cameras.gate]", '# source = "rtsp://viewer@10.0.0.5/stream1"', "# fps = 2"]
@@ -172,9 +177,17 @@ def _named(text: str) -> tuple[str, str]:
         )
         raise CommandError(detail, _FLAGS)
     if urlsplit(address).password:
-        detail = f"--camera {name}: leave the password out of the address; it goes into a file"
-        raise CommandError(detail, _FLAGS)
+        detail = f"--camera {name}: a password stands in the address, where others can read it"
+        raise CommandError(
+            detail, "Leave it out, as in rtsp://viewer@10.0.0.5/s; it goes into a file."
+        )
     return name, address
+
+
+def _refuse_twins(names: Sequence[str]) -> None:
+    twins = {name for name in names if names.count(name) > 1}
+    if twins:
+        raise CommandError(f"two cameras are called {', '.join(sorted(twins))}", _NAMES)
 
 
 def _ask_cameras() -> tuple[tuple[str, str], ...]:

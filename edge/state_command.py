@@ -32,6 +32,10 @@ def backup(settings: EdgeSettings, folder: Path) -> None:
         raise CommandError(f"{settings.state} does not exist: there is nothing to keep", NAME_STATE)
     path = back_up(_places(settings), folder, SystemClock().now_at())
     click.echo(f"{path}: {path.stat().st_size} bytes")
+    if path.stat().st_dev == settings.state.stat().st_dev:
+        click.echo(
+            "note: that is the disk of the state itself; when it dies, both are gone", err=True
+        )
 
 
 @state_command.command("restore")

@@ -27,13 +27,15 @@ _MOST_SKEW_S = 2.0  # what evidence from several boxes can be off against each o
 class BoxState:
     """What is known of the box itself at one moment; None where it is unknown or does not apply.
 
-    `is_cloud_silent`: nobody answers this box's reports. `overdue_call_s`: for how long a call to the cloud has
-    outlived its deadline. `frozen_day`: the budget's day that holds although the clock is before it. `clock_skew_s`:
-    this box's clock against the cloud's, positive when ours is ahead; the least that is certain.
+    `is_cloud_silent`: nobody answers this box's reports. `cloud_refusal`: why the cloud takes none of this box.
+    `overdue_call_s`: for how long a call to the cloud has outlived its deadline. `frozen_day`: the budget's day that
+    holds although the clock is before it. `clock_skew_s`: this box's clock against the cloud's, positive when ours is
+    ahead; the least that is certain.
     """
 
     breaker: BreakerState | None
     is_cloud_silent: bool
+    cloud_refusal: str | None
     budget_limit_micros: int
     budget_left_micros: int
     cost_micros: int
@@ -176,7 +178,15 @@ def _finder(subject: str, now_at: datetime) -> _Find:
 
 
 def _cloud_troubles(state: BoxState, found: _Find) -> Iterator[Trouble]:
-    if state.is_cloud_silent or state.breaker not in (None, BreakerState.CLOSED):
+    if state.cloud_refusal is not None:
+        yield found(
+            TroubleKind.LINK,
+            "cloud_refuses",
+            "The cloud refuses this box; the edge decides alone: {detail}",
+            "Compare `cloud.edge_id` and the key with the cloud's keys; `emberlink-edge doctor` tells more.",
+            detail=state.cloud_refusal,
+        )
+    elif state.is_cloud_silent or state.breaker not in (None, BreakerState.CLOSED):
         yield found(
             TroubleKind.LINK,
             "cloud_away",

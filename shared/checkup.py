@@ -25,6 +25,18 @@ _PROBE_BYTES = 4_000_000
 _LITTLE_FREE_BYTES = 2_000_000_000
 _FIRST_CALL_PROBES = 5
 _CONNECT_WITHIN_S = 5.0
+NAME_UNKNOWN = "the name is not known"
+_SLOW_DISK = (
+    "Put the state on a faster disk, an SSD instead of an SD card: each call of the cloud and each event waits "
+    "for such a write."
+)
+_NOT_WRITABLE = "Make the folder writable for the service's user, or name another one."
+_FULL = "Free room on that disk, or name a folder on another one."
+_DISK_REMEDIES = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: "It is mounted read-only; a disk that fails becomes so, too: `dmesg` tells.",
+}
 
 
 class State(StrEnum):
@@ -125,14 +137,17 @@ def folder(path: Path, what: str = "disk") -> Iterator[Finding]:
             mb_per_s, sync_s = _probe(path)
             free = shutil.disk_usage(path).free
     except OSError as err:
-        remedy = "Make the folder writable for the service's user, or name another one."
-        yield fail(what, f"{path}: {err.strerror or err}", remedy)
+        yield fail(
+            what,
+            f"{path}: {err.strerror or err}",
+            _DISK_REMEDIES.get(err.errno or 0, _NOT_WRITABLE),
+        )
         return
     text = f"{path}: {mb_per_s:.0f} MB/s, {1000 * sync_s:.1f} ms a synced write, {free / 1e9:.1f} GB free"
     if free < _LITTLE_FREE_BYTES:
         yield warn(what, text, "Free room: evidence is thinned out when the disk fills up.")
     elif sync_s > _SLOW_SYNC_S:
-        yield warn(what, text, "Put the state on a faster disk: every charge waits for this.")
+        yield warn(what, text, _SLOW_DISK)
     else:
         yield ok(what, text)
 
@@ -202,7 +217,7 @@ def unreachable(host: str, number: int) -> str | None:
     try:
         socket.create_connection((host, number), timeout=_CONNECT_WITHIN_S).close()
     except socket.gaierror:
-        return "the name is not known"
+        return NAME_UNKNOWN
     except TimeoutError:
         return f"no answer within {_CONNECT_WITHIN_S:g} s, as behind a firewall"
     except OSError as err:

@@ -238,7 +238,7 @@ class ErrorCode(Enum):
         "请重新安装该版本，或用 --state 指定其他目录。")
     EVENT_UNKNOWN = ErrorRow(4003, "event-unknown", 404,
         "no event has this id", "没有该编号的事件",
-        "GET /events lists what is kept; an event is gone after evidence.keep_days unless it is held.",
+        "GET /events or `evidence ls` lists what is kept; evidence.keep_days ends it unless it is held.",
         "GET /events 列出留存的事件；未长期保留的事件在 evidence.keep_days 后删除。")
     FRAME_UNKNOWN = ErrorRow(4004, "frame-unknown", 404,
         "no frame of this event has this id", "该事件没有此编号的画面",

@@ -51,7 +51,8 @@ class DeviceLost(ModelError):
 class LinkError(FireError):
     """The way to the cloud, or the cloud itself, failed us.
 
-    `certainly_not_run` is True when the cloud surely did no work for this call, so that its charge may be refunded.
+    `certainly_not_run` is True when the cloud surely did no work for this call, so that its charge may be refunded;
+    `is_locked_out` when it does not take calls of this box at all.
     """
 
     def __init__(
@@ -61,10 +62,12 @@ class LinkError(FireError):
         *,
         retry_after_s: float | None = None,
         certainly_not_run: bool = False,
+        is_locked_out: bool = False,
     ) -> None:
-        """Keep also whether the call certainly did not run."""
+        """Keep also whether the call certainly did not run, and whether no other will."""
         super().__init__(code, detail, retry_after_s=retry_after_s)
         self.certainly_not_run = certainly_not_run
+        self.is_locked_out = is_locked_out
 
 
 class StoreError(FireError):

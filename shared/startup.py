@@ -6,6 +6,9 @@ import ctypes
 import fcntl
 import os
 import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +19,15 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _KEEP_BELOW_BYTES = 1 << 30
 _MOST_PIXELS = 200_000_000
+_OURS = frozenset({"edge", "cloud", "shared"})
+_INSTALL = (
+    "Install the program with one of its extras, `pip install 'emberlink[edge]'` on a box; "
+    "[cloud] on a machine with a card, [cpu] for both on one machine."
+)
+_LOAD = (
+    "Install the system's libraries, `apt-get install libgl1 libglib2.0-0`; if they are there, "
+    "install the program again."
+)
 
 
 def keep_freed_memory() -> bool:
@@ -49,6 +61,23 @@ def prepare_libraries() -> None:
     os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
 
 
+@contextmanager
+def loading() -> Iterator[None]:
+    """Turn a library that cannot be loaded into a message with its remedy and exit status 2, without a stack trace."""
+    try:
+        yield
+    except ImportError as err:
+        package = (err.name or "").partition(".")[0]
+        if package in _OURS:
+            raise
+        row = ErrorCode.COMMAND_REFUSED.row
+        what_to_do = _INSTALL if isinstance(err, ModuleNotFoundError) else _LOAD
+        sys.stderr.write(
+            f"error {row.number}: {row.text_en}\n  {err}\n  what to do: {what_to_do}\n"
+        )
+        sys.exit(2)
+
+
 def hold_folder(folder: Path) -> IO[bytes]:
     """Make a state folder ours for as long as the returned file is open: two processes would spend one budget twice.
 
@@ -68,6 +97,6 @@ def hold_folder(folder: Path) -> IO[bytes]:
         raise FolderTaken(
             ErrorCode.STORE_UNAVAILABLE,
             f"{folder} is in use by another process",
-            remedy="Stop that one, or choose another --state folder.",
+            remedy="Stop that one (`systemctl stop` its unit), or choose another --state folder.",
         ) from err
     return held

@@ -18,12 +18,14 @@ import pytest
 import edge.capture_video
 from bench.rtsp import Mount, RtspServer, encode_film, missing, rtsp_server
 from edge.capture import open_source
+from edge.rtsp_probe import why_no_stream
 from edge.shot import CameraAddress, Pace, Shot
 from shared.errors import CameraError
 from shared.imaging import ImageLimits, decode, jpeg_picture
 from shared.scene import Scene, SceneSettings
 from shared.types import ClockQuality
 from tests.helpers.services import Running, running_edge
+from tests.helpers.stand_in_clouds import dead_url, stand_in_cloud
 from tests.helpers.waiting import wait_until
 
 _needs_server = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -80,8 +82,35 @@ def test_a_stream_that_wants_a_password_gets_it(films):
     mounts = {"/good": Mount(file=films["film"])}
     with rtsp_server(mounts, user="op", password=_SECRET) as server:
         assert len(_shots(server.url("/good", "op"), 2, password=_SECRET)) == 2
-        with pytest.raises(CameraError, match="cannot be opened"):
+        with pytest.raises(CameraError, match="cannot be opened: user, password or path"):
             _shots(server.url("/good", "op"), 1, password="wrong")
+
+
+@_needs_server
+def test_a_path_that_the_camera_does_not_have_is_named_as_that(server):
+    with pytest.raises(CameraError, match="cannot be opened: it knows no such path"):
+        _shots(server.url("/nowhere"), 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"RTSP/1.0 403 Forbidden\r\n\r\n", "its user may not look"),
+        (b"RTSP/1.0 500 Oops\r\n\r\n", "it answers with 500"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "speaks no RTSP"),
+        (b"", "speaks no RTSP"),
+    ],
+)
+def test_what_listens_where_a_camera_should_be_is_told(answer, told):
+    with stand_in_cloud(lambda exchange: exchange.send(answer)) as other:
+        assert told in why_no_stream(f"rtsp://127.0.0.1:{other.port}/s")
+
+
+def test_a_camera_that_is_not_there_is_told_apart_from_one_that_refuses():
+    with dead_url() as url:
+        told = why_no_stream(url.replace("http", "rtsp") + "/s")
+    assert told == "Connection refused"
+    assert why_no_stream("rtsp://no.such.name.invalid/s") == "the name is not known"
 
 
 @_needs_server

@@ -26,6 +26,7 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, cloud_settings, running_cloud, running_edge
 from tests.helpers.signing import SignedBy
+from tests.helpers.waiting import wait_until
 
 
 class World:
@@ -160,6 +161,19 @@ def test_the_old_key_works_until_the_next_rotation(world, tmp_path):
     add_key(path, "gate")
     world.cloud.service._keys._file._looked_mono_s -= 10
     assert world.post("gate", "/infer").status_code == 401
+
+
+def test_a_cloud_that_refuses_the_box_is_not_told_as_one_that_is_away(world, tmp_path, models):
+    def links(edge: Running) -> list[str]:
+        told = edge.get("/troubles").json()["result"]["troubles"]
+        return [f"{t['code']}: {t['cause']}" for t in told if t["kind"] == "link"]
+
+    section = {"url": world.cloud.url, "edge_id": "gate", "key": "A" * 43}
+    with running_edge(tmp_path / "wrong", models, cloud=section) as edge:
+        wait_until(lambda: links(edge))  # no picture had to be sent for it
+        (link,) = links(edge)
+    assert link.startswith("cloud_refuses: The cloud refuses this box")
+    assert "err_no 1021 the signature is not right" in link
 
 
 def test_an_edge_with_a_key_is_answered_and_one_with_a_wrong_key_falls_back(

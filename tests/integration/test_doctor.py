@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
+import time
 import tomllib
 import zipfile
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from cloud.cli import main as cloud_main
+from cloud.keys import add_key
 from edge.cli import main as edge_main
 from edge.config import EdgeSettings
 from shared.access import Role
@@ -61,6 +65,115 @@ def test_a_cloud_behind_a_closed_port_fails_with_what_to_do(tmp_path):
     (row,) = found["cloud"]
     assert (code, row["state"]) == (1, "FAIL")
     assert "firewall" in row["remedy"]
+
+
+def test_a_cloud_whose_name_nobody_knows_is_not_looked_for_behind_a_firewall(tmp_path):
+    url = "http://no.such.name.invalid:5001"
+    code, found = findings(written(tmp_path, f'[server]\nport = 0\n[cloud]\nurl = "{url}"\n'))
+    (row,) = found["cloud"]
+    assert (code, row["text"]) == (1, f"{url}: the name is not known")
+    assert "getent hosts no.such.name.invalid" in row["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("key", "state", "told"),
+    [("", "ok", "takes a picture"), ("A" * 43, "FAIL", "the signature is not right")],
+)
+def test_a_key_that_the_cloud_does_not_know_is_told_before_a_fire_is(
+    tmp_path, models, key, state, told
+):
+    given = add_key(tmp_path / "c/keys.json", "gate")
+    with running_cloud(tmp_path / "c", models) as cloud:
+        section = f'[cloud]\nurl = "{cloud.url}"\nedge_id = "gate"\nkey = "{key or given}"\n'
+        _, found = findings(written(tmp_path, f"[server]\nport = 0\n{section}"))
+        assert cloud.get("/metrics").text.count('route="/infer",status="200"') == 0
+    row = found["cloud"][-1]
+    assert (row["state"], told in row["text"]) == (state, True)
+
+
+def test_a_key_that_is_cut_fails_and_is_not_shown(tmp_path, models):
+    with running_cloud(tmp_path / "c", models) as cloud:
+        section = f'[cloud]\nurl = "{cloud.url}"\nedge_id = "gate"\nkey = "k3y-cut"\n'
+        _, found = findings(written(tmp_path, f"[server]\nport = 0\n{section}"))
+    row = found["cloud"][-1]
+    assert (row["state"], "has 7 characters" in row["text"]) == ("FAIL", True)
+    assert "k3y-cut" not in json.dumps(found)
+
+
+def _thin(exchange: Exchange) -> None:
+    if exchange.body:
+        time.sleep(0.6)
+        exchange.reply(400, b'{"err_no": 1006}')
+    else:
+        exchange.reply(200)
+
+
+@pytest.mark.parametrize(
+    ("settings", "state"),
+    [("", "ok"), ("[policy]\ndeadline_ms = 500\n", "warn")],
+)
+def test_a_link_too_thin_for_a_picture_is_told_with_the_setting_that_fits(
+    tmp_path, settings, state
+):
+    with stand_in_cloud(_thin) as cloud:
+        text = f'[server]\nport = 0\n{settings}[cloud]\nurl = "{cloud.url}"\n'
+        _, found = findings(written(tmp_path, text))
+        row = found["cloud"][-1]
+        assert row["state"] == state, row
+        if state == "warn":
+            advice = re.search(r"cloud\.uplink_bytes_per_s = (\d+)", row["remedy"])
+            assert advice
+            assert 50_000 < int(advice[1]) < 250_000
+            _, found = findings(written(tmp_path, f"{text}uplink_bytes_per_s = {advice[1]}\n"))
+            assert found["cloud"][-1]["state"] == "ok"
+
+
+def test_another_program_on_the_cloud_s_port_is_told_as_that(tmp_path, models):
+    with running_edge(tmp_path / "e", models) as other:
+        config = written(tmp_path, f'[server]\nport = 0\n[cloud]\nurl = "{other.url}"\n')
+        code, found = findings(config)
+    assert (code, found["cloud"][-1]["state"]) == (1, "FAIL")
+    assert "is no Emberlink cloud, HTTP 404" in found["cloud"][-1]["text"]
+
+
+def test_cameras_that_want_more_than_the_box_can_look_at_are_told(tmp_path):
+    cameras = "".join(f'[cameras.c{number}]\nsource = "push:"\nfps = 30\n' for number in range(60))
+    _, found = findings(written(tmp_path, f"[server]\nport = 0\n{cameras}"))
+    (row,) = found["model"]
+    assert (row["state"], "the cameras want 1800" in row["text"]) == ("warn", True)
+    assert "fps" in row["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "Free room"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "Make the folder writable"),
+    ],
+)
+def test_what_a_disk_lacks_is_what_the_remedy_gives(tmp_path, monkeypatch, number, remedy):
+    def refuses(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("shared.checkup.os.fsync", refuses)
+    _, found = findings(written(tmp_path, "[server]\nport = 0\n"))
+    (row,) = found["disk"]
+    assert (row["state"], os.strerror(number) in row["text"]) == ("FAIL", True)
+    assert remedy in row["remedy"]
+
+
+def test_a_slow_disk_is_told_with_what_waits_for_it(tmp_path, monkeypatch):
+    sync = os.fsync
+
+    def slow(descriptor: int) -> None:
+        time.sleep(0.06)
+        sync(descriptor)
+
+    monkeypatch.setattr("shared.checkup.os.fsync", slow)
+    _, found = findings(written(tmp_path, "[server]\nport = 0\n"))
+    (row,) = found["disk"]
+    assert (row["state"], "SSD" in row["remedy"]) == ("warn", True)
 
 
 def _lives_in_the_past(exchange: Exchange) -> None:
@@ -127,6 +240,7 @@ def test_init_writes_a_file_that_the_service_takes_and_never_touches_one_that_is
     assert CliRunner().invoke(edge_main, arguments).exit_code == 0
     settings = EdgeSettings.model_validate(tomllib.loads(file.read_text()))
     assert settings.cameras["gate"].source == "rtsp://viewer@10.0.0.5/s"
+    assert settings.cameras["gate"].password_file == tmp_path / "gate.password"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     file.write_text("mine")
     assert CliRunner().invoke(edge_main, arguments).exit_code == 2
@@ -138,6 +252,7 @@ def test_init_writes_a_file_that_the_service_takes_and_never_touches_one_that_is
     [
         ["--camera", "no-address"],
         ["--camera", "a b=sim:"],
+        ["--camera", "a=sim:", "--camera", "a=push:"],
         ["--camera", "gate=rtsp://viewer:secret@10.0.0.5/s"],
         ["--cloud", "ftp://x"],
         ["--cloud", 'http://x"\n[evil]'],

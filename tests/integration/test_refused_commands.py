@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -195,3 +198,31 @@ def test_a_redis_that_is_away_is_named_with_the_reason(run, tmp_path, command):
     assert result.exit_code == (2 if command == "check" else 1)
     assert "Redis at 127.0.0.1: Connection refused" in result.output
     assert "not-shown" not in result.output
+
+
+@pytest.mark.parametrize("program", ["edge", "cloud"])
+@pytest.mark.parametrize(
+    ("library", "raises", "remedy"),
+    [
+        ("cv2", "ImportError('libGL.so.1: cannot open shared object file')", "apt-get install"),
+        ("onnxruntime", "ModuleNotFoundError('No module named onnxruntime')", "emberlink[edge]"),
+    ],
+)
+def test_a_library_that_is_missing_is_named_with_what_to_install(
+    tmp_path, program, library, raises, remedy
+):
+    (tmp_path / f"{library}.py").write_text(f"raise {raises}")
+    found = os.pathsep.join([str(tmp_path), str(Path(edge.cli.__file__).parents[1])])
+    result = subprocess.run(
+        [sys.executable, "-m", program, "doctor"],
+        env={**os.environ, "PYTHONPATH": found},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    told, _, what_to_do = result.stderr.partition("what to do: ")
+    assert told.startswith("error 9003")
+    assert "Traceback" not in result.stderr
+    assert remedy in what_to_do

@@ -51,6 +51,7 @@ def _box() -> Iterator[Trouble]:
     worst = BoxState(
         breaker=BreakerState.OPEN,
         is_cloud_silent=True,
+        cloud_refusal=None,
         budget_left_micros=0,
         budget_limit_micros=10_000_000,
         cost_micros=20_000,
@@ -63,6 +64,7 @@ def _box() -> Iterator[Trouble]:
         classifier_trouble="the logits are not finite",
     )
     yield from box_troubles(worst, _NOW)
+    yield from box_troubles(replace(worst, cloud_refusal="HTTP 401, err_no 1021"), _NOW)
     lost = OutboxStatus(
         items={},
         size_bytes=0,

@@ -15,6 +15,7 @@ from typing import Any
 
 from edge.outbox_item import ItemClass, OutboxItem, StoredItem
 from shared.disk_thread import DiskThread, on_disk
+from shared.logs import get_logger
 from shared.store import Store
 
 _INSERT_WITHIN_S = (
@@ -107,10 +108,10 @@ class OutboxStore:
 
     @on_disk
     def rows(self) -> list[StoredItem]:
-        """Give all rows in the order in which they were put."""
+        """Give all rows in the order in which they were put; one that cannot be read is left out and logged."""
         with self._store.transaction() as db:
             rows = db.execute(f"SELECT {_COLUMNS} FROM item ORDER BY seq").fetchall()  # noqa: S608 # a constant
-        return [_stored(row) for row in rows]
+        return [stored for row in rows if (stored := _stored_or_none(row))]
 
     @on_disk
     def read(self, seq: int) -> OutboxItem | None:
@@ -175,10 +176,11 @@ class OutboxStore:
         """Tell how many items came to which end, since the file was made."""
         with self._store.transaction() as db:
             rows = db.execute("SELECT class, result, n FROM tally").fetchall()
-        found: dict[ItemClass, dict[str, int]] = {}
+        found: dict[ItemClass, dict[str, int]] = {c: {} for c in ItemClass}
         for item_class, result, n in rows:
-            found.setdefault(ItemClass(item_class), {})[result] = n
-        return found
+            if item_class in found:
+                found[ItemClass(item_class)][result] = n
+        return {item_class: results for item_class, results in found.items() if results}
 
     @on_disk
     def version(self) -> int:
@@ -223,6 +225,14 @@ def _count(db: sqlite3.Connection, item_class: ItemClass, result: str) -> None:
         "INSERT INTO tally VALUES(?,?,1) ON CONFLICT DO UPDATE SET n = n + 1",
         (item_class.value, result),
     )
+
+
+def _stored_or_none(row: tuple[Any, ...]) -> StoredItem | None:
+    try:
+        return _stored(row)
+    except (ValueError, TypeError) as err:
+        get_logger().error("outbox_row_unreadable", seq=row[0], detail=str(err))
+        return None
 
 
 def _stored(row: tuple[Any, ...]) -> StoredItem:

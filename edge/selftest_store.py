@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from edge.selftest_rules import TestResult
+from shared.logs import get_logger
 from shared.store import Store
 
 _MIGRATIONS = (
@@ -40,10 +41,16 @@ class SelfTestStore:
             db.execute("INSERT OR REPLACE INTO result VALUES(?,?)", (result.camera, body))
 
     def results(self) -> list[TestResult]:
-        """Give the last result of each camera."""
+        """Give the last result of each camera; one that cannot be read any more is left out and logged."""
         with self._store.transaction() as db:
-            rows = db.execute("SELECT body FROM result").fetchall()
-        return [_RESULT.validate_json(body) for (body,) in rows]
+            rows = db.execute("SELECT camera, body FROM result").fetchall()
+        found = []
+        for camera, body in rows:
+            try:
+                found.append(_RESULT.validate_json(body))
+            except ValidationError as err:
+                get_logger().error("selftest_unreadable", camera=camera, detail=str(err)[:200])
+        return found
 
     def close(self) -> None:
         """Close the file."""

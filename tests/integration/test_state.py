@@ -223,6 +223,26 @@ def test_a_service_can_write_its_log_to_a_file(tmp_path, models):
     assert "edge_stopped" in log.read_text()
 
 
+def test_rows_that_cannot_be_read_any_more_keep_no_box_from_starting(tmp_path, models):
+    with running_edge(tmp_path, models):
+        pass
+    garbage = {
+        "outbox.sqlite3": [
+            "INSERT INTO item(item_id, kind, key, class, payload, bytes, created_at, expires_at)"
+            " VALUES('a', 'alert.log', 'e', 'alarn', '{}', 2, '', '')",
+            "INSERT INTO tally VALUES('alarn', 'dropped', 1)",
+        ],
+        "selftest.sqlite3": ["INSERT INTO result VALUES('gate', '{')"],
+        "alerts.sqlite3": ["INSERT INTO alert_case VALUES('event', '{')"],
+    }
+    for name, statements in garbage.items():
+        with contextlib.closing(sqlite3.connect(tmp_path / name, isolation_level=None)) as db:
+            for statement in statements:
+                db.execute(statement)
+    with running_edge(tmp_path, models, cameras={"gate": {"source": "push:"}}) as edge:
+        assert edge.get("/readyz").status_code == 200
+
+
 def test_a_box_all_of_whose_files_are_damaged_starts_and_says_so_of_each(tmp_path, models):
     with running_edge(tmp_path, models):
         pass

@@ -30,6 +30,8 @@ class Battery:
     def _read(self) -> float:
         levels = []
         for supply in sorted(self._folder.glob("*")):
+            if _text(supply / "scope") == "Device":  # of a mouse or a headset, not of the box
+                continue
             kind = _text(supply / "type")
             if kind in ("Mains", "USB") and _text(supply / "online") == "1":
                 return 1.0

@@ -78,6 +78,11 @@ def test_mains_power_counts_as_full(tmp_path):
     assert Battery(FakeClock(), tmp_path).level() == 1.0
 
 
+def test_the_battery_of_a_mouse_is_not_the_box_s(tmp_path):
+    supply(tmp_path, "hidpp_battery_0", type="Battery", capacity="3", scope="Device")
+    assert Battery(FakeClock(), tmp_path).level() == 1.0
+
+
 def test_the_emptiest_battery_counts(tmp_path):
     supply(tmp_path, "AC", type="Mains", online="0")
     supply(tmp_path, "BAT0", type="Battery", capacity="80")

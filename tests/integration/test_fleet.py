@@ -44,6 +44,20 @@ def test_an_edge_is_known_to_its_cloud_a_second_after_its_start(tmp_path, models
         assert 'fire_cloud_edges{state="reporting"} 1.0' in cloud.get("/metrics").text
 
 
+def test_a_box_whose_ledger_is_gone_still_reports(tmp_path, models):
+    always = {"name": "always", "daily_limit": 1, "cost_per_call": 0.02}
+    with (
+        running_cloud(tmp_path / "cloud", models) as cloud,
+        running_edge(tmp_path / "edge", models, cloud.url, policy=always) as edge,
+    ):
+        for _ in range(3):
+            edge.show("/joint_predict", fire_jpeg())
+        (tmp_path / "edge" / "ledger.sqlite3").rename(tmp_path / "elsewhere")
+        edge.service._heartbeat._tell()
+        (known,) = edges(cloud)
+    assert known["report"]["forwarded"] == 3
+
+
 def test_a_signed_report_bears_the_name_of_the_key(tmp_path, models):
     key = add_key(tmp_path / "cloud" / "keys.json", "gate")
     add_user(tmp_path / "cloud" / "users.json", "anna", Role.ADMIN, "correct horse")

@@ -104,14 +104,19 @@ class SnapshotSource:
                 self._note_challenge(response)
         raise self._unavailable("does not accept the password")
 
-    def _headers(self) -> dict[str, str]:
-        headers = {"Accept": "image/jpeg, image/png", "Accept-Encoding": "identity"}
+    def _headers(self) -> dict[str, str | bytes]:
+        headers: dict[str, str | bytes] = {
+            "Accept": "image/jpeg, image/png",
+            "Accept-Encoding": "identity",
+        }
         answer = (
             self._login.answer(self._challenges, "GET", self._url)
             if self._login and self._challenges
             else None
         )
-        return headers | ({"Authorization": answer} if answer else {})
+        if answer:
+            headers["Authorization"] = answer.encode()  # a user's name is UTF-8 (RFC 7616, 3.4)
+        return headers
 
     def _note_challenge(self, response: requests.Response) -> None:
         """Keep what a 401 asks for; anything else, or a 401 without a password to give, is an error."""

@@ -88,6 +88,17 @@ def test_a_camera_that_wants_a_password_gets_it_when_it_asks(wants):
         assert len(camera.calls) <= 4  # the login is remembered
 
 
+def test_a_user_s_name_may_be_chinese():
+    def wants_digest(sent: Exchange) -> None:
+        if 'username="值班"'.encode() in sent.head:
+            _picture(sent)
+        else:
+            sent.reply(401, WWW_Authenticate='Digest realm="cam", nonce="n0nce"')
+
+    with _camera(wants_digest) as camera:
+        assert len(_shots(camera.url.replace("//", "//%E5%80%BC%E7%8F%AD@"), 1, _SECRET)) == 1
+
+
 @pytest.mark.parametrize("wants", [_wants_basic, _wants_digest])
 def test_a_wrong_password_is_said_to_be_wrong(wants):
     with _camera(wants) as camera, pytest.raises(CameraError, match="does not accept"):

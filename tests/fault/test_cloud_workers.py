@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import requests
 
+from shared.imaging import encode_jpeg
 from tests.helpers.pictures import fire_jpeg, noise_bgr
 from tests.helpers.redis_server import redis_server
 from tests.helpers.services import Running, running_cloud
@@ -130,8 +131,6 @@ def test_nothing_is_lost_when_one_of_two_workers_is_killed_under_load(tmp_path, 
 
 
 def test_a_picture_that_kills_workers_is_given_up_and_takes_no_other_with_it(tmp_path, models):
-    from shared.imaging import encode_jpeg
-
     poison = encode_jpeg(noise_bgr(_POISON_PX, _POISON_PX))
     with redis_server(tmp_path) as server, _cloud(tmp_path, models, server.url) as cloud:
         pictures = [fire_jpeg()] * 4 + [poison] + [fire_jpeg()] * 3

@@ -15,6 +15,7 @@ from edge.camera_account import CameraAccount, CameraPlan
 from edge.cameras import Camera, NewestSlot
 from edge.capture import open_source
 from edge.capture_folder import FolderSource
+from edge.service import EdgeService
 from edge.shot import CameraAddress, Pace, Shot
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode
@@ -322,7 +323,6 @@ def test_a_printed_address_shows_no_password():
 def test_a_password_file_that_is_missing_is_a_problem_with_a_name(tmp_path, models):
     camera = {"source": "rtsp://10.0.0.7/", "password_file": tmp_path / "nowhere"}
     settings = edge_settings(tmp_path / "e", models, cameras={"yard": camera})
-    from edge.service import EdgeService
 
     with pytest.raises(ConfigError, match="nowhere"):
         EdgeService(settings)

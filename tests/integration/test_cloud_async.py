@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import queue
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 import requests
 from standardwebhooks.webhooks import Webhook
@@ -20,10 +22,13 @@ from standardwebhooks.webhooks import Webhook
 from cloud.callback_receiver import CallbackSettings, sign_callback
 from cloud.callbacks import Callbacks
 from shared.clock import SystemClock
+from shared.error_code import ErrorCode
+from shared.errors import ModelError
+from shared.imaging import encode_jpeg
 from tests.helpers.held_model import held_model
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import Running, running_cloud
-from tests.helpers.stand_in_clouds import hangs, stand_in_cloud
+from tests.helpers.stand_in_clouds import Exchange, hangs, stand_in_cloud
 from tests.helpers.waiting import wait_until
 
 _KEY = "a callback secret of enough length"
@@ -55,8 +60,6 @@ def test_a_job_is_accepted_at_once_and_its_result_is_that_of_infer(cloud):
 
 
 def test_all_three_bodies_can_be_sent(cloud):
-    import base64
-
     encoded = base64.b64encode(fire_jpeg()).decode()
     as_json = cloud.post("/infer/async", json={"image": encoded})
     as_form = cloud.post("/infer/async", files={"image": fire_jpeg()})
@@ -244,9 +247,6 @@ def test_a_batch_answers_for_every_picture_and_a_broken_one_costs_one_error(clou
 
 
 def test_a_poison_picture_in_a_batch_of_eight_costs_one_error(cloud):
-    from shared.error_code import ErrorCode
-    from shared.errors import ModelError
-
     detector = cloud.service.house.slot.current
     real = detector.run_batch
 
@@ -254,10 +254,6 @@ def test_a_poison_picture_in_a_batch_of_eight_costs_one_error(cloud):
         if any(float(t.mean()) < 0.2 for t in tensors):
             raise ModelError(ErrorCode.MODEL_FAILED, "poison")
         return real(tensors)
-
-    import numpy as np
-
-    from shared.imaging import encode_jpeg
 
     black = encode_jpeg(np.zeros((160, 160, 3), np.uint8))
     detector.run_batch = poisoned
@@ -384,6 +380,22 @@ def test_a_callback_is_given_up_after_its_tries(tmp_path, models, monkeypatch):
         cloud.show(f"/infer/async?callback_url={url}mine", fire_jpeg())
         wait_until(lambda: 'callbacks_total{outcome="failed"} 1.0' in cloud.get("/metrics").text)
         assert received.qsize() == 3
+
+
+def test_a_callback_goes_to_no_other_place_than_the_one_that_is_allowed(tmp_path, models):
+    with stand_in_cloud(lambda call: call.reply(200)) as inside:
+
+        def redirects(call: Exchange) -> None:
+            call.reply(307, Location=f"{inside.url}/admin")
+
+        with stand_in_cloud(redirects) as receiver:
+            callbacks = {"allowed": [f"{receiver.url}/"], "key": _KEY, "tries": 1}
+            with running_cloud(tmp_path, models, callbacks=callbacks) as cloud:
+                cloud.show(f"/infer/async?callback_url={receiver.url}/mine", fire_jpeg())
+                wait_until(
+                    lambda: 'callbacks_total{outcome="failed"} 1.0' in cloud.get("/metrics").text
+                )
+        assert (len(receiver.calls), inside.calls) == (1, [])
 
 
 def test_a_receiver_that_hangs_delays_nobody_elses_callbacks():

@@ -87,8 +87,6 @@ def test_health_and_metrics_need_no_signature(world, path):
 
 
 def test_a_form_and_json_can_be_signed_too(world):
-    import base64
-
     as_form = world.call("gate", "POST", "/infer", files={"image": fire_jpeg()})
     encoded = base64.b64encode(fire_jpeg()).decode()
     as_json = world.call("gate", "POST", "/infer", json={"image": encoded})

@@ -14,6 +14,8 @@ import requests
 
 from cloud.answer import Answer
 from cloud.keys import add_key
+from cloud.redis_books import RedisAnswers
+from cloud.redis_link import RedisLink
 from shared.clock import SystemClock
 from shared.errors import FireError
 from shared.imaging import encode_jpeg
@@ -378,9 +380,6 @@ def test_a_request_seen_before_redis_went_away_is_not_taken_again(tmp_path, mode
 
 
 def test_a_front_end_that_died_over_a_key_keeps_it_no_longer_than_its_request_could_take(server):
-    from cloud.redis_books import RedisAnswers
-    from cloud.redis_link import RedisLink
-
     link = RedisLink(server.url, "test", SystemClock(), timeout_s=1.0)
     answers = RedisAnswers(link, SystemClock(), ttl_s=600.0)
     link.client.expire = None  # dead before it could ask for anything more

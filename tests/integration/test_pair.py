@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers.pictures import calm_jpeg, colour_bgr, fire_jpeg, png, unsure_jpeg
 from tests.helpers.services import Running, running_cloud, running_edge
+from tests.helpers.stand_in_clouds import answers, stand_in_cloud
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +146,6 @@ def test_too_large_a_batch_is_refused_as_a_whole(edge):
 
 
 def test_a_trace_is_continued_to_the_cloud(tmp_path, models):
-    from tests.helpers.stand_in_clouds import answers, stand_in_cloud
-
     trace = "0af7651916cd43dd8448eb211c80319c"
     with (
         stand_in_cloud(answers()) as cloud,

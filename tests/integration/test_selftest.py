@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -245,8 +247,6 @@ def _cameras(edge: Running) -> list[dict[str, Any]]:
 
 def _is_marked(jpeg: bytes) -> bool:
     """Tell whether a picture has the black band of the mark with white letters in it."""
-    import cv2
-    import numpy as np
 
     grey = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert grey is not None

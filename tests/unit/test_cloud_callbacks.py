@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from cloud.callback_receiver import sign_callback
@@ -62,7 +64,6 @@ def test_without_a_list_nothing_is_called():
 
 def test_a_callback_is_signed_as_standard_webhooks_are():
     # The vector of the Standard Webhooks reference libraries: secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw.
-    import base64
 
     key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     signature = sign_callback(

@@ -17,7 +17,7 @@ run: $(VENV)/.ready-cpu
 
 ## demo: a tour of about two minutes: a rendered fire, a cut network, a restart; nothing may be lost
 demo: $(VENV)/.ready-cpu
-	$(BIN)/python deploy/demo.py
+	$(BIN)/python deploy/demo
 
 ## test: the whole suite, as CI runs it
 test: $(VENV)/.ready-dev check

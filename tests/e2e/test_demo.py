@@ -14,7 +14,7 @@ import pytest
 from tests.helpers.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-DEMO = [sys.executable, "deploy/demo.py"]
+DEMO = [sys.executable, "deploy/demo"]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 

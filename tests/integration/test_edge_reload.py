@@ -116,6 +116,17 @@ def test_nothing_newer_changes_nothing(pair):
     assert not pair.pulled.exists()
 
 
+def test_no_file_of_the_version_that_runs_is_fetched_again(tmp_path, models):
+    manifest = (models / "edge-classifier" / "0.1.0" / "manifest.json").read_bytes()
+    with (
+        stand_in_cloud(lambda exchange: exchange.reply(200, manifest)) as cloud,
+        running_edge(tmp_path / "edge", models, cloud.url) as edge,
+    ):
+        assert edge.post("/models/reload").json()["err_no"] == 0
+        asked = [call.head.split()[1] for call in cloud.calls if b"/models/" in call.head]
+    assert asked == [b"/models/edge/latest"]
+
+
 def test_two_versions_are_kept_and_older_ones_go(pair):
     for number in range(2, 6):
         write_classifier(pair.cloud_models, version=f"0.{number}.0")

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.events import EventSettings
-from edge.evidence import Grade
+from edge.events import EventSettings, Taken
+from edge.evidence import Alarm, Grade
 from edge.fire_event import EventStep, Severity
 from edge.zones import Zone, ZoneKind, Zones
-from shared.types import Box, Classification, Label, Source
+from shared.types import Box, Classification, Detection, Label, Source
 from tests.helpers.verdicts import LEFT, RIGHT, Line, seen, verdict
 
 QUIET_S = EventSettings().quiet_s
@@ -105,6 +105,21 @@ def test_flashes_in_different_corners_add_up_to_no_fire(line):
             burning(line, corner, frames=2)
         line.wait(12)
     assert line.steps() == []
+
+
+@pytest.mark.parametrize("is_cleared", [False, True])
+def test_what_the_cloud_cleared_counts_for_no_later_alarm(line, is_cleared):
+    def take(*boxes: Detection, alarm: Alarm | None = None, **changes: object) -> Taken:
+        line.clock.advance(1.0)
+        of = line.frame()
+        return line.events.take(of, verdict(of, *boxes, fire=0.95, **changes), alarm)
+
+    for _ in range(4):
+        take(seen(LEFT))
+    if is_cleared:
+        take(source=Source.CLOUD, label=Label.NONE)
+    alarm = Alarm(camera="gate", frame_id="frame", grade=Grade.EDGE_ONLY)
+    assert len(take(seen(RIGHT), alarm=alarm).changes) == (0 if is_cleared else 1)
 
 
 def test_the_first_of_two_fires_may_go_out_alone(line):

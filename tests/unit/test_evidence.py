@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.events import Taken
-from edge.evidence import Grade, is_agreed, together
+from edge.evidence import Evidence, Grade, is_agreed, together
 from edge.fire_event import Severity
+from edge.memory import Memories
 from shared.types import Box, Classification, Label, Source
+from tests.helpers.clock import FakeClock
 from tests.helpers.frames import frame
 from tests.helpers.verdicts import LEFT, RIGHT, Line, seen, verdict
 
@@ -82,6 +84,19 @@ def test_no_edge_outvotes_a_clear_box(fire, score):
 @given(st.floats(0.5, 1.0), st.floats(0.3, 1.0))
 def test_a_box_at_any_working_threshold_agrees_with_an_edge_that_sees_fire(fire, score):
     assert is_agreed(told(fire, score))
+
+
+@pytest.mark.parametrize(("confidence", "is_taken_away"), [(0.74, False), (0.75, True)])
+def test_only_a_cloud_that_is_sure_of_nothing_takes_evidence_away(confidence, is_taken_away):
+    clock, memories = FakeClock(), Memories()
+    evidence = Evidence(memories, score=lambda x, slow: x - 2.0, clock=clock)
+    for _ in range(3):
+        clock.advance(0.5)
+        evidence.note(verdict(frame(camera="gate"), fire=0.95))
+    before = memories.peek("gate").evidence
+    answer = {"source": Source.CLOUD, "label": Label.NONE, "confidence": confidence}
+    evidence.note(verdict(frame(camera="gate"), fire=0.95, **answer, is_amendment=True))
+    assert (memories.peek("gate").evidence < before) is is_taken_away
 
 
 def test_a_broken_classifier_has_no_say():

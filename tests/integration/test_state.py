@@ -151,6 +151,20 @@ def test_a_running_service_is_not_restored_over(tmp_path, models):
     assert (result.exit_code, "in use by another process" in result.output) == (2, True)
 
 
+def _packed(path: Path, listing: bytes, name: str = "a", mode: int = 0o600) -> Path:
+    """Pack one file, with a list of one's own."""
+    with tarfile.open(path, "w") as tar:
+        for member, content in ((name, b"a"), ("manifest.json", listing)):
+            info = tarfile.TarInfo(member)
+            info.size, info.mode = len(content), mode
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def _listing(name: str) -> bytes:
+    return json.dumps({"files": {name: hashlib.sha256(b"a").hexdigest()}}).encode()
+
+
 @pytest.mark.parametrize("damage", ["cut", "byte", "text", "path"])
 def test_a_damaged_backup_is_refused_and_nothing_is_touched(tmp_path, damage):
     with open_records(tmp_path / "s" / "evidence") as records:
@@ -164,26 +178,13 @@ def test_a_damaged_backup_is_refused_and_nothing_is_touched(tmp_path, damage):
     elif damage == "text":
         backup.write_text("hello")
     else:
-        with tarfile.open(backup, "w") as tar:
-            listing = tmp_path / "manifest.json"
-            listing.write_text('{"files": {"../evil": "0"}}')
-            tar.add(listing, "manifest.json")
+        _packed(backup, _listing("../evil"), "../evil")
     before = sorted(path.relative_to(tmp_path / "s") for path in (tmp_path / "s").rglob("*"))
     result = _run("restore", backup, "--state", tmp_path / "s")
     assert (result.exit_code, "error 4006" in result.output) == (2, True), result.output
     after = sorted(path.relative_to(tmp_path / "s") for path in (tmp_path / "s").rglob("*"))
     assert [path for path in after if path.name != "lock"] == before
-    assert not (tmp_path / "evil").exists()
-
-
-def _packed(path: Path, listing: bytes, mode: int = 0o600) -> Path:
-    """Pack a file that holds `a` with a list of one's own."""
-    with tarfile.open(path, "w") as tar:
-        for member, content in (("a", b"a"), ("manifest.json", listing)):
-            info = tarfile.TarInfo(member)
-            info.size, info.mode = len(content), mode
-            tar.addfile(info, io.BytesIO(content))
-    return path
+    assert not list(tmp_path.rglob("evil"))
 
 
 @pytest.mark.parametrize(
@@ -195,8 +196,7 @@ def test_a_backup_whose_list_is_none_is_damaged(tmp_path, listing):
 
 
 def test_nothing_that_is_restored_can_be_run(tmp_path):
-    listing = json.dumps({"files": {"a": hashlib.sha256(b"a").hexdigest()}}).encode()
-    backup = _packed(tmp_path / "b.tar", listing, mode=0o6777)
+    backup = _packed(tmp_path / "b.tar", _listing("a"), mode=0o6777)
     assert _run("restore", backup, "--state", tmp_path / "s").exit_code == 0
     assert (tmp_path / "s" / "a").stat().st_mode & 0o7111 == 0
 

@@ -155,11 +155,12 @@ class Archive:
             raise StoreError(ErrorCode.EVIDENCE_DAMAGED, detail)
         return content
 
-    def head(self) -> tuple[int, str]:
-        """Give the number of the newest entry and the chain's hash there."""
+    def head(self, before: date | None = None) -> tuple[int, str]:
+        """Give the number of the newest entry, or of the newest before a day, and the chain's hash there."""
         with self.snapshot() as db:
-            last = "SELECT seq, chain FROM journal ORDER BY seq DESC LIMIT 1"
-            seq, chain = db.execute(last).fetchone() or (0, GENESIS)
+            last = "SELECT seq, chain FROM head WHERE day<? ORDER BY seq DESC LIMIT 1"
+            day = "~" if before is None else before.isoformat()
+            seq, chain = db.execute(last, (day,)).fetchone() or (0, GENESIS)
         return int(seq), str(chain)
 
     def knows_head(self, chain: str) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import json
-import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from edge.archive import Archive
 from edge.chain import GENESIS
 from edge.record_types import FrameRecord
 from edge.report import Report, render
+from edge.standalone_verify import list_text, picture_name
 from shared.errors import FireError
 from shared.types import MediaType
 
@@ -31,12 +31,15 @@ _THEN = (
     0,
     0,
 )  # the earliest time a zip can hold: the same event must give the same bytes
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """The part of the journal from an event's first entry to its last: `chain` before and at the end of it."""
+    """The part of the journal from an event's first entry on: `begin` and `end` are the chain before it and at its end.
+
+    It ends with the event's last entry, or later, once that day is over: with the day's last one. That is the hash
+    which the log tells of the day, so that who noted it finds it in the package.
+    """
 
     first: int
     last: int
@@ -110,8 +113,7 @@ def export(
             "lost": lost,
             "chain": chain,
         }
-        text = json.dumps(manifest, ensure_ascii=True, indent=1, sort_keys=True)
-        package.add("manifest.json", text.encode())
+        package.add("manifest.json", list_text(manifest).encode())
 
 
 def read_segment(archive: Archive, event_id: str) -> Segment:
@@ -120,6 +122,10 @@ def read_segment(archive: Archive, event_id: str) -> Segment:
         first, last = db.execute(
             "SELECT min(seq), max(seq) FROM journal WHERE event_id=?", (event_id,)
         ).fetchone()
+        (last_of_day,) = db.execute(
+            "SELECT min(seq) FROM head WHERE seq>=? AND day<(SELECT max(day) FROM head)", (last,)
+        ).fetchone()
+        last = last_of_day or last
         before = db.execute("SELECT chain FROM journal WHERE seq=?", (first - 1,)).fetchone()
         if before is None and first > 1:
             before = db.execute(
@@ -153,9 +159,9 @@ def _add_pictures(
         except FireError:
             lost.append(frame.frame_id)
             continue
-        suffix = "png" if frame.media_type is MediaType.PNG else "jpg"
-        stem = _UNSAFE.sub("_", frame.frame_id)[:40]
-        name = f"pictures/{number:05d}_{frame.captured_at:%H%M%S}_{stem}.{suffix}"
+        name = picture_name(
+            number, frame.captured_at, frame.frame_id, is_png=frame.media_type is MediaType.PNG
+        )
         package.add(name, content)
         names[frame.frame_id] = name
     return names, lost

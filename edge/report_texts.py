@@ -125,9 +125,11 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "本机日志的每一条记录都包含此前所有记录的哈希。本包中的 verify.py 会沿该哈希链检查每一个文件，只需 Python 3：",
     ),
     "integrity_limit": (
-        "A chain proves age only against a hash that was noted elsewhere. The box writes the chain's hash to its log "
-        "once a day.",
-        "哈希链只有与另处记录的哈希比对才能证明时间。本机每天将链的哈希写入日志。",
+        "A chain proves age only against a hash that was noted elsewhere: the box writes the chain's hash to its log "
+        "once a day. A package that was made later leads to it: python3 verify.py event.zip HASH. This page is not in "
+        "the chain; verify.py tells what the journal says, to be held against it.",
+        "哈希链只有与另处记录的哈希比对才能证明时间:本机每天将链的哈希写入日志,此后生成的数据包包含该哈希:"
+        "python3 verify.py event.zip 哈希。本页不在哈希链中;verify.py 会给出日志所记内容,以供核对。",
     ),
     "entries": ("Journal entries", "日志条目"),
     "chain_begin": ("Chain before", "链起点"),

@@ -5,93 +5,181 @@ It travels inside every export and needs nothing but Python 3.8 or newer:
 
     python3 verify.py                   in the unpacked folder
     python3 verify.py event.zip         the packed file
-    python3 verify.py event.zip HASH    also compares the chain's last hash with one that was noted elsewhere
+    python3 verify.py event.zip HASH    also looks for a hash of the chain that was noted elsewhere
 
-It ends with 0 when everything is unaltered, with 1 when something is not, with 2 when it cannot look.
+It ends with 0 when everything is unaltered, with 1 when something is not, with 2 when it cannot look. Whoever alters an
+export can also list the altered files anew; what the journal says, and which picture is which, stands only as long as
+the chain ends with a hash that was noted elsewhere. So it tells what the journal says, to be held against the report.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 import zipfile
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 _LIST = "manifest.json"
 _JOURNAL = "journal.jsonl"
+_PICTURES = "pictures/"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
-def read_files(place: Path) -> dict[str, bytes]:
-    """Read every file of a folder or a zip by its name."""
+def picture_name(number: int, captured_at: datetime, frame_id: str, *, is_png: bool) -> str:
+    """Name the file of a frame; `number` is its place in time order, from 1."""
+    stem, suffix = _UNSAFE.sub("_", frame_id)[:40], "png" if is_png else "jpg"
+    return f"{_PICTURES}{number:05d}_{captured_at:%H%M%S}_{stem}.{suffix}"
+
+
+def list_text(manifest: dict[str, Any]) -> str:
+    """Write the list of files in its one form, so that no byte of it can be another."""
+    return json.dumps(manifest, ensure_ascii=True, indent=1, sort_keys=True)
+
+
+def read_files(place: Path) -> tuple[dict[str, bytes], list[str]]:
+    """Read every file of a folder or a zip by its name; gives what could not be read, too."""
     if place.is_dir():
         paths = [path for path in place.rglob("*") if path.is_file()]
-        return {path.relative_to(place).as_posix(): path.read_bytes() for path in paths}
+        return {path.relative_to(place).as_posix(): path.read_bytes() for path in paths}, []
+    files, wrong = {}, []
     with zipfile.ZipFile(place) as packed:
-        return {name: packed.read(name) for name in packed.namelist() if not name.endswith("/")}
+        for member in packed.infolist():
+            name = member.filename
+            if member.is_dir():
+                continue
+            if name in files:
+                wrong.append(f"added    {name}: it is packed twice")
+            files[name] = b""
+            try:
+                files[name] = packed.read(member)
+            except Exception as err:  # zipfile and zlib raise many kinds for altered bytes
+                wrong.append(f"changed  {name}: cannot be unpacked, {err}")
+    return files, wrong
 
 
-def check(files: dict[str, bytes], noted_head: str = "") -> list[str]:
-    """Name everything that is not as it was handed out."""
+def check(files: dict[str, bytes], noted_hash: str) -> Iterator[str]:
+    """Name everything that is not as it was handed out; raises where altered text has another shape."""
     if _LIST not in files:
-        return [f"missing  {_LIST}"]
+        yield f"missing  {_LIST}"
+        return
     manifest = json.loads(files[_LIST])
     listed = manifest["files"]
-    wrong = [f"missing  {name}" for name in sorted(listed) if name not in files]
-    wrong += [f"added    {name}" for name in sorted(files) if name not in listed and name != _LIST]
+    yield from (f"missing  {name}" for name in sorted(listed) if name not in files)
+    yield from (f"added    {name}" for name in sorted(files) if name not in {*listed, _LIST})
     for name in sorted(listed):
         if name in files and hashlib.sha256(files[name]).hexdigest() != listed[name]:
-            wrong.append(f"changed  {name}")
-    wrong += [f"lost     {name}: was altered before it was handed out" for name in manifest["lost"]]
-    wrong += check_chain(files.get(_JOURNAL, b"").decode(), manifest, files)
-    if noted_head and noted_head != manifest["chain"]["end"]:
-        wrong.append(
-            f"changed  the chain ends with {manifest['chain']['end']}, noted was {noted_head}"
-        )
-    return wrong
+            yield f"changed  {name}"
+    if files[_LIST] != list_text(manifest).encode() or manifest["format"] != 1:
+        yield f"changed  {_LIST}"
+    yield from (
+        f"lost     {name}: was altered before it was handed out" for name in manifest["lost"]
+    )
+    rows = read_rows(files)
+    yield from check_chain(rows, manifest["chain"], noted_hash)
+    yield from check_entries(rows, manifest["event_id"])
+    yield from check_pictures(read_entries(rows), manifest["lost"], files)
 
 
-def check_chain(journal: str, manifest: dict[str, Any], files: dict[str, bytes]) -> list[str]:
-    """Follow the chain of hashes through the journal, and hold each picture against its entry."""
-    wrong = []
-    chain, seq = manifest["chain"]["begin"], manifest["chain"]["first"]
-    hashes = {hashlib.sha256(content).hexdigest() for content in files.values()}
-    for text in journal.splitlines():
-        row = json.loads(text)
-        row_sha256 = row["row_sha256"]
+def read_rows(files: dict[str, bytes]) -> list[dict[str, Any]]:
+    """Read the rows of the journal."""
+    return [json.loads(text) for text in files.get(_JOURNAL, b"").decode().splitlines()]
+
+
+def read_entries(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Read the event's own entries; of all others the rows hold the hash alone."""
+    return [json.loads(row["line"]) for row in rows if "line" in row]
+
+
+def check_chain(
+    rows: list[dict[str, Any]], chain: dict[str, Any], noted_hash: str
+) -> Iterator[str]:
+    """Follow the chain of hashes through the journal."""
+    link, seq, met = chain["begin"], chain["first"], set()
+    for row in rows:
         if row["seq"] != seq:
-            wrong.append(f"missing  {_JOURNAL} entry {seq}")
-        line = row.get("line")
-        if line is not None:
-            if hashlib.sha256(line.encode("ascii", "backslashreplace")).hexdigest() != row_sha256:
-                wrong.append(f"changed  {_JOURNAL} entry {row['seq']}")
-            entry = json.loads(line)
-            is_lost = entry["body"].get("frame_id") in manifest["lost"]
-            if entry["kind"] == "frame" and entry["body"]["sha256"] not in hashes and not is_lost:
-                wrong.append(f"missing  the picture of {_JOURNAL} entry {row['seq']}")
-        chain = hashlib.sha256(f"{chain}{row_sha256}".encode()).hexdigest()
+            yield f"missing  {_JOURNAL} entry {seq}"
+        link = hashlib.sha256(f"{link}{row['row_sha256']}".encode()).hexdigest()
+        met.add(link)
         seq = row["seq"] + 1
-    if chain != manifest["chain"]["end"]:
-        wrong.append(f"changed  {_JOURNAL}: its chain does not end as it was handed out")
-    return wrong
+    if link != chain["end"]:
+        yield f"changed  {_JOURNAL}: its chain does not end as it was handed out"
+    if noted_hash and noted_hash not in met:
+        yield f"missing  the noted hash: entries {chain['first']} to {seq - 1} do not lead to it"
+
+
+def check_entries(rows: list[dict[str, Any]], event_id: str) -> Iterator[str]:
+    """Hold each entry of the event against its hash and its place."""
+    for row in rows:
+        if "line" in row:
+            entry = json.loads(row["line"])
+            sha256 = hashlib.sha256(row["line"].encode("ascii", "backslashreplace")).hexdigest()
+            expected = (row["row_sha256"], row["seq"], event_id)
+            if (sha256, entry["seq"], entry["event_id"]) != expected:
+                yield f"changed  {_JOURNAL} entry {row['seq']}"
+
+
+def check_pictures(
+    entries: list[dict[str, Any]], lost: list[str], files: dict[str, bytes]
+) -> Iterator[str]:
+    """Hold each picture against the entry that its name stands for."""
+    frames = [
+        (datetime.fromisoformat(entry["body"]["captured_at"]), entry["seq"], entry["body"])
+        for entry in entries
+        if entry["kind"] == "frame"
+    ]
+    known = set()
+    for number, (at, seq, body) in enumerate(sorted(frames, key=lambda f: f[:2]), start=1):
+        is_png = body["media_type"] == "image/png"
+        name = picture_name(number, at, body["frame_id"], is_png=is_png)
+        known.add(name)
+        if body["frame_id"] in lost:
+            continue
+        if name not in files:
+            yield f"missing  {name}: {_JOURNAL} entry {seq} has it"
+        elif hashlib.sha256(files[name]).hexdigest() != body["sha256"]:
+            yield f"changed  {name}: {_JOURNAL} entry {seq} has another picture"
+    for name in sorted(files):
+        if name.startswith(_PICTURES) and name not in known:
+            yield f"added    {name}: no entry of {_JOURNAL} has it"
+
+
+def story(files: dict[str, bytes]) -> str:
+    """Tell what the journal says of the event: where it was, when it opened, when it began."""
+    rows = read_rows(files)
+    entries = read_entries(rows)
+    told = {entry["kind"]: entry["body"] for entry in entries}
+    event = told["opened"]["event"]
+    began = f"began {told['origin']['captured_at']}" if "origin" in told else "origin not traced"
+    return (
+        f"the journal says: camera {event['camera']}, opened {event['opened_at']}, {began};"
+        f" {len(entries)} entries, {len(rows) - len(entries)} more as hashes only\n"
+    )
 
 
 def main() -> int:
     """Check the place that was named, else the folder of this file."""
     place = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent
-    noted_head = sys.argv[2] if len(sys.argv) > 2 else ""
+    noted_hash = sys.argv[2] if len(sys.argv) > 2 else ""
     try:
-        files = read_files(place)
-        wrong = check(files, noted_head)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as err:
+        files, wrong = read_files(place)
+    except (OSError, zipfile.BadZipFile) as err:
         sys.stderr.write(f"cannot check {place}: {err!r}\n")
         return 2
+    end, said = "unknown", ""
+    try:
+        wrong.extend(check(files, noted_hash))
+        if _LIST in files:
+            end, said = json.loads(files[_LIST])["chain"]["end"], story(files)
+    except Exception as err:  # altered text may have any shape
+        wrong.append(f"changed  {_LIST} or {_JOURNAL}: cannot be read, {err!r}")
     sys.stdout.writelines(f"{line}\n" for line in wrong)
-    end = json.loads(files[_LIST])["chain"]["end"] if _LIST in files else "unknown"
-    sys.stdout.write(
-        f"{'ALTERED' if wrong else 'unaltered'}: {len(files)} files, chain ends with {end}\n"
-    )
+    verdict = "ALTERED" if wrong else "unaltered"
+    sys.stdout.write(f"{verdict}: {len(files)} files, chain ends with {end}\n{said}")
     return 1 if wrong else 0
 
 

@@ -100,8 +100,9 @@ class Upkeep:
         age.set_function(_or_nan(self._oldest_s))
 
     def _note_day(self, today: date) -> None:
-        seq, chain = self._records.archive.head()
-        # A head in a log that left the box proves that nothing before it was made up later.
+        # A head in a log that left the box proves that nothing before it was made up later. Of a day that is over it is
+        # the last one, where exports of its events end; at a start it is the newest.
+        seq, chain = self._records.archive.head(before=today if self._noted else None)
         get_logger().info("evidence_head", day=today.isoformat(), seq=seq, chain=chain)
         month = today.replace(day=1)
         before = min(today - timedelta(days=self._keep_days), month)

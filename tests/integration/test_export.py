@@ -17,6 +17,7 @@ import pytest
 from edge.record import Records
 from edge.record_types import Mark
 from edge.retention import KeepRules
+from edge.standalone_verify import check, read_files
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import AT, BOX, fill, kept_frame, open_records
 from tests.helpers.services import running_edge
@@ -128,11 +129,101 @@ def test_a_journal_that_was_changed_with_its_hashes_breaks_the_chain(records, tm
     assert "its chain does not end as it was handed out" in result.stdout
 
 
-def test_a_hash_that_was_noted_elsewhere_is_compared(records, tmp_path):
+def test_the_hash_that_the_log_told_of_a_day_is_found_in_exports_of_its_events(tmp_path):
+    clock = FakeClock(AT)
+    with open_records(tmp_path / "e", clock) as records:
+        fill(records, "event")
+        fill(records, "later", camera="private")
+        same_day = _packed(records)
+        clock.advance(_DAY_S)
+        fill(records, "tomorrow")
+        _, noted = records.archive.head(before=(AT + timedelta(days=1)).date())
+        packed = _packed(records)
+    _unpacked(packed, tmp_path / "x")
+    found = _verify(tmp_path / "x" / "verify.py", tmp_path / "x", noted)
+    assert (found.returncode, found.stdout[:10]) == (0, "unaltered:"), found
+    for folder, noted_hash in (("x", "0" * 64), ("y", noted)):
+        _unpacked(same_day, tmp_path / "y")
+        missed = _verify(tmp_path / "x" / "verify.py", tmp_path / folder, noted_hash)
+        assert (missed.returncode, "missing  the noted hash" in missed.stdout) == (1, True)
+
+
+def _relisted(folder: Path, **changes: object) -> None:
+    """List a folder anew, as somebody would who alters it and knows how it is made."""
+    manifest = {**json.loads((folder / "manifest.json").read_text()), **changes}
+    manifest["files"] = {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "manifest.json"
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True))
+
+
+def test_pictures_that_changed_places_are_named_though_they_were_listed_anew(records, tmp_path):
     folder = _unpacked(_packed(records), tmp_path / "x")
-    end = json.loads((folder / "manifest.json").read_text())["chain"]["end"]
-    assert _verify(folder / "verify.py", folder, end).returncode == 0
-    assert _verify(folder / "verify.py", folder, "0" * 64).returncode == 1
+    one, other, _ = sorted((folder / "pictures").iterdir())
+    held = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(held)
+    _relisted(folder)
+    lines = _verify(folder / "verify.py").stdout.splitlines()
+    assert [line.split(":")[0] for line in lines[:2]] == [
+        f"changed  pictures/{path.name}" for path in (one, other)
+    ]
+
+
+def test_a_picture_that_no_entry_has_is_named_though_it_was_listed(records, tmp_path):
+    folder = _unpacked(_packed(records), tmp_path / "x")
+    (folder / "pictures" / "00004_120010_event-3.jpg").write_bytes(b"made up")
+    _relisted(folder)
+    lines = _verify(folder / "verify.py").stdout.splitlines()
+    assert "added    pictures/00004_120010_event-3.jpg: no entry of journal.jsonl has it" in lines
+
+
+def test_entries_of_another_event_are_not_taken_for_those_of_this_one(records, tmp_path):
+    folder = _unpacked(_packed(records), tmp_path / "x")
+    _relisted(folder, event_id="other")
+    result = _verify(folder / "verify.py")
+    assert (result.returncode, "changed  journal.jsonl entry" in result.stdout) == (1, True)
+
+
+def test_what_the_journal_says_is_told_so_that_a_rewritten_report_is_found_out(records, tmp_path):
+    folder = _unpacked(_packed(records), tmp_path / "x")
+    report = folder / "report.html"
+    report.write_text(report.read_text().replace("12:00:00", "13:00:00"))
+    _relisted(folder)
+    assert "camera yard" in (said := _verify(folder / "verify.py").stdout)
+    assert "began 2026-03-10T12:00:00+00:00" in said
+
+
+@pytest.mark.parametrize("offset", range(7))
+def test_no_byte_of_a_package_can_be_another_and_nobody_notice(records, tmp_path, offset):
+    packed = bytearray(_packed(records))
+    path = tmp_path / "event.zip"
+    path.write_bytes(packed)
+    sound, _ = read_files(path)
+    for at in range(offset, len(packed), 7 * 13):
+        packed[at] ^= 1 << (at % 8)
+        path.write_bytes(packed)
+        try:
+            files, wrong = read_files(path)
+            wrong.extend(check(files, ""))
+            is_noticed = bool(wrong)
+        except (ValueError, KeyError, TypeError, zipfile.BadZipFile):
+            is_noticed = True  # the program says so with 1 or 2
+        assert is_noticed or files == sound, (
+            at
+        )  # what is left are dates and rights in the zip's own lists
+        packed[at] ^= 1 << (at % 8)
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"files": []}', "[" * 100_000, '{"seq": 1}', "\xff"])
+@pytest.mark.parametrize("name", ["manifest.json", "journal.jsonl"])
+def test_text_of_any_other_shape_is_altered(records, tmp_path, name, text):
+    folder = _unpacked(_packed(records), tmp_path / "x")
+    (folder / name).write_bytes(text.encode("latin-1"))
+    result = _verify(folder / "verify.py")
+    assert (result.returncode, "ALTERED" in result.stdout, result.stderr) == (1, True, "")
 
 
 def test_a_place_without_an_export_cannot_be_checked(records, tmp_path):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
+
 import pytest
+import structlog
 
 from edge.audit import Audit
 from edge.budget import Charge
@@ -47,6 +52,25 @@ def test_a_clock_set_forward_does_not_forget_what_was_spent_today(tmp_path):
         upkeep.round()
         assert ledger.spent_micros(today) == 1
     ledger.close()
+
+
+def test_the_log_tells_of_a_day_that_is_over_the_hash_to_which_its_exports_lead(tmp_path):
+    clock = FakeClock(AT)
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    with open_records(tmp_path / "e", clock) as records:
+        upkeep = Upkeep(records, ledger, Supervisor(clock), keep_days=30)
+        upkeep.round()
+        fill(records, "event")
+        fill(records, "later")
+        clock.advance(_DAY_S)
+        fill(records, "tomorrow")  # before the round that notes the day
+        with structlog.testing.capture_logs() as logs:
+            upkeep.round()
+        (noted,) = [line["chain"] for line in logs if line["event"] == "evidence_head"]
+        records.export("event", packed := io.BytesIO(), is_chinese=False)
+    ledger.close()
+    with zipfile.ZipFile(packed) as files:
+        assert json.loads(files.read("manifest.json"))["chain"]["end"] == noted
 
 
 def test_counts_that_cannot_be_kept_do_not_keep_old_evidence(tmp_path):

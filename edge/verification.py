@@ -58,12 +58,14 @@ class _IndexCheck:
         self._db = db
         self._events: dict[str, dict[str, Any]] = {}
         self._has_gone: set[str | None] = set()
+        self._days: dict[str, int] = {}
 
     def take(self, row: Row, entry: Entry | None) -> None:
         """Take in a row of the journal, and its entry when it still has one."""
         if entry is None:
             self._has_gone.add(row.event_id)
             return
+        self._days[entry.kept_at.date().isoformat()] = entry.seq
         try:
             if entry.event_id is not None:
                 self._take_about(entry.event_id, entry)
@@ -75,6 +77,7 @@ class _IndexCheck:
     def finish(self) -> None:
         """Compare the tables with what the journal says."""
         self._compare_events()
+        self._compare_heads()
         queries = {
             (FindingKind.ADDED, "frame row", "no entry of the journal stands behind it"): (
                 "SELECT frame.event_id || ' ' || frame_id FROM frame LEFT JOIN journal USING(seq)"
@@ -160,6 +163,13 @@ class _IndexCheck:
                 self._find(FindingKind.CHANGED, f"event row {event_id}", detail)
         for event_id in rows:
             self._find(FindingKind.ADDED, f"event row {event_id}", "the journal does not know it")
+
+    def _compare_heads(self) -> None:
+        heads: dict[str, int] = dict(self._db.execute("SELECT day, seq FROM head").fetchall())
+        for day, seq in self._days.items():
+            if heads.get(day, 0) < seq:
+                detail = f"entry {seq} of the journal is of that day"
+                self._find(FindingKind.MISSING, f"head row {day}", detail)
 
     def _find(self, kind: FindingKind, what: str, detail: str) -> None:
         self.findings.append(Finding(kind=kind, what=what, detail=detail))

@@ -195,6 +195,8 @@ def test_the_first_row_of_the_journal_hangs_on_what_was_before_it(tmp_path, is_c
         ("DELETE FROM frame WHERE frame_id='one-1'", "missing", "frame row one one-1"),
         ("INSERT INTO frame VALUES('one', 'new', 1, 'x')", "added", "frame row one new"),
         ("UPDATE fact SET value=1 WHERE name='bytes'", "changed", "fact row bytes"),
+        ("UPDATE head SET chain='0' WHERE day='2026-03-30'", "changed", "head row 2026-03-30"),
+        ("DELETE FROM head WHERE day='2026-03-30'", "missing", "head row 2026-03-30"),
     ],
 )
 def test_an_index_that_was_changed_is_named(folder, sql, kind, what):

@@ -15,6 +15,10 @@ command=/usr/local/bin/emberlink-edge unit=/etc/systemd/system/emberlink-edge.se
 init=()
 while (($#)); do
     case $1 in
+        --prefix | --etc | --state | --camera | --cloud | --edge-id | --daily-limit | --timezone)
+            (($# > 1)) || { echo "$1 needs a value (see --help)" >&2; exit 2; } ;;
+    esac
+    case $1 in
         --prefix) prefix=$(realpath -m "$2"); shift 2 ;;
         --etc) etc=$(realpath -m "$2"); shift 2 ;;
         --state) state=$(realpath -m "$2"); shift 2 ;;
@@ -36,6 +40,7 @@ if [[ $is_removal == yes ]]; then
     if [[ $with_system == yes ]]; then
         [[ ! -d /run/systemd/system ]] || systemctl disable --now emberlink-edge || true
         rm -f "$unit" "$command"
+        [[ ! -d /run/systemd/system ]] || systemctl daemon-reload
     fi
     [[ ! -f $prefix/pyvenv.cfg ]] || rm -rf "$prefix"
     echo "Removed. Settings in $etc, state and evidence in $state, and the user emberlink are still there."

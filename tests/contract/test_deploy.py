@@ -212,6 +212,33 @@ def test_an_image_runs_as_nobody_special_and_copies_only_what_exists(name):
     assert any(row.startswith("HEALTHCHECK") for row in rows)
 
 
+def test_the_build_of_an_image_is_sent_what_it_copies_and_nothing_else():
+    rows = (DEPLOY.parent / ".dockerignore").read_text().splitlines()
+    copied = {
+        source
+        for name in ("edge", "cloud")
+        for row in re.findall(
+            r"^COPY (?!--from)(.+)$", (DEPLOY / "docker" / f"{name}.Dockerfile").read_text(), re.M
+        )
+        for source in row.split()[:-1]
+    }
+    sent = {
+        str(path.relative_to(DEPLOY.parent))
+        for row in rows
+        if row.startswith("!")
+        for path in DEPLOY.parent.glob(row[1:])
+    }
+    assert rows[1] == "*"
+    assert copied <= sent
+    assert all(path.startswith("deploy/locks/") for path in sent - copied)
+
+
+@pytest.mark.parametrize("option", ["--prefix", "--state", "--camera", "--cloud"])
+def test_the_installer_says_which_option_lacks_its_value(option):
+    refused = run("bash", DEPLOY / "install-edge.sh", "--no-system", option)
+    assert (refused.returncode, refused.stderr) == (2, f"{option} needs a value (see --help)\n")
+
+
 def test_the_installer_explains_itself_and_refuses_what_it_does_not_know():
     assert "--no-system" in run("bash", DEPLOY / "install-edge.sh", "--help").stdout
     refused = run("bash", DEPLOY / "install-edge.sh", "--magic")

@@ -72,6 +72,14 @@ _HEARD = TypeAdapter(Heard)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """A report, and when it came by a clock that nobody sets."""
+
+    heard: Heard
+    at_mono_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class News:
     """What a store heard since it was asked last; `until` is what to ask with the next time."""
 
@@ -102,7 +110,7 @@ class Fleet:
         self._clock = clock
         self._store = store
         self._lock = threading.Lock()
-        self._heard: OrderedDict[str, Heard] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
         self._unsaved: dict[str, Heard] = {}
         self._saved_mono_s = self._asked_mono_s = -math.inf
         self._since = 0.0
@@ -111,10 +119,10 @@ class Fleet:
         """Take a report; False: an unsigned one under the name of an edge that signs is not taken."""
         self._catch_up()
         with self._lock:
-            before = self._heard.get(report.name)
-            if before is not None and before.is_signed and not is_signed:
+            known = self._known.get(report.name)
+            if known is not None and known.heard.is_signed and not is_signed:
                 return False
-            days = {**(before.forwarded if before else {})}
+            days = {**(known.heard.forwarded if known else {})}
             days[report.day] = max(report.forwarded, days.get(report.day, 0))
             heard = Heard(
                 report=report,
@@ -123,7 +131,7 @@ class Fleet:
                 heard_at=self._clock.now_at(),
                 forwarded=dict(sorted(days.items())[-_DAYS_COUNTED:]),
             )
-            self._take(heard)
+            self._take(heard, age_s=0.0)
             self._unsaved[report.name] = heard
         self._save()
         return True
@@ -131,19 +139,19 @@ class Fleet:
     def edges(self) -> list[FleetEdge]:
         """Give all edges, those that want a look first: silent, then in trouble, then by name."""
         self._catch_up()
-        now_at = self._clock.now_at()
+        now_mono_s = self._clock.mono_s()
         with self._lock:
-            heard = list(self._heard.values())
+            known = list(self._known.values())
         found = [
             FleetEdge(
-                report=h.report,
-                is_signed=h.is_signed,
-                address=h.address,
-                heard_at=h.heard_at,
-                age_s=max(0.0, (now_at - h.heard_at).total_seconds()),
-                forwarded=h.forwarded,
+                report=k.heard.report,
+                is_signed=k.heard.is_signed,
+                address=k.heard.address,
+                heard_at=k.heard.heard_at,
+                age_s=max(0.0, now_mono_s - k.at_mono_s),
+                forwarded=k.heard.forwarded,
             )
-            for h in heard
+            for k in known
         ]
         return sorted(found, key=lambda e: (not e.is_silent, not e.report.troubles, e.report.name))
 
@@ -184,13 +192,15 @@ class Fleet:
         with self._lock:
             self._since = news.until
             for heard in sorted(news.heard, key=lambda h: h.heard_at):
-                known = self._heard.get(heard.report.name)
-                if known is None or known.heard_at < heard.heard_at:
-                    self._take(heard)
+                age_s = max(0.0, (self._clock.now_at() - heard.heard_at).total_seconds())
+                known = self._known.get(heard.report.name)
+                if known is None or known.at_mono_s < self._clock.mono_s() - age_s:
+                    self._take(heard, age_s=age_s)
 
-    def _take(self, heard: Heard) -> None:
-        self._heard[heard.report.name] = heard
-        self._heard.move_to_end(heard.report.name)
-        while len(self._heard) > MOST_EDGES:
-            name, _ = self._heard.popitem(last=False)
+    def _take(self, heard: Heard, *, age_s: float) -> None:
+        known = _Known(heard=heard, at_mono_s=self._clock.mono_s() - age_s)
+        self._known[heard.report.name] = known
+        self._known.move_to_end(heard.report.name)
+        while len(self._known) > MOST_EDGES:
+            name, _ = self._known.popitem(last=False)
             self._unsaved.pop(name, None)

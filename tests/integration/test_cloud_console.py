@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -102,8 +101,8 @@ def test_the_fleet_shows_each_edge_with_its_troubles(cloud):
 
 def test_a_silent_edge_is_counted_in_the_navigation_of_every_page(cloud):
     reports(cloud)
-    heard = cloud.service._fleet._heard
-    heard["gate"] = replace(heard["gate"], heard_at=heard["gate"].heard_at - timedelta(seconds=200))
+    known = cloud.service._fleet._known
+    known["gate"] = replace(known["gate"], at_mono_s=known["gate"].at_mono_s - 200)
     assert "1 edge is silent." in text_of(cloud.get("/ui/fleet").text)
     assert 'aria-label="1 edge is silent">1</span>' in cloud.get("/ui/queue").text
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from pydantic import ValidationError
 
@@ -44,6 +46,17 @@ def test_an_edge_that_misses_three_reports_is_silent():
     assert (fleet.count(is_silent=True), fleet.count(is_silent=False)) == (1, 0)
     hear(fleet, report())
     assert fleet.count(is_silent=True) == 0
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_a_clock_that_is_set_makes_no_edge_silent_and_hides_no_silence(hours):
+    clock = FakeClock()
+    fleet = Fleet(clock)
+    hear(fleet, report())
+    clock.set_wall(clock.now_at() + timedelta(hours=hours))
+    assert fleet.count(is_silent=True) == 0
+    clock.advance(SILENT_AFTER_S + 1)
+    assert fleet.count(is_silent=True) == 1
 
 
 def test_what_wants_a_look_comes_first():

@@ -126,15 +126,12 @@ class LocalEngine:
         with contextlib.suppress(queue.Full):  # then it does not sleep, and sees for itself
             self._queue.put_nowait(None)
         self._thread.join(timeout_s)
-        while not self._queue.empty():
-            job = self._queue.get_nowait()
-            if job is not None:
-                _fail(
-                    job,
-                    FireError(
-                        ErrorCode.HTTP_UNAVAILABLE, "the service stopped before this picture's turn"
-                    ),
-                )
+        detail = "the service stopped before this picture's turn"
+        with contextlib.suppress(queue.Empty):  # a thread that is late may still take some itself
+            while True:
+                job = self._queue.get_nowait()
+                if job is not None:
+                    _fail(job, FireError(ErrorCode.HTTP_UNAVAILABLE, detail))
 
     def _work(self) -> None:
         while True:
@@ -153,7 +150,7 @@ class LocalEngine:
             except Exception as err:  # thread top: one bad turn must not end the service
                 get_logger().error("session_turn_failed", pictures=len(jobs), exc_info=err)
                 for job in jobs:
-                    _fail(job, FireError(ErrorCode.INTERNAL, str(err)))
+                    _fail(job, FireError(ErrorCode.INTERNAL, "see the log of that moment"))
             if is_last:
                 return
 

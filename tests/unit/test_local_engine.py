@@ -154,7 +154,10 @@ def test_a_model_that_goes_mad_does_not_end_the_session():
 
     engine = LocalEngine(mad, capacity=8, max_batch=4)
     try:
-        assert _error(engine.submit(_tensor(), _later())) is ErrorCode.INTERNAL
+        with pytest.raises(FireError) as caught:
+            engine.submit(_tensor(), _later()).result(5)
+        assert caught.value.code is ErrorCode.INTERNAL
+        assert "boom" not in caught.value.detail  # what our own code says is for the log alone
         assert engine.submit(_tensor(7), _later()).result(5).scores[0, 0] == 7
     finally:
         engine.stop(5.0)
@@ -184,6 +187,13 @@ def test_what_is_left_when_stopping_takes_too_long_fails_instead_of_hanging():
         waiting = engine.submit(_tensor(), _later())
         engine.stop(0.05)
         assert _error(waiting) is ErrorCode.HTTP_UNAVAILABLE
+
+
+def test_a_late_thread_that_takes_the_last_picture_itself_does_not_break_the_stop(monkeypatch):
+    engine = LocalEngine(_Model(), capacity=8, max_batch=1)
+    monkeypatch.setattr(engine._queue, "empty", lambda: False)  # as it was a moment ago
+    engine.stop(5.0)
+    assert engine.queued() == 0
 
 
 def test_every_turn_is_reported():

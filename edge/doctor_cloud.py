@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -60,6 +60,7 @@ def _cloud(url: str, settings: EdgeSettings) -> Iterator[Finding]:
     except requests.RequestException as err:
         yield fail("cloud", f"{redact(url)}: {_no_answer(err)}", _NO_ANSWER)
         return
+    answered_at = clock.now_at()
     watch.lap("ready")
     took_s = watch.stages_s["ready"]
     text = f"{redact(url)}: HTTP {answer.status_code} in {1000 * took_s:.0f} ms"
@@ -68,8 +69,11 @@ def _cloud(url: str, settings: EdgeSettings) -> Iterator[Finding]:
     else:
         yield warn("cloud", text, _SLOW) if took_s > _SLOW_LINK_S else ok("cloud", text)
         yield from checked("cloud", partial(_upload, url, settings))
-    if (skew_s := _skew_s(answer, clock.now_at())) is not None:
-        yield _clock(skew_s)
+    half_way = timedelta(
+        seconds=took_s / 2
+    )  # nobody knows when within the call the cloud read its clock
+    if (skew_s := _skew_s(answer, answered_at - half_way)) is not None:
+        yield _clock(skew_s, doubt_s=took_s / 2)
 
 
 def _upload(url: str, settings: EdgeSettings) -> Iterator[Finding]:
@@ -138,8 +142,8 @@ def _no_answer(err: requests.RequestException) -> str:
     return "it listens, and gives no answer in HTTP"
 
 
-def _clock(skew_s: float) -> Finding:
-    if abs(skew_s) <= _SKEW_S:
+def _clock(skew_s: float, *, doubt_s: float) -> Finding:
+    if abs(skew_s) <= _SKEW_S + doubt_s:
         return ok("clock", f"within {_SKEW_S:g} s of the cloud's")
     side = "ahead of" if skew_s > 0 else "behind"
     remedy = "`timedatectl set-ntp true`; signed requests are refused beyond 120 s."

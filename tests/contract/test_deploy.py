@@ -262,3 +262,13 @@ def test_every_file_that_the_guides_name_exists(guide):
         assert (_ROOT / name).exists(), f"{guide.name} names {name}"
     for link in re.findall(r"\]\((?!http|#)([^)#]+)", text):
         assert (guide.parent / link).exists(), f"{guide.name} links to {link}"
+
+
+@pytest.mark.parametrize("guide", _GUIDES, ids=lambda guide: guide.name)
+def test_every_heading_that_the_guides_link_to_is_there(guide):
+    text = guide.read_text(encoding="utf-8")
+    for link, anchor in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", text):
+        target = (guide.parent / link if link else guide).read_text(encoding="utf-8")
+        headings = re.findall(r"^#+ (.+)$", target, flags=re.MULTILINE)
+        known = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert anchor in known, f"{guide.name} links to {link}#{anchor}"

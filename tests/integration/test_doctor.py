@@ -11,6 +11,7 @@ import sys
 import time
 import tomllib
 import zipfile
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,20 @@ def test_a_clock_that_is_not_the_cloud_s_is_named_with_the_command_that_sets_it(
     (row,) = found["clock"]
     assert (row["state"], "ahead of the cloud's" in row["text"]) == ("warn", True)
     assert "timedatectl" in row["remedy"]
+
+
+def _answers_late(exchange: Exchange) -> None:
+    told = formatdate(usegmt=True).encode()
+    time.sleep(3)
+    exchange.send(b"HTTP/1.1 200 OK\r\nDate: " + told + b"\r\nContent-Length: 2\r\n\r\n{}")
+
+
+def test_a_link_that_is_slow_is_no_clock_that_is_wrong(tmp_path):
+    with stand_in_cloud(_answers_late) as late:
+        config = written(tmp_path, f'[server]\nport = 0\n[cloud]\nurl = "{late.url}"\n')
+        _, found = findings(config)
+    assert found["clock"][0]["state"] == "ok"
+    assert found["cloud"][0]["state"] == "warn"
 
 
 def test_a_port_that_another_program_holds_fails_and_our_own_service_does_not(tmp_path, models):

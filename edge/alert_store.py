@@ -16,6 +16,7 @@ _MIGRATIONS = (
     "CREATE TABLE alert_case(event_id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID",
 )
 _CASE = TypeAdapter(Case)
+_PATIENCE_S = 0.5  # the alerts of other events wait meanwhile
 
 
 class AlertStore:
@@ -27,7 +28,7 @@ class AlertStore:
     def __init__(self, path: Path) -> None:
         """Open or create the file."""
         self._store = Store(path, _MIGRATIONS)
-        self._disk = DiskThread("alerts-disk")
+        self._disk = DiskThread("alerts-disk", patience_s=_PATIENCE_S)
 
     @on_disk
     def save(self, case: Case) -> None:
@@ -38,7 +39,6 @@ class AlertStore:
                 (case.event.event_id, _CASE.dump_json(case).decode()),
             )
 
-    @on_disk
     def load(self) -> list[Case]:
         """Give all cases; a row that cannot be read any more is left out and logged."""
         with self._store.transaction() as db:

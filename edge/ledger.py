@@ -11,6 +11,7 @@ from shared.disk_thread import PATIENCE_S, DiskThread, on_disk
 from shared.errors import StoreError
 from shared.store import Store
 
+_ON_FRAME_S = 1.0  # most of a caller's usual deadline is left then
 _MIGRATIONS = (
     """
     CREATE TABLE charge(
@@ -32,7 +33,7 @@ _MIGRATIONS = (
 class Ledger:
     """The store behind `BudgetManager`; every change is synced before it returns.
 
-    Every call may raise StoreError, and does so soon where the disk hangs.
+    Every call may raise StoreError, and does so soon where the disk hangs, but for those that only a start makes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -125,7 +126,10 @@ class Ledger:
             )
         return int(row[0]) if row else 0
 
-    @on_disk
+    def spent_on(self, day: str) -> int:
+        """Sum the open charges of a day that is over, while a frame waits."""
+        return self._disk.do(lambda: self.spent_micros(day), within_s=_ON_FRAME_S)
+
     def spent_micros(self, day: str) -> int:
         """Sum the open charges of a day."""
         with self._store.transaction() as db:
@@ -143,7 +147,6 @@ class Ledger:
             ).fetchone()
             return int(number)
 
-    @on_disk
     def spent_micros_of_month(self, month: str) -> int:
         """Sum the open charges of a month, `YYYY-MM`."""
         with self._store.transaction() as db:
@@ -154,7 +157,6 @@ class Ledger:
             ).fetchone()
         return int(total)
 
-    @on_disk
     def spent_by_camera(self, day: str) -> dict[str | None, int]:
         """Sum the open charges of a day by camera; None stands for frames without one."""
         with self._store.transaction() as db:
@@ -165,7 +167,6 @@ class Ledger:
             ).fetchall()
         return dict(rows)
 
-    @on_disk
     def last_day(self) -> str:
         """Tell the latest day with a charge, empty without any."""
         with self._store.transaction() as db:
@@ -190,9 +191,11 @@ class Ledger:
             with contextlib.suppress(StoreError):
                 self.last_day()  # after any transaction the store tries to write
 
-    @on_disk
     def note_audit(self, call_id: str, audit: Audit) -> None:
-        """Keep what an audit found."""
+        """Keep what an audit found, while its frame waits."""
+        self._disk.do(lambda: self._note_audit(call_id, audit), within_s=_ON_FRAME_S)
+
+    def _note_audit(self, call_id: str, audit: Audit) -> None:
         with self._store.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO audit VALUES(?,?,?,?,?)",
@@ -209,16 +212,17 @@ class Ledger:
             ).fetchall()
         return [Audit(day=d, camera=c, presence=p, is_miss=bool(m)) for d, c, p, m in rows]
 
-    @on_disk
     def load(self) -> tuple[str, float] | None:
         """Give the first price that was saved last, with its day."""
         with self._store.transaction() as db:
             row = db.execute("SELECT day, price FROM first_price").fetchone()
         return (str(row[0]), float(row[1])) if row else None
 
-    @on_disk
     def save(self, day: str, first_price: float) -> None:
-        """Keep the first price of a day."""
+        """Keep the first price of a day, while a frame waits."""
+        self._disk.do(lambda: self._save(day, first_price), within_s=_ON_FRAME_S)
+
+    def _save(self, day: str, first_price: float) -> None:
         with self._store.transaction() as db:
             db.execute("INSERT OR REPLACE INTO first_price VALUES(1, ?, ?)", (day, first_price))
 

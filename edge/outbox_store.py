@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from edge.outbox_item import ItemClass, OutboxItem, StoredItem
-from shared.disk_thread import DiskThread, on_disk
+from shared.disk_thread import PATIENCE_S, DiskThread, on_disk
 from shared.logs import get_logger
 from shared.store import Store
 
-_INSERT_WITHIN_S = (
-    0.5  # an alert must be tried within two seconds, and its evidence may have taken one
+_ALARM_WITHIN_S = (
+    0.8  # an alert must be tried within two seconds, and its evidence may have taken one
 )
 OUTBOX_FILE = "outbox.sqlite3"
 """Its name in the state folder."""
@@ -71,9 +71,10 @@ class OutboxStore:
 
         What comes to be after the caller has left is taken out again: the caller keeps it elsewhere.
         """
+        is_alarm = any(item.item_class is ItemClass.ALARM for item in items)
         return self._disk.do(
             lambda: self._insert(items, created_at, expires_at),
-            within_s=_INSERT_WITHIN_S,
+            within_s=_ALARM_WITHIN_S if is_alarm else PATIENCE_S,
             late=self._take_out,
         )
 
@@ -106,7 +107,6 @@ class OutboxStore:
                     stored.append(_stored(row))
         return stored
 
-    @on_disk
     def rows(self) -> list[StoredItem]:
         """Give all rows in the order in which they were put; one that cannot be read is left out and logged."""
         with self._store.transaction() as db:
@@ -171,7 +171,6 @@ class OutboxStore:
             ).fetchone()
         return done is not None
 
-    @on_disk
     def tallies(self) -> dict[ItemClass, dict[str, int]]:
         """Tell how many items came to which end, since the file was made."""
         with self._store.transaction() as db:
@@ -182,7 +181,6 @@ class OutboxStore:
                 found[ItemClass(item_class)][result] = n
         return {item_class: results for item_class, results in found.items() if results}
 
-    @on_disk
     def version(self) -> int:
         """Give a number that changes when another process has written."""
         with self._store.transaction() as db:

@@ -77,7 +77,7 @@ class DecisionPlane:
             PriceSettings(**policy.price_settings()),
             random=random.random,
             store=ledger,
-            spent_on=ledger.spent_micros,
+            spent_on=ledger.spent_on,
         )
         self._pricing = pricing
         self.price_policy = PricePolicy(

@@ -1,8 +1,8 @@
 """Work on a disk, on a thread of its own: one that hangs keeps nobody for more than a moment. Ring: adapter (a thread).
 
 A worn-out card or a network folder whose server is away may neither take a write nor refuse it, and no thread that
-waits for it can be called back. So it is not the asker's thread that waits. While it hangs everybody else is refused
-at once.
+waits for it can be called back. So it is not the asker's thread that waits, and once it hangs everybody is refused at
+once. A start, which has nothing else to do, need not come here.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.logs import get_logger
 
-PATIENCE_S = 2.0
-"""As long as SQLite waits for another process; shorter takes a card that tidies up for one that hangs."""
+PATIENCE_S = 5.0
+"""Of whoever has nothing to fall back on: a card that tidies up has been seen to take a second."""
+_HANGS_AFTER_S = 2.0  # as long as SQLite waits for another process
 _STOP_WAIT_S = 5.0
 
 _P = ParamSpec("_P")
@@ -32,36 +34,49 @@ class DiskThread:
     Its queue holds no more than the threads that wait: what nobody waits for any more and was not begun is not done.
     """
 
-    def __init__(self, name: str) -> None:
-        """Prepare; the thread begins with the first work."""
+    def __init__(
+        self, name: str, *, patience_s: float = PATIENCE_S, hangs_after_s: float = _HANGS_AFTER_S
+    ) -> None:
+        """Prepare; the thread begins with the first work.
+
+        Args:
+            name: of the thread.
+            patience_s: how long callers wait who do not say.
+            hangs_after_s: what takes longer hangs.
+        """
         self._name = name
+        self._patience_s = patience_s
+        self._hangs_after_s = hangs_after_s
+        self._clock = SystemClock()
+        self._begun_mono_s: float | None = None
         self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._hanging: Future[object] | None = None
         self._starting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def trouble(self) -> str | None:
         """Tell that the disk hangs; None while it answers."""
-        hanging = self._hanging
-        return None if hanging is None or hanging.done() else "the disk does not answer"
+        begun_mono_s = self._begun_mono_s
+        if begun_mono_s is None or self._clock.mono_s() - begun_mono_s < self._hangs_after_s:
+            return None
+        return "the disk does not answer"
 
     def do(
         self,
         work: Callable[[], _T],
         *,
-        within_s: float = PATIENCE_S,
+        within_s: float | None = None,
         late: Callable[[_T], object] = lambda result: None,
     ) -> _T:
         """Have something done and give what came of it.
 
         Args:
             work: what to do; raises what it likes.
-            within_s: how long the caller waits.
+            within_s: how long the caller waits; `patience_s` for None.
             late: undoes it, on the thread, where it succeeded after the caller had left.
 
         Raises:
-            StoreError(STORE_UNAVAILABLE): the disk did not answer in time.
+            StoreError(STORE_UNAVAILABLE): the disk did not answer in time, or hangs already.
         """
         if self.trouble:
             raise self._unanswered()
@@ -69,13 +84,12 @@ class DiskThread:
         promised: Future[_T] = Future()
         self._waiting.put(functools.partial(_fulfil, promised, work))
         try:
-            return promised.result(within_s)
+            return promised.result(self._patience_s if within_s is None else within_s)
         except TimeoutError:
             if promised.cancel():
                 raise self._unanswered() from None
             if promised.done():  # at the last moment, or the work itself raised this
                 return promised.result()
-        self._hanging = promised  # type: ignore[assignment] # only asked whether it is done
         promised.add_done_callback(functools.partial(_undo, late))
         raise self._unanswered()
 
@@ -95,7 +109,9 @@ class DiskThread:
 
     def _run(self) -> None:
         while (step := self._waiting.get()) is not None:
+            self._begun_mono_s = self._clock.mono_s()
             step()
+            self._begun_mono_s = None
 
 
 def _fulfil(promised: Future[_T], work: Callable[[], _T]) -> None:

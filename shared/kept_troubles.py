@@ -19,6 +19,7 @@ from shared.logs import get_logger
 from shared.trouble import Trouble
 
 _TROUBLES = TypeAdapter(list[Trouble])
+_PATIENCE_S = 1.0  # whoever watches waits meanwhile
 _MOST_BYTES = 4_000_000  # 1024 troubles of some 500 bytes; anything longer was not written by us
 
 
@@ -29,7 +30,7 @@ class KeptTroubles:
         """Keep where they are; nothing is read or written yet."""
         self._troubles = folder / "troubles.json"
         self._running = folder / "running"
-        self._disk = DiskThread("kept-troubles")
+        self._disk = DiskThread("kept-troubles", patience_s=_PATIENCE_S)
 
     def load(self) -> list[Trouble]:
         """Read the troubles; a file that is missing or damaged gives none, and the latter is logged."""

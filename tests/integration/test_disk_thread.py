@@ -36,7 +36,7 @@ def disk() -> Disk:
 
 @pytest.fixture
 def thread(disk: Disk) -> Iterator[DiskThread]:
-    built = DiskThread("disk")
+    built = DiskThread("disk", hangs_after_s=0.1)
     yield built
     disk.gate.set()
     built.stop()
@@ -45,7 +45,7 @@ def thread(disk: Disk) -> Iterator[DiskThread]:
 def test_what_a_disk_that_hangs_takes_after_all_is_taken_back(disk, thread):
     with pytest.raises(StoreError, match="does not answer"):
         thread.do(lambda: disk.write("late"), within_s=0.05, late=disk.take_back)
-    assert thread.trouble
+    wait_until(lambda: thread.trouble)
     disk.gate.set()
     wait_until(lambda: thread.trouble is None)
     assert thread.do(lambda: disk.write("next")) == "next"
@@ -54,7 +54,7 @@ def test_what_a_disk_that_hangs_takes_after_all_is_taken_back(disk, thread):
 
 def test_while_a_disk_hangs_everybody_else_is_refused_at_once(disk, thread):
     with pytest.raises(StoreError):
-        thread.do(lambda: disk.write("hangs"), within_s=0.05)
+        thread.do(lambda: disk.write("hangs"), within_s=0.2)
     started_s = time.monotonic()
     for _ in range(100):
         with pytest.raises(StoreError):
@@ -65,7 +65,8 @@ def test_while_a_disk_hangs_everybody_else_is_refused_at_once(disk, thread):
     assert disk.written == ["hangs"]
 
 
-def test_what_was_not_begun_in_time_is_never_done(disk, thread):
+def test_what_was_not_begun_in_time_is_never_done(disk):
+    thread = DiskThread("disk")
     first = threading.Thread(target=lambda: thread.do(lambda: disk.write("first"), within_s=40.0))
     first.start()
     with pytest.raises(StoreError):
@@ -74,6 +75,7 @@ def test_what_was_not_begun_in_time_is_never_done(disk, thread):
     disk.gate.set()
     first.join(40)
     thread.do(lambda: disk.write("third"))
+    thread.stop()
     assert disk.written == ["first", "third"]
 
 

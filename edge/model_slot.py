@@ -107,6 +107,7 @@ class ClassifierSlot:
             self._pulling.release()
 
     def _taken(self, model: LoadedClassifier) -> None:
+        self.value = model.value
         self.classifier.use(model)
         self._on_change(model)
 

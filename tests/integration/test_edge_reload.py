@@ -275,10 +275,12 @@ def test_the_policy_is_calibrated_on_the_scores_of_the_model_that_runs(pair):
     ) as edge:
         assert _version(edge) == "0.2.0"
         as_started = edge.get(question).json()["result"]["decision"]["value"]
+        assert edge.service._what_if._plane().value.level_b == 7.5
         shutil.rmtree(folder)
         write_classifier(pair.edge_models, version="0.3.0")
         edge.post("/models/reload")
         without = edge.get(question).json()["result"]["decision"]["value"]
+        assert edge.service._what_if._plane().value.level_b != 7.5
     assert as_started != without
 
 

@@ -354,8 +354,7 @@ class Outbox:
             self._beat(threading.current_thread().name)
             try:
                 wait_s = self.step(post.kind)
-            except StoreError as err:
-                get_logger().error("outbox_not_read", kind=post.kind, detail=err.detail)
+            except StoreError:  # a trouble as long as it lasts, no line a second
                 wait_s = None
             except Exception as err:  # thread top: nothing else would deliver to this receiver
                 get_logger().error("outbox_step_failed", kind=post.kind, exc_info=err)
@@ -373,8 +372,8 @@ class Outbox:
                 if self._clock.mono_s() >= next_expiry_mono_s:
                     next_expiry_mono_s = self._clock.mono_s() + _EXPIRE_EVERY_S
                     self.expire()
-            except StoreError as err:
-                get_logger().error("outbox_not_read", detail=err.detail)
+            except StoreError:  # as above
+                continue
 
 
 def _try(post: _Post, item: OutboxItem) -> Outcome:

@@ -313,6 +313,19 @@ def test_what_is_put_while_another_process_changes_is_read_again_stays(
     assert ids(cloud.got) == ["alarm"]
 
 
+def test_a_file_that_is_gone_is_a_trouble_and_no_line_a_second(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with outbox_in(tmp_path, SystemClock()) as outbox:
+        outbox.handle("cloud", lambda one: Delivered())
+        outbox.put([item("alarm")])
+        (tmp_path / "outbox.sqlite3").rename(tmp_path / "elsewhere")
+        outbox.start()
+        time.sleep(3.5)
+        assert "moved or deleted" in (outbox.status().disk_trouble or "")
+    assert len(capsys.readouterr().out.splitlines()) <= 1
+
+
 def test_a_disk_that_hangs_stops_no_alarm_and_sends_none_twice(tmp_path: Path) -> None:
     clock, cloud = FakeClock(), Cloud()
     cloud.is_away = False

@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra `train`")
 
+import onnx
+
 from models.artifact import ARTIFACTS_DIR, PLANS
 from models.card import write_card
 from models.quantize import float_nodes
@@ -53,3 +55,18 @@ def test_layers_after_the_last_quantised_one_stay_float() -> None:
     kept = float_nodes(path, first_layers=3)
     assert len(kept) == len(set(kept))
     assert len(kept) > 3
+
+
+def test_no_activation_between_two_quantised_layers_of_the_edge_file_runs_in_float() -> None:
+    graph = onnx.load(PLANS["classifier"].target / "model.onnx").graph
+    makers = {output: node for node in graph.node for output in node.output}
+    quantised = {
+        name for node in graph.node if node.op_type == "QuantizeLinear" for name in node.input
+    }
+    clips = [node for node in graph.node if node.op_type == "Clip"]
+    assert clips  # those of the layers that stay float
+    for node in clips:
+        is_between = (
+            makers[node.input[0]].op_type == "DequantizeLinear" and node.output[0] in quantised
+        )
+        assert not is_between, node.name

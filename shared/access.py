@@ -171,6 +171,7 @@ def is_local_address(host: str) -> bool:
     return host in ("127.0.0.1", "localhost", "::1")
 
 
+@functools.lru_cache(maxsize=64)  # asked on every request; callers use a name or two
 def could_be_rebound(host: str) -> bool:
     """Tell whether a header Host is a name that somebody else's name server may have pointed at this machine.
 

@@ -252,17 +252,17 @@ def test_a_dead_port_certainly_did_not_run(client):
 def test_a_peer_without_end_is_ended_at_the_timeout_of_a_try(client, answer):
     with stand_in_cloud(answer) as cloud:
         started_s = time.monotonic()
-        error = _failure(client(cloud.url, _ONE_TRY))
+        error = _failure(client(cloud.url, _ONE_TRY), seconds=30.0)
         took_s = time.monotonic() - started_s
     assert (error.code, error.certainly_not_run) == (ErrorCode.CLOUD_TIMEOUT, False)
-    assert took_s < 3.0  # of the 5 s that the call may take
+    assert took_s < 15.0  # of the 30 s that the call may take
 
 
 def test_the_tries_together_stay_inside_the_deadline(client):
     with stand_in_cloud(hangs) as cloud:
         started_s = time.monotonic()
-        _failure(client(cloud.url, DEFAULT_RETRY), seconds=0.7)
-    assert time.monotonic() - started_s < 1.7  # the two tries by themselves take 2 s
+        _failure(client(cloud.url, replace(DEFAULT_RETRY, timeout_s=15.0)), seconds=0.7)
+    assert time.monotonic() - started_s < 15.0  # the two tries by themselves take 30 s
 
 
 @pytest.mark.parametrize("name", HOSTILE)

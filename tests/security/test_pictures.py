@@ -19,7 +19,7 @@ from tests.helpers.hostile_pictures import (
     progressive_jpeg,
 )
 from tests.helpers.pictures import noise_bgr, png
-from tests.helpers.waiting import fastest_s
+from tests.helpers.waiting import least_cpu_s
 
 _LIMITS = ImageLimits()
 _PNG = png(noise_bgr(200, 200))
@@ -90,14 +90,14 @@ def test_a_png_bomb_is_refused_by_its_header_without_memory_or_time():
     bomb = png_bomb(20_000)
     before_mb = _rss_mb()
     assert _code(bomb) is ErrorCode.IMAGE_TOO_MANY_PIXELS
-    assert fastest_s(lambda: _code(bomb)) < 0.5
+    assert least_cpu_s(lambda: _code(bomb)) < 0.5
     assert _rss_mb() - before_mb < 5
 
 
 def test_a_jpeg_of_endless_scans_is_refused_at_once():
     bomb = progressive_jpeg(4000, 4000, scans=2_000)
     assert _code(bomb) is ErrorCode.IMAGE_DAMAGED
-    assert fastest_s(lambda: _code(bomb)) < 0.5
+    assert least_cpu_s(lambda: _code(bomb)) < 0.5
 
 
 def test_a_large_jpeg_may_have_fewer_scans_than_a_small_one():
@@ -132,7 +132,7 @@ def test_many_bombs_around_the_pixels_are_left_packed(kind):
     before_mb = _rss_mb()
     assert _code(encoded) is None
     assert _rss_mb() - before_mb < 40
-    assert fastest_s(lambda: _code(encoded)) < 0.3
+    assert least_cpu_s(lambda: _code(encoded)) < 0.3
 
 
 def test_pixels_beyond_the_picture_are_left_packed():
@@ -140,21 +140,21 @@ def test_pixels_beyond_the_picture_are_left_packed():
     rows = b"".join(packer.compress(b"\0" * 10_000_000) for _ in range(10)) + packer.flush()
     encoded = png_file(200, 200, rows)
     assert _code(encoded) is ErrorCode.IMAGE_DAMAGED
-    assert fastest_s(lambda: _code(encoded)) < 0.3
+    assert least_cpu_s(lambda: _code(encoded)) < 0.3
 
 
 @pytest.mark.parametrize("more", [b"teSt", b"IDAT"])
 def test_a_png_in_a_hundred_thousand_pieces_is_refused_at_once(more):
     encoded = png_file(200, 200, _ROWS, more=png_chunk(more, b"") * 500_000)
     assert _code(encoded) is ErrorCode.IMAGE_DAMAGED
-    assert fastest_s(lambda: _code(encoded)) < 0.3
+    assert least_cpu_s(lambda: _code(encoded)) < 0.3
 
 
 def test_a_jpeg_in_a_million_pieces_holds_nobody_up():
     jpeg = noise_jpeg()
     encoded = jpeg[:2] + b"\xff\xfe\x00\x02" * 1_500_000 + jpeg[2:]
     assert _code(encoded) is None
-    assert fastest_s(lambda: _may_have_many_scans(encoded)) < 0.01
+    assert least_cpu_s(lambda: _may_have_many_scans(encoded)) < 0.01
 
 
 @pytest.mark.parametrize("path", ["/predict", "/joint_predict", "/adaptive_predict"])
@@ -190,7 +190,7 @@ def test_scans_do_not_hide_behind_a_header_that_is_not_plain():
     for before in (app, b"\xff\xff\xff", b"\xff\x01", b"\xff\xd0"):
         hidden = bomb[:2] + before + bomb[2:]
         assert _code(hidden) is ErrorCode.IMAGE_DAMAGED
-        assert fastest_s(lambda encoded=hidden: _code(encoded)) < 0.5
+        assert least_cpu_s(lambda encoded=hidden: _code(encoded)) < 0.5
 
 
 def test_a_second_scan_of_an_ordinary_jpeg_is_not_drawn():
@@ -198,4 +198,4 @@ def test_a_second_scan_of_an_ordinary_jpeg_is_not_drawn():
     scan = jpeg[jpeg.index(b"\xff\xda") : -2]
     longer = jpeg[:-2] + scan[:20_000] * 40 + jpeg[-2:]
     assert _code(longer) in (ErrorCode.IMAGE_DAMAGED, ErrorCode.IMAGE_TOO_MANY_BYTES)
-    assert fastest_s(lambda: _code(longer)) < 2.0
+    assert least_cpu_s(lambda: _code(longer)) < 2.0

@@ -46,8 +46,8 @@ class TallyStore(Protocol):
         """Add counts to what is kept; raises StoreError when nothing was."""
         ...
 
-    def between(self, first_hour: str, last_hour: str) -> dict[Key, int]:
-        """Give the counts of some hours, both ends included; raises StoreError."""
+    def between(self, first_hour: str, last_hour: str, names: Sequence[str]) -> dict[Key, int]:
+        """Give some counts of some hours, both ends included; raises StoreError."""
         ...
 
     def days(self, first_day: str, last_day: str, names: Sequence[str]) -> dict[Key, int]:
@@ -105,16 +105,16 @@ class Tally:
                 self._counts.update(taken)
             raise
 
-    def between(self, first_hour: str, last_hour: str) -> dict[Key, int]:
-        """Give the counts of some local hours, kept and not yet kept.
+    def between(self, first_hour: str, last_hour: str, names: Sequence[str]) -> dict[Key, int]:
+        """Give some counts of some local hours, kept and not yet kept.
 
         Raises:
             StoreError
         """
-        found = Counter(self._store.between(first_hour, last_hour))
+        found = Counter(self._store.between(first_hour, last_hour, names))
         with self._lock:
             for key, count in self._counts.items():
-                if first_hour <= key.hour <= last_hour:
+                if key.name in names and first_hour <= key.hour <= last_hour:
                     found[key] += count
         return dict(found)
 

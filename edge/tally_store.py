@@ -46,16 +46,17 @@ class SqliteTallyStore:
                 rows,
             )
 
-    def between(self, first_hour: str, last_hour: str) -> dict[Key, int]:
-        """Give the counts of some hours, both ends included.
+    def between(self, first_hour: str, last_hour: str, names: Sequence[str]) -> dict[Key, int]:
+        """Give some counts of some hours, both ends included.
 
         Raises:
             StoreError
         """
         with self._store.transaction() as db:
             rows = db.execute(
-                "SELECT hour, camera, name, count FROM tally WHERE hour BETWEEN ? AND ?",
-                (first_hour, last_hour),
+                "SELECT hour, camera, name, count FROM tally"
+                " WHERE hour BETWEEN ? AND ? AND name IN (SELECT value FROM json_each(?))",
+                (first_hour, last_hour, json.dumps(names)),
             ).fetchall()
         return {Key(hour=h, camera=c, name=n): count for h, c, n, count in rows}
 

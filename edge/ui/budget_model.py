@@ -20,6 +20,9 @@ from edge.ui.try_model import Fact
 
 _FEW_AUDITS = 30
 
+REASONS = tuple(f"reason.{reason.value}" for reason in Reason)
+"""Names of the counts of why frames went where."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReasonRow:

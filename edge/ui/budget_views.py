@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from flask import Blueprint, Response
 
 from edge.policies import PolicyName
+from edge.tally import CONFIDENCE_STEPS, Counts, Tally
 from edge.ui.budget_model import (
+    REASONS,
     money_facts,
     show_audits,
     show_cameras_spend,
@@ -31,12 +33,13 @@ def add_budget(console: Blueprint, kit: Kit) -> None:
         status = or_none(kit.status.policy_status)
         titles = {name: kit.title_of(name) for name in kit.settings.cameras}
         today = tally.hour_of(speech.now)[:10]
-        first = tally.hour_of(speech.now - timedelta(days=_THRESHOLD_DAYS))
-        week = or_none(lambda: tally.between(first, f"{today}T23")) or {}
-        counts = {key: count for key, count in week.items() if key.hour.startswith(today)}
-        hours = len({key.hour for key in week})
+        spends = or_none(lambda: tally.between(f"{today}T00", f"{today}T23", ("charged",))) or {}
+        reasons = or_none(lambda: tally.days(today, today, REASONS)) or {}
         policy = kit.settings.policy
-        is_fixed = policy.name is PolicyName.FIXED
+        hours, thresholds = 0, None
+        if policy.name is PolicyName.FIXED:
+            hours, steps = or_none(lambda: _week(tally, speech.now)) or (0, {})
+            thresholds = show_thresholds(steps, max(1, hours) / 24, speech)
         return kit.render(
             "budget.html",
             speech,
@@ -44,9 +47,9 @@ def add_budget(console: Blueprint, kit: Kit) -> None:
             current="budget",
             calls=show_calls(status, speech),
             facts_list=money_facts(status, speech) if status else (),
-            spend=show_spend_chart(counts, status, speech) if status else None,
+            spend=show_spend_chart(spends, status, speech) if status else None,
             cameras=show_cameras_spend(status, titles, speech) if status else (),
-            reasons=show_reasons(counts, speech),
+            reasons=show_reasons(reasons, speech),
             audits=show_audits(or_none(kit.status.audit_report), speech),
             what_if=show_what_if(
                 kit.parts.what_if(),
@@ -54,7 +57,15 @@ def add_budget(console: Blueprint, kit: Kit) -> None:
                 rule=policy.name,
                 speech=speech,
             ),
-            thresholds=show_thresholds(week, max(1, hours) / 24, speech) if is_fixed else None,
+            thresholds=thresholds,
             threshold_hours=hours,
             policy=speech.t(f"policy.{policy.name.value}"),
         )
+
+
+def _week(tally: Tally, now: datetime) -> tuple[int, Counts]:
+    """Tell in how many hours of the last days anything was seen, and how sure the edge was."""
+    first, today = (tally.hour_of(now - timedelta(days=n))[:10] for n in (_THRESHOLD_DAYS - 1, 0))
+    seen = tally.between(f"{first}T00", f"{today}T23", ("frames",))
+    names = [f"confidence.{step:02d}" for step in range(CONFIDENCE_STEPS)]
+    return len({key.hour for key in seen}), tally.days(first, today, names)

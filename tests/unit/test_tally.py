@@ -28,7 +28,7 @@ class _FullDisk:
     def add(self, counts: object) -> None:
         raise StoreError(ErrorCode.STORE_UNAVAILABLE, "disk full")
 
-    def between(self, first_hour: str, last_hour: str) -> dict[Key, int]:
+    def between(self, first_hour: str, last_hour: str, names: object) -> dict[Key, int]:
         return {}
 
     def days(self, first_day: str, last_day: str, names: object) -> dict[Key, int]:
@@ -64,7 +64,7 @@ def test_counts_survive_a_restart_by_local_hour(tmp_path: Path) -> None:
     first, last = "2026-03-10T20", "2026-03-10T21"
     store.close()
     again = SqliteTallyStore(tmp_path / "tally.sqlite3")
-    kept = Tally(again, _ZONE, clock).between(first, last)
+    kept = Tally(again, _ZONE, clock).between(first, last, ("frames", "asked", "agreed", "charged"))
     again.close()
     assert total(kept, "frames") == 2
     assert total(kept, "asked", lambda key: key.hour == first) == 1
@@ -76,14 +76,14 @@ def test_nothing_is_lost_while_the_disk_is_full() -> None:
     _judge(tally)
     with pytest.raises(StoreError):
         tally.save()
-    assert total(tally.between("2026-03-10T00", "2026-03-10T23"), "frames") == 1
+    assert total(tally.between("2026-03-10T00", "2026-03-10T23", ("frames",)), "frames") == 1
 
 
 def test_edge_and_cloud_agree_when_both_or_neither_saw_something() -> None:
     tally = Tally(_FullDisk(), _ZONE, FakeClock())
     for presence, said in ((0.1, Label.NONE), (0.9, Label.SMOKE), (0.1, Label.FIRE)):
         _judge(tally, cloud=said, presence=presence)
-    counts = tally.between("2026-03-10T00", "2026-03-10T23")
+    counts = tally.between("2026-03-10T00", "2026-03-10T23", ("answered", "agreed"))
     assert (total(counts, "answered"), total(counts, "agreed")) == (3, 2)
 
 

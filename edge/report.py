@@ -49,6 +49,7 @@ def render(report: Report, *, zone: tzinfo, is_chinese: bool) -> str:
         report=report,
         record=record,
         event=record.event,
+        camera=record.camera_facts.get("title") or record.event.camera,
         origin=record.origin,
         origin_frame=origin_frame,
         opening_frame=by_id.get(record.event.frame_id),

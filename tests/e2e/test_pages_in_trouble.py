@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -142,6 +144,25 @@ def test_a_page_of_the_cloud_tells_that_the_cloud_is_away(
             sheet.open(path)
         sheet.page.wait_for_selector(".offline", state="visible", timeout=20_000)
         assert "未连接" in sheet.page.inner_text(".offline")
+
+
+def test_a_page_that_loads_slowly_goes_by_the_right_time(browser: Browser, edge: Running) -> None:
+    late_s = 8.0
+
+    def late(route: Any) -> None:
+        time.sleep(late_s)
+        route.continue_()
+
+    with browser.sheet(edge.url) as sheet:
+        sheet.page.route("**/console.js*", late)
+        sheet.open("/")
+        sheet.page.wait_for_timeout(1500)
+        seen = "[document.querySelector('time.clock').textContent, Date.now() / 1000]"
+        shown, at_s = sheet.page.evaluate(seen)
+    local = datetime.fromtimestamp(at_s, UTC).astimezone()
+    hours, minutes, seconds = map(int, shown.split(":"))
+    behind_s = (local.hour - hours) * 3600 + (local.minute - minutes) * 60 + local.second - seconds
+    assert behind_s % 86_400 < late_s / 2  # the ages of the pictures go by the same clock
 
 
 def test_a_label_that_cannot_be_kept_says_so_in_the_page(

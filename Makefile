@@ -8,7 +8,7 @@ SOURCE ?= sim:
 DATA ?= ../shared/data/fire-smoke
 WEIGHTS ?= ../shared/pretrained
 
-.PHONY: run demo test check fmt lint type unit fault e2e bench bench-cameras bench-origin bench-pages bench-cloud bench-gpu bench-policy bench-policy-full lock wheel docs clean \
+.PHONY: run demo test check fmt lint type unit fault e2e bench bench-cameras bench-origin bench-pages bench-cloud bench-gpu bench-policy bench-policy-full lock wheel docs screenshots clean \
 	train-setup train-classifier train-detector distil folds contact-sheets export quantize calibrate evaluate
 
 ## run: both services and a camera on this machine; SOURCE=rtsp://… plays another camera
@@ -89,6 +89,10 @@ bench-policy-full: $(VENV)/.ready-dev
 ## docs: pages that are generated from the code
 docs: $(VENV)/.ready-cpu
 	$(BIN)/python -m docs.generate
+
+## screenshots: the pictures of the README, of a pair that runs and finds a rendered fire
+screenshots: $(VENV)/.ready-dev
+	$(BIN)/python -m docs.screenshots
 
 ## lock: pin every package with its hash, from the bounds in pyproject.toml
 lock: $(VENV)/.ready-dev

@@ -18,9 +18,9 @@
   });
 
   // ---- time: ages grow between updates, also when no update comes
-  // From when the answer came, not from when this runs: a slow load must not make a picture look younger.
+  // From when the page was asked for, not from when this runs: nothing slow must make a picture look younger.
   var loading = performance.getEntriesByType('navigation')[0];
-  var ahead_ms = performance.timeOrigin + (loading ? loading.responseStart : performance.now()) - 1000 * parseFloat(body.dataset.now);
+  var ahead_ms = performance.timeOrigin + (loading ? loading.requestStart : performance.now()) - 1000 * parseFloat(body.dataset.now);
   function words(unit, value) { return body.dataset[unit].replace('#', value); }
   function age(seconds) {
     if (seconds < 9.95) return Math.max(0, seconds).toFixed(1) + '\u00a0s';

@@ -9,7 +9,6 @@ own. Quality only, no timing: the numbers are the same on a busy machine. Writes
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.labels import DATA, list_negatives, list_sure_negatives
 from bench.numbers import Number, median, print_table, write_results
 from edge.classify import Classifier, LoadedClassifier
 from edge.local_client import LocalClient
@@ -38,8 +38,6 @@ from shared.inference import best_cpu_variant
 from shared.manifest import load_artifact, shipped_models
 from shared.types import Picture
 
-DATA = Path("../shared/data")
-_CORRECTIONS = Path(__file__).parents[1] / "models" / "data" / "corrections.csv"
 _BEGINS_AT = datetime(2026, 3, 10, 12, tzinfo=UTC)
 _FPS = 2.0
 _COMPOSITES = 30
@@ -116,24 +114,6 @@ class Stage:
         return self._plane.play(recording, PolicyName.PRICE).events
 
 
-def list_negatives(data: Path) -> list[Path]:
-    """List the pictures of the validation split that show neither fire nor smoke."""
-    pack = data / "fire-smoke"
-    with (pack / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
-    return [pack / row["file"] for row in rows if row["fire"] == row["smoke"] == "0"]
-
-
-def list_sure_negatives(data: Path) -> list[Path]:
-    """List those of them that show nothing by the corrected labels, too: a plume among them is no false alarm."""
-    with _CORRECTIONS.open(newline="", encoding="utf-8") as file:
-        doubted = {
-            row["file"] for row in csv.DictReader(file) if row["fire"] + row["smoke"] != "00"
-        }
-    pack = data / "fire-smoke"
-    return [path for path in list_negatives(data) if str(path.relative_to(pack)) not in doubted]
-
-
 def stills_that_open(stage: Stage, shown: Recording) -> int:
     """Count the stills of a recording that open an event on a camera of their own."""
     moments, each = list(shown.moments), int(_HELD_S * _FPS)
@@ -199,15 +179,16 @@ def _draw(frame: RenderedFrame, box_xyxy: list[float] | None, text: str) -> NDAr
 
 def held_stills(paths: Sequence[Path], length_s: float) -> Iterator[Picture]:
     """Show stills one after the other, each held and swaying, until so many seconds are over."""
-    shown = 0
-    while True:
-        for path in paths:
-            still = RenderedFrame(bgr_hwc_u8=read_bgr(path), fire_xyxy=None, smoke_xyxy=None)
-            for _ in range(int(_HELD_S * _FPS)):
-                if shown >= length_s * _FPS:
-                    return
-                yield jpeg_picture(sway(still, shown / _FPS, _SWAY / 2).bgr_hwc_u8)
-                shown += 1
+    each = int(_HELD_S * _FPS)
+    for shown in range(0, int(length_s * _FPS), each):
+        yield from sway_still(paths[shown // each % len(paths)], each, shown)
+
+
+def sway_still(path: Path, frames: int, begin: int = 0) -> Iterator[Picture]:
+    """Show a still on a camera that sways, from the frame `begin` of its swaying on."""
+    still = RenderedFrame(bgr_hwc_u8=read_bgr(path), fire_xyxy=None, smoke_xyxy=None)
+    for number in range(begin, begin + frames):
+        yield jpeg_picture(sway(still, number / _FPS, _SWAY / 2).bgr_hwc_u8)
 
 
 def measure(data: Path, sheet: Path | None) -> list[Number]:

@@ -1,9 +1,9 @@
 """The forwarding policies on real pictures: `python -m bench.policy_footage --data FOLDER`.
 
-Clips and validation pictures are ordered into hours of cameras: stills held for a minute with the small changes of a
-camera, and now and then a fire. Every policy sees the same hours, with the shipped classifier's scores and the shipped
-detector as the cloud. The classifier was calibrated on these validation pictures, so only relations between policies
-say something, not the percentages.
+Clips and validation pictures, by their corrected labels, are ordered into hours of cameras: stills held for a minute
+with the small changes of a camera, and now and then a fire. Every policy sees the same hours, with the shipped
+classifier's scores and the shipped detector as the cloud. The classifier was calibrated on these validation pictures,
+so only relations between policies say something, not the percentages.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.labels import DATA, list_labelled, list_sure_negatives
 from bench.numbers import Number, print_table, write_results
 from edge.classify import Classifier, LoadedClassifier
 from edge.cloud_client import CloudAnswer
@@ -143,17 +144,15 @@ def _varied(bgr: NDArray[np.uint8], rng: random.Random) -> Picture:
 def hours(eyes: _Eyes, data: Path, cameras: int, seed: int) -> Iterator[Hour]:
     """Make an hour a camera: quiet stills, look-alikes among them, and four fires from clips and pictures."""
     rng = random.Random(seed)
-    with (data / "fire-smoke" / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
-    quiet = [r["file"] for r in rows if (r["fire"], r["smoke"]) == ("0", "0")]
-    burning = [r["file"] for r in rows if r["fire"] == "1"]
+    quiet = list_sure_negatives(data)
+    burning = [path for path, fire, _ in list_labelled(data) if fire == "1"]
     with (data / "clips" / "clips.csv").open(newline="", encoding="utf-8") as file:
         clips = [row for row in csv.DictReader(file) if row["has_fire"] == "1"]
     rng.shuffle(quiet)
     rng.shuffle(burning)
     for camera in range(cameras):
-        parts = [(name, False) for name in quiet[camera * _STILLS : (camera + 1) * _STILLS]]
-        fires = [(name, True) for name in burning[camera * _FIRES : (camera + 1) * _FIRES]]
+        parts = [(path, False) for path in quiet[camera * _STILLS : (camera + 1) * _STILLS]]
+        fires = [(path, True) for path in burning[camera * _FIRES : (camera + 1) * _FIRES]]
         for place, fire in enumerate(fires):
             parts.insert((place + 1) * len(parts) // (len(fires) + 1), fire)
         looks: list[Look] = []
@@ -162,10 +161,12 @@ def hours(eyes: _Eyes, data: Path, cameras: int, seed: int) -> Iterator[Hour]:
             clip = clips[camera]
             found = gather(data / "clips" / clip["file"], ImageLimits(), _FPS)
             looks += [eyes.look(f.picture) for f in found if isinstance(f.picture, Picture)]
-            burnt.append((float(clip["first_fire_second"]), len(looks) / _FPS))
-        for name, is_fire in parts:
+            # Smoke rises before the flames, and an alarm for it is none that is false.
+            begin_s = 0.0 if clip["has_smoke"] == "1" else float(clip["first_fire_second"])
+            burnt.append((begin_s, len(looks) / _FPS))
+        for path, is_fire in parts:
             begin_s = len(looks) / _FPS
-            looks += held(eyes, data / "fire-smoke" / name, rng, _FIRE_S if is_fire else _HELD_S)
+            looks += held(eyes, path, rng, _FIRE_S if is_fire else _HELD_S)
             if is_fire:
                 burnt.append((begin_s, len(looks) / _FPS))
         yield Hour(looks=looks, fires=burnt)
@@ -227,16 +228,16 @@ class _NoYesterday:
 
 
 def judge(hour: Hour, alarms: Iterable[float], *, calls: int, allowed: int) -> Outcomes:
-    """Hold alarms against what burnt; an alarm shortly after a fire still belongs to it."""
+    """Hold alarms against what burnt; an alarm shortly after a fire, or going on since then, still belongs to it."""
     first: dict[int, float] = {}
-    false_alarms, last_false_s = 0, float("-inf")
+    false_alarms, last_s = 0, float("-inf")
     for at_s in alarms:
         mine = [i for i, (b, e) in enumerate(hour.fires) if b <= at_s < e]
         if mine:
             first.setdefault(mine[0], at_s - hour.fires[mine[0]][0])
         elif not any(e <= at_s < e + _SAME_ALARM_S for _, e in hour.fires):
-            false_alarms += at_s - last_false_s > _SAME_ALARM_S
-            last_false_s = at_s
+            false_alarms += at_s - last_s > _SAME_ALARM_S
+        last_s = at_s
     delays = list(first.values())
     return Outcomes(
         fires=len(hour.fires),
@@ -296,7 +297,7 @@ def _numbers(budget: str, found: dict[PolicyName, list[Outcomes]]) -> list[Numbe
 def main() -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--cameras", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -10,14 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from bench.origin import (
-    DATA,
-    Stage,
-    held_stills,
-    list_negatives,
-    list_sure_negatives,
-    trace_composite,
-)
+from bench.labels import DATA, list_negatives, list_sure_negatives
+from bench.origin import Stage, held_stills, trace_composite
 from edge.cli import main
 
 CLIPS = DATA / "clips"

@@ -135,6 +135,16 @@ def test_a_form_made_to_harm_is_refused(edge, body):
     assert answer.headers["Content-Type"] == "application/json"
 
 
+@pytest.mark.parametrize(("service", "path"), [("cloud", "/fire_detector"), ("edge", "/predict")])
+def test_a_form_of_a_million_fields_is_refused_before_they_are_taken_apart(request, service, path):
+    running = request.getfixturevalue(service)
+    body = b"a=1&" * 1_000_000
+    before_mb = psutil.Process().memory_info().rss / 1e6
+    answer = running.show(path, body, content_type="application/x-www-form-urlencoded")
+    assert (answer.status_code, answer.json()["err_no"]) == (413, 413)
+    assert psutil.Process().memory_info().rss / 1e6 - before_mb < 100
+
+
 @pytest.mark.parametrize(
     "req_id", ["a\r\nSet-Cookie: b=c", "a\nb", "a\0b", "é", "a;b", "x" * 1000, '"><script>']
 )

@@ -50,7 +50,8 @@ class DiskThread:
         self._clock = SystemClock()
         self._begun_mono_s: float | None = None
         self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._starting = threading.Lock()
+        self._turn = threading.Lock()
+        self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
@@ -80,9 +81,9 @@ class DiskThread:
         """
         if self.trouble:
             raise self._unanswered()
-        self._start()
         promised: Future[_T] = Future()
-        self._waiting.put(functools.partial(_fulfil, promised, work))
+        if not self._take(functools.partial(_fulfil, promised, work)):
+            return work()  # the thread has ended, and what it worked on was closed
         try:
             return promised.result(self._patience_s if within_s is None else within_s)
         except TimeoutError:
@@ -95,14 +96,20 @@ class DiskThread:
 
     def stop(self) -> None:
         """End after what is under way; a disk that hangs keeps the thread."""
-        self._waiting.put(None)
+        with self._turn:
+            self._is_stopped = True
+            self._waiting.put(None)
         if self._thread.is_alive():
             self._thread.join(_STOP_WAIT_S)
 
-    def _start(self) -> None:
-        with self._starting:
-            if self._thread.ident is None:
-                self._thread.start()
+    def _take(self, step: Callable[[], None]) -> bool:
+        """Put something in line; False after `stop`."""
+        with self._turn:
+            if not self._is_stopped:
+                if self._thread.ident is None:
+                    self._thread.start()
+                self._waiting.put(step)
+            return not self._is_stopped
 
     def _unanswered(self) -> StoreError:
         return StoreError(ErrorCode.STORE_UNAVAILABLE, f"{self._name}: the disk does not answer")

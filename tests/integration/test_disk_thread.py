@@ -79,6 +79,16 @@ def test_what_was_not_begun_in_time_is_never_done(disk):
     assert disk.written == ["first", "third"]
 
 
+def test_after_its_end_nobody_waits_for_it(disk):
+    for is_used in (True, False):
+        thread = DiskThread("disk")
+        disk.gate.set()
+        if is_used:
+            thread.do(lambda: disk.write("before"))
+        thread.stop()
+        assert thread.do(lambda: disk.write("after"), within_s=30.0) == "after"
+
+
 def test_what_the_work_raises_is_raised_to_whoever_asked(disk, thread):
     def fail() -> None:
         raise TimeoutError("the disk's own words")

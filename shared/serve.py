@@ -19,9 +19,10 @@ from typing import Any
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.receiver import FixedStreamReceiver
+from waitress.receiver import ChunkedReceiver, FixedStreamReceiver
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 from waitress.trigger import trigger
+from waitress.utilities import BadRequest
 
 from shared.arguments import problem
 from shared.clock import SystemClock
@@ -39,6 +40,8 @@ _IN_MEMORY_BYTES = 4 * 1024 * 1024  # bodies above this go to a temporary file
 _NO_LIMIT = 1_000_000  # of waitress, which would take nobody in any more; the listener has its own
 _PROXY_HEADERS = {"x-forwarded-for", "x-forwarded-proto"}
 _IDLE_S = 60  # half-sent requests and answers that nobody reads are dropped after this
+_CHUNKED_STEP_BYTES = 4096
+_MOST_BETWEEN_CHUNKS_BYTES = 8192  # extensions and trailers, which nobody here reads
 WAITED_S = "emberlink.waited_s"
 """Names in a request's environment how long it waited, whole, for a thread; in seconds."""
 _LIGHT_PATHS = frozenset({"/health", "/healthz", "/readyz", "/metrics", "/version"})
@@ -94,6 +97,24 @@ class _Body:
         self._received = b""
 
 
+class _Chunks(ChunkedReceiver):  # type: ignore[misc] # waitress has no types
+    """Takes a chunked body in small steps.
+
+    waitress copies all that it was given for every chunk in it, and what stands between chunks for all that follows:
+    0.5 s of its loop, which serves everybody, for 256 kB of single bytes; so 0.07 s.
+    """
+
+    error: Any = None
+
+    def received(self, data: bytes) -> int:
+        taken = 0
+        while taken < len(data) and not (self.completed or self.error):
+            taken += int(super().received(data[taken : taken + _CHUNKED_STEP_BYTES]))
+            if len(self.control_line) + len(self.trailer) > _MOST_BETWEEN_CHUNKS_BYTES:
+                self.error = BadRequest("Chunk extension or trailer too long")
+        return taken
+
+
 class _Parser(HTTPRequestParser):  # type: ignore[misc] # waitress has no types
     whole_mono_s: float | None = None
 
@@ -112,6 +133,8 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc] # waitress has no types
         is_of_known_length = isinstance(self.body_rcv, FixedStreamReceiver)
         if is_of_known_length and self.content_length <= _IN_MEMORY_BYTES:
             self.body_rcv: Any = _Body(self.content_length)
+        if isinstance(self.body_rcv, ChunkedReceiver):
+            self.body_rcv = _Chunks(self.body_rcv.buf)
 
 
 class _Task(WSGITask):  # type: ignore[misc] # waitress has no types

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -112,6 +113,28 @@ def test_an_answer_that_nobody_reads_is_let_go():
     request = b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n"
     with _served(idle_s=0.3) as port, _opened(port, request) as deaf:
         wait_until(lambda: _is_reset(deaf))
+
+
+def _chunked(body: bytes) -> bytes:
+    return b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + body
+
+
+def test_a_body_of_single_bytes_holds_up_nobody_else():
+    """Each 256 kB of it took half a second of the loop that serves all connections."""
+    with _served() as port:
+        started_s = time.process_time()
+        assert raw_call(port, _chunked(b"1\r\na\r\n" * 400_000 + b"0\r\n\r\n")).status == 200
+        assert time.process_time() - started_s < 2.0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"1;a=" + b"b" * 100_000 + b"\r\na\r\n0\r\n\r\n", b"0\r\n" + b"X-A: b\r\n" * 20_000 + b"\r\n"],
+    ids=["extension", "trailer"],
+)
+def test_what_stands_between_chunks_is_short_or_refused(body):
+    with _served() as port:
+        assert raw_call(port, _chunked(body)).status == 400
 
 
 def _is_reset(client: socket.socket) -> bool:

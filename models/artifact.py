@@ -66,7 +66,7 @@ PLANS: dict[str, ArtifactPlan] = {
     "detector": ArtifactPlan(
         kind="detector",
         name="cloud-detector",
-        version="0.2.1",
+        version="0.3.0",
         files={"fp32": "model.onnx", "int8": "model.int8.onnx"},
         outputs=("scores", "boxes"),
     ),

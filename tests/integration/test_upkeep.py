@@ -7,7 +7,6 @@ import json
 import zipfile
 
 import pytest
-import structlog
 
 from edge.audit import Audit
 from edge.budget import Charge
@@ -54,7 +53,7 @@ def test_a_clock_set_forward_does_not_forget_what_was_spent_today(tmp_path):
     ledger.close()
 
 
-def test_the_log_tells_of_a_day_that_is_over_the_hash_to_which_its_exports_lead(tmp_path):
+def test_the_log_tells_of_a_day_that_is_over_the_hash_to_which_its_exports_lead(tmp_path, log):
     clock = FakeClock(AT)
     ledger = Ledger(tmp_path / "ledger.sqlite3")
     with open_records(tmp_path / "e", clock) as records:
@@ -64,9 +63,10 @@ def test_the_log_tells_of_a_day_that_is_over_the_hash_to_which_its_exports_lead(
         fill(records, "later")
         clock.advance(_DAY_S)
         fill(records, "tomorrow")  # before the round that notes the day
-        with structlog.testing.capture_logs() as logs:
-            upkeep.round()
-        (noted,) = [line["chain"] for line in logs if line["event"] == "evidence_head"]
+        log.truncate(0)
+        upkeep.round()
+        lines = [json.loads(line) for line in log.getvalue().replace("\0", "").splitlines()]
+        (noted,) = [line["chain"] for line in lines if line["event"] == "evidence_head"]
         records.export("event", packed := io.BytesIO(), is_chinese=False)
     ledger.close()
     with zipfile.ZipFile(packed) as files:

@@ -59,7 +59,7 @@ PLANS: dict[str, ArtifactPlan] = {
     "classifier": ArtifactPlan(
         kind="classifier",
         name="edge-classifier",
-        version="0.4.1",
+        version="0.5.0",
         files={"int8": "model.onnx", "fp32": "model.fp32.onnx"},
         outputs=("logits", "cells"),
     ),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from models.data import LABELS, Picture, Truth
 from models.lookalikes import add_lookalike
+from models.nights import night
 from models.rendered import render_over, render_scene
 from models.skies import sky, sunset
 from models.transplant import cut_any, cut_flame, put_in
@@ -116,29 +117,33 @@ class Mixer:
                 yield sample_rng, next(cycles[kinds[kind], source])
 
     def render(self, rng: Rng) -> Sample:
-        """Make a picture that nobody took: a fire put over one without fire, a sky, a cut, or a yard."""
+        """Make a picture that nobody took: a fire put over one without fire, a sky, a night, a cut, or a yard."""
         draw = rng.random()
-        if draw < 0.28:
+        if draw < 0.26:
             return _rendered_sample(render_over(self._background(rng), rng))
-        if draw < 0.56:
+        if draw < 0.52:
             return self._transplanted(rng)
-        if draw < 0.64:
+        if draw < 0.58:
             cut = cut_any(self._negative(rng), rng)
             background = self._background(rng)
             return _without_fire(background if cut is None else put_in(background, cut, rng)[0])
-        if draw < 0.90:
+        if draw < 0.76:
             return _without_fire(
                 sky(rng) if rng.random() < 0.5 else sunset(self._negative(rng), rng)
             )
+        if draw < 0.91:
+            return _without_fire(night(self._negative(rng), rng))
         return _rendered_sample(render_scene(rng, burning=draw < 0.97))
 
     def _negative(self, rng: Rng) -> NDArray[np.uint8]:
         return self._negatives[int(rng.integers(len(self._negatives)))].decode()
 
     def _background(self, rng: Rng) -> NDArray[np.uint8]:
-        """Draw a place without fire; a quarter of them at sunset, so that its light does not say “none”."""
-        place = self._negative(rng)
-        return sunset(place, rng) if rng.random() < 0.25 else place
+        """Draw a place without fire, some at sunset and some by night, so that their light does not say “none”."""
+        place, draw = self._negative(rng), rng.random()
+        if draw < 0.2:
+            return sunset(place, rng)
+        return night(place, rng) if draw < 0.4 else place
 
     def _transplanted(self, rng: Rng) -> Sample:
         """Put a real flame before another place; a drawn one where none of a few pictures has a flame to cut."""

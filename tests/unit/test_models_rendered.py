@@ -10,6 +10,7 @@ pytest.importorskip("torch", reason="needs the extra `train`")
 
 from models.data import Truth
 from models.lookalikes import add_lookalike
+from models.nights import night
 from models.rendered import render_over, render_scene, small_flame
 from models.skies import sky, sunset
 from models.transplant import cut_any, cut_flame, put_in
@@ -97,6 +98,32 @@ def test_a_sunset_is_bright_where_its_sun_is_and_keeps_the_pictures_shape(seed: 
     assert lit.dtype == np.uint8
     # Even grey becomes uneven light: a core and a shade.
     assert np.ptp(lit.max(2).astype(int)) > 60
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_night_is_dark_but_for_lamps_that_burn_out(seed: int) -> None:
+    lit = night(GREY, np.random.default_rng(seed))
+    assert lit.shape == GREY.shape
+    assert lit.dtype == np.uint8
+    brightest = lit.max(2).astype(int)
+    assert brightest.max() > 200
+    assert np.quantile(brightest, 0.05) < GREY.max()
+    assert np.array_equal(lit, night(GREY, np.random.default_rng(seed)))
+
+
+def test_what_stands_near_a_lamp_is_seen_in_its_light() -> None:
+    checks = np.kron(np.indices((12, 18)).sum(0) % 2, np.ones((16, 16)))[..., None] * 160 + 40
+    place = np.repeat(checks, 3, 2).astype(np.uint8)
+    contrasts = [
+        float(
+            np.corrcoef(night(place, np.random.default_rng(n))[..., 1].ravel(), checks.ravel())[
+                0, 1
+            ]
+        )
+        for n in range(20)
+    ]
+    assert min(contrasts) > 0.05
+    assert np.median(contrasts) > 0.3
 
 
 def burning() -> np.ndarray:

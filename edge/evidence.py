@@ -23,13 +23,12 @@ _CONFIRMED_WITHIN_S = 60.0  # a cloud "yes" at most this old makes an alarm a ch
 # 478 without: it answered "nothing" to 55 and 436 of them, and this surely or more to 10 and 333.
 _SURE_NO = 0.75
 # The log-odds of two looks at one picture add up, each by its weight: logistic regression on validation pictures by
-# `python -m bench.evidence_weights`, for an older classifier. For 0.4.0 it gives 1.13, 1.96 and 1.85: these lie within
-# what leaving out any one source of pictures moves those.
-_EDGE_WEIGHT, _CLOUD_WEIGHT, _BASE = 1.06, 2.15, 1.97
-# Odds of e to 1. Of 513 pictures with fire or smoke as many open an event as at even odds, of 473 without, each shown
-# for half a minute, 9 instead of 13; at twice as much clips open later, and four fires are lost for one false event.
+# `python -m bench.evidence_weights`, for edge model 0.5.0 and cloud model 0.3.0.
+_EDGE_WEIGHT, _CLOUD_WEIGHT, _BASE = 1.22, 1.76, 1.71
+# Odds of e to 1. Of 508 pictures with fire or smoke, each of a source that the weights were not fitted to, 492 reach it
+# (even odds 496), of 473 without 7 (even odds 9); at twice as much 18 fires more are lost.
 _ENOUGH = 1.0
-_LEAST_EDGE = -2.6  # however sure of nothing the edge is, a detector's 0.7 outvotes it
+_LEAST_EDGE = -1.8  # however sure of nothing the edge is, a detector's 0.7 outvotes it
 _MOST_ODDS = 20.0  # beyond this a logit says nothing more
 
 

@@ -53,7 +53,9 @@ def _is_closed(client: socket.socket) -> Callable[[], bool]:
     def look() -> bool:
         client.setblocking(False)
         try:
-            return client.recv(65_536) == b""
+            while client.recv(65_536):
+                pass  # an answer from before
+            return True
         except BlockingIOError:
             return False
         except OSError:
@@ -72,8 +74,7 @@ def test_clients_that_ask_for_nothing_do_not_shut_out_one_that_asks(sent):
         clients = [idle.enter_context(_opened(port, sent)) for _ in range(20)]
         for _ in range(5):
             assert raw_call(port, _ASK, hang_up=False).status == 200
-        wait_until(_is_closed(clients[0]))
-        assert 12 <= sum(_is_closed(client)() for client in clients) < 20
+        wait_until(lambda: 12 <= sum(_is_closed(client)() for client in clients) < 20)
 
 
 def test_who_was_answered_last_stays_when_others_have_to_go():

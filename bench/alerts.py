@@ -31,9 +31,8 @@ from shared.manifest import shipped_models
 from shared.scene import Scene, SceneSettings
 
 _FRAMES_S = 1.0  # of a camera
-_BURNS_FROM_S = (
-    20.0  # second of the rendered scene from which on the frames are taken: the fire is well there
-)
+# Second of the rendered scene from which on the frames are taken: the fire is well there.
+_BURNS_FROM_S = 20.0
 _GIVE_UP_S = 60.0  # for one camera's event
 
 

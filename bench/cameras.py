@@ -51,9 +51,8 @@ def main() -> None:
     wanted = parser.parse_args()
     if lacks := missing():
         sys.exit(lacks)
-    psutil.Process().cpu_affinity(
-        psutil.Process().cpu_affinity()[:2]
-    )  # all our processes inherit it
+    # All our processes inherit it.
+    psutil.Process().cpu_affinity(psutil.Process().cpu_affinity()[:2])
     with tempfile.TemporaryDirectory() as folder:
         film = _film(Path(folder, "camera.mp4"))
         mounts = {f"/{number}": Mount(file=film) for number in range(_CAMERAS)}

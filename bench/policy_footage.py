@@ -45,9 +45,8 @@ from shared.types import Classification, Frame, ModelIdentity, Picture
 
 _FPS = 2.0
 _HELD_S, _FIRE_S = 60, 120
-_VARIANTS = (
-    6  # looks of one still: the frames of a quiet camera differ a little, and so do its scores
-)
+# Looks of one still: the frames of a quiet camera differ a little, and so do its scores.
+_VARIANTS = 6
 _STILLS, _FIRES = 56, 4  # per camera and hour
 _BEGINS_AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _SAME_ALARM_S = 60.0

@@ -23,9 +23,8 @@ _SILENT_S = 30.0
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _CUT_S = 1.0  # a thread whose socket was shut needs no longer
-_MAX_WAITING = (
-    1000  # messages of 1 kB; above, the newest is given up and the result can still be fetched
-)
+# Messages of 1 kB; above, the newest is given up and the result can still be fetched.
+_MAX_WAITING = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,9 +23,8 @@ from shared.logs import get_logger
 from shared.types import Picture
 
 _BEAT_S = 5.0
-_SILENT_S = (
-    30.0  # decoding and the model's answer in pieces of a few seconds are all that a job does
-)
+# Decoding and the model's answer in pieces of a few seconds are all that a job does.
+_SILENT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

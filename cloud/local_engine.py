@@ -72,9 +72,8 @@ class LocalEngine:
         self._max_batch = max_batch
         self._report = report
         self._watchman = watchman
-        self._queue: queue.Queue[_Job | None] = queue.Queue(
-            maxsize=capacity + 1
-        )  # one more for the end mark
+        # One more for the end mark.
+        self._queue: queue.Queue[_Job | None] = queue.Queue(maxsize=capacity + 1)
         self._capacity = capacity
         self._is_stopping = False
         self._thread = threading.Thread(target=self._work, name=_THREAD, daemon=True)

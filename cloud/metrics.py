@@ -35,9 +35,8 @@ class RunMetrics:
         self.set_model = add_model_info(self.registry, "fire_cloud")
         self.dropped = self._counter("dropped", "Pictures not run, by reason.", "reason")
         for reason in _REFUSALS.values():
-            self.dropped.labels(
-                reason
-            )  # from the first scrape on, or a rise from nothing is not seen
+            # From the first scrape on, or a rise from nothing is not seen.
+            self.dropped.labels(reason)
         self._jobs = self._counter("jobs", "Finished jobs by state.", "state")
         self._callbacks = self._counter("callbacks", "Callbacks by outcome.", "outcome")
         self._wait = self._seconds("queue_wait_seconds", "Wait for the session.")

@@ -68,9 +68,8 @@ class ReloadListener:
         self._board = board
         self._worker = worker
         self._reload = reload
-        self._seen = (
-            0  # a wish from before the start is answered, too: whoever asked may still wait
-        )
+        # A wish from before the start is answered, too: whoever asked may still wait.
+        self._seen = 0
         self._thread: threading.Thread | None = None
 
     def look(self) -> None:

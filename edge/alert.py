@@ -178,10 +178,8 @@ class AlertDesk:
             try:
                 self._outbox.put(items)
             except StoreError:
-                told, items = (
-                    case,
-                    [],
-                )  # logged by the outbox; what was not told is due again at the next look
+                # Logged by the outbox; what was not told is due again at the next look.
+                told, items = case, []
         self._cases[event_id] = told
         if is_changed or items:
             try:

@@ -12,9 +12,8 @@ from edge.zones import Zone
 from shared.imaging import decode, jpeg_picture
 from shared.types import Frame
 
-_QUALITY = (
-    92  # encoded a second time: lower, and small flames lose their edges; higher only costs bytes
-)
+# Encoded a second time: lower, and small flames lose their edges; higher only costs bytes.
+_QUALITY = 92
 
 
 def black_out(frame: Frame, private: Sequence[Zone]) -> Frame:

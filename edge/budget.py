@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 
 from shared.errors import StoreError
 
-PAY_WITHIN_S = 1.0
-"""For a charge: a card that tidies up answers by then, and most of a caller's usual deadline is left."""
+DISK_WITHIN_S = 1.0
+"""How long a frame waits for the ledger: a card that tidies up answers by then, and most of a deadline is left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +162,7 @@ class BudgetManager:
         camera: str | None = None,
         tier: str = "routine",
         keep_micros: int = 0,
-        within_s: float = PAY_WITHIN_S,
+        within_s: float = DISK_WITHIN_S,
     ) -> bool:
         """Pay for one call, or say that it cannot be paid.
 
@@ -192,9 +192,8 @@ class BudgetManager:
             if is_affordable:
                 self._book(camera, cost_micros)
         if not is_affordable:
-            return self._store.is_open(
-                call_id, within_s=within_s
-            )  # the last call of the day may be tried again, too
+            # The last call of the day may be tried again, too.
+            return self._store.is_open(call_id, within_s=within_s)
         is_new = False
         charge = Charge(call_id=call_id, day=day, cost_micros=cost_micros, camera=camera, tier=tier)
         try:

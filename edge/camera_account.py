@@ -15,9 +15,8 @@ from shared.ids import new_id
 from shared.types import ClockQuality, Frame, Picture
 
 _LATE_AFTER_PERIODS = 5.0
-_LATE_AFTER_LEAST_S = (
-    10.0  # a Wi-Fi camera pauses for seconds; with the looks of a second this stays far below 60 s
-)
+# A Wi-Fi camera pauses for seconds; with the looks of a second this stays far below 60 s.
+_LATE_AFTER_LEAST_S = 10.0
 _RATE_FRAMES = 20  # over which the shown rate is smoothed
 _LATEST_MARGIN = timedelta(seconds=2)  # a source's clock may be ahead of ours by this much
 

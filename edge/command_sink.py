@@ -21,9 +21,8 @@ from shared.logs import get_logger
 _KEPT_OUTPUT_BYTES = 2000
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")  # nothing else: the environment holds secrets
 _LOOK_EVERY_S = 0.05
-_ENDS_WITHIN_S = (
-    5.0  # after the kill: a program that may not be killed, or hangs in a disk, is left behind
-)
+# After the kill: a program that may not be killed, or hangs in a disk, is left behind.
+_ENDS_WITHIN_S = 5.0
 _WRONG_DATA = 65  # sysexits.h, EX_DATAERR: the program refuses this alert for good
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge.budget import PAY_WITHIN_S
+from edge.budget import DISK_WITHIN_S
 from edge.policies import Policy, PolicyName, Wish
 from edge.reasons import Reason
 from shared.deadline import Deadline
@@ -119,7 +119,7 @@ class Decider:
                 camera=frame.camera,
                 tier=wish.tier,
                 keep_micros=wish.keep_micros,
-                within_s=min(PAY_WITHIN_S, deadline.remaining_s() / 2),  # the call needs the rest
+                within_s=min(DISK_WITHIN_S, deadline.remaining_s() / 2),  # the call needs the rest
             )
         except StoreError:
             pass  # money that cannot be booked is money we do not have; the store's trouble is shown by /readyz

@@ -69,9 +69,8 @@ def _cloud(url: str, settings: EdgeSettings) -> Iterator[Finding]:
     else:
         yield warn("cloud", text, _SLOW) if took_s > _SLOW_LINK_S else ok("cloud", text)
         yield from checked("cloud", partial(_upload, url, settings))
-    half_way = timedelta(
-        seconds=took_s / 2
-    )  # nobody knows when within the call the cloud read its clock
+    # Nobody knows when within the call the cloud read its clock.
+    half_way = timedelta(seconds=took_s / 2)
     if (skew_s := _skew_s(answer, answered_at - half_way)) is not None:
         yield _clock(skew_s, doubt_s=took_s / 2)
 

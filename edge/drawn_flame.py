@@ -18,12 +18,10 @@ _MARK = "TEST - NO REAL FIRE"
 _FLAME_RATIO = 0.45
 _SPOTS = ((0.5, 0.85), (0.3, 0.85), (0.7, 0.85), (0.5, 0.6), (0.15, 0.85), (0.85, 0.85))
 """Where the foot of the flame may stand, as shares of width and height, in the order of preference."""
-_HIDDEN_SHARE = (
-    0.4  # of what is seen of the flame; from half on it counts for nothing, see `edge.zones`
-)
-_SEEN_WIDER_RATIO = (
-    0.1  # of the picture's width to each side: the classifier sees in cells of a tenth to a fifth
-)
+# Of what is seen of the flame; from half on it counts for nothing, see `edge.zones`.
+_HIDDEN_SHARE = 0.4
+# Of the picture's width to each side: the classifier sees in cells of a tenth to a fifth.
+_SEEN_WIDER_RATIO = 0.1
 
 
 def free_spot(picture: Picture, hidden_share: Callable[[Box, Picture], float]) -> FirePlace | None:

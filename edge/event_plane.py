@@ -30,9 +30,8 @@ from shared.types import Frame
 
 _RECORDER, _ANNOUNCER, _TRACER = "recorder", "announcer", "tracer"
 _SILENT_S = 45.0  # above a slow disk's longest write
-_TRACER_SILENT_S = (
-    300.0  # at low priority, loading the detector took over 45 s on a machine at its limit
-)
+# At low priority, loading the detector took over 45 s on a machine at its limit.
+_TRACER_SILENT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

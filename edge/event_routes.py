@@ -238,9 +238,8 @@ def _add_export(app: Flask, events: Events) -> None:
             packed, mimetype="application/zip", as_attachment=True, download_name=name
         )
         response.content_length = size_bytes
-        response.set_etag(
-            tag
-        )  # the same event packs to the same bytes; one that went on must not be pieced together
+        # The same event packs to the same bytes; one that went on must not be pieced together.
+        response.set_etag(tag)
         response.make_conditional(request, accept_ranges=True, complete_length=size_bytes)
         return response
 

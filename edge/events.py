@@ -22,9 +22,8 @@ from shared.types import Box, Frame, Label, Source
 _ENOUGH = 4.4  # evidence that makes a second place an event of its own: twice what alarms a camera, for smoke drifts
 _HERE = 2.0  # of an alarm's evidence at least so much must be from one place: two flashes in two corners are no fire
 _FORGET_S = 10.0  # a candidate that was not seen for so long begins anew
-_BLIND_S = (
-    600.0  # a camera that sends nothing shows no quiet; after this its event is closed all the same
-)
+# A camera that sends nothing shows no quiet; after this its event is closed all the same.
+_BLIND_S = 600.0
 _MOST_PLACES = 16  # of a camera; what is seen beyond joins the nearest one
 _ANY_DISTANCE = 2.0  # in longer sides of the picture
 _MOST_CAMERAS = 1024  # names may come with posts; the camera seen longest ago is forgotten

@@ -30,9 +30,8 @@ from shared.logs import get_logger
 from shared.types import Box, Detection, Frame, Picture
 
 _MOST_TIMES_DEARER = 10  # than configured: beyond that it is a mistake or an attack, not a tariff
-_ANSWER_MARGIN_S = (
-    0.01  # left for fusing and writing the answer, so that the caller's deadline holds
-)
+# Left for fusing and writing the answer, so that the caller's deadline holds.
+_ANSWER_MARGIN_S = 0.01
 
 
 class Books(Protocol):

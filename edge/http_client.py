@@ -32,9 +32,8 @@ from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
 from shared.types import MICROS, Box, Detection, Label, Picture
 
 _MAX_ANSWER_BYTES = 1_000_000  # 100 boxes are 10 kB; more than this is not an answer
-_ABOUT_THE_PICTURE = frozenset(
-    {400, 413, 415, 422}
-)  # the cloud is well; other 4xx mean that we talk to it wrongly
+# The cloud is well; other 4xx mean that we talk to it wrongly.
+_ABOUT_THE_PICTURE = frozenset({400, 413, 415, 422})
 _LEAST_TRY_S = 0.05  # a try with less time left than this is not started
 
 
@@ -115,9 +114,8 @@ class HttpCloudClient:
         self._on_try = on_try
         self._deadlines = SocketDeadlines()
         self._session = requests.Session()
-        self._session.trust_env = (
-            False  # no proxy or netrc look-up on every call; halves the client's CPU
-        )
+        # No proxy or netrc look-up on every call; halves the client's CPU.
+        self._session.trust_env = False
         adapter = DeadlineAdapter(pool_connections=1, pool_maxsize=pool_size)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -139,9 +137,8 @@ class HttpCloudClient:
                     return self._ask_once(picture, call_id, deadline, trace)
                 except LinkError as err:
                     may_have_run = may_have_run or not err.certainly_not_run
-                    err.certainly_not_run = (
-                        not may_have_run
-                    )  # one try that may have run decides for the call
+                    # One try that may have run decides for the call.
+                    err.certainly_not_run = not may_have_run
                     raise
         raise AssertionError("tenacity either returns or raises")
 

@@ -129,9 +129,8 @@ class Incidents:
         self._thinning = Thinning(clock)
         self._lock = threading.Lock()
         self._ready = threading.Condition()
-        self._urgent: deque[_Work] = (
-            deque()
-        )  # as many as events open, change and are told: a handful
+        # As many as events open, change and are told: a handful.
+        self._urgent: deque[_Work] = deque()
         self._frames: deque[_Work] = deque()
         self._unkept: set[str] = set()
         self._is_failing = False

@@ -12,12 +12,10 @@ from datetime import datetime, timedelta
 
 from shared.clock import Clock
 
-BELIEVED_GAP = timedelta(
-    days=1
-)  # longer: a wrong clock after a restart ages evidence; shorter: so does a night off
-_STEP = timedelta(
-    hours=1
-)  # NTP steps by less; whoever set the clock by more since the start may have been wrong then
+# longer: a wrong clock after a restart ages evidence; shorter: so does a night off.
+BELIEVED_GAP = timedelta(days=1)
+# NTP steps by less; whoever set the clock by more since the start may have been wrong then.
+_STEP = timedelta(hours=1)
 
 
 class KeepClock:

@@ -6,12 +6,11 @@ import contextlib
 from pathlib import Path
 
 from edge.audit import Audit
-from edge.budget import Charge
+from edge.budget import DISK_WITHIN_S, Charge
 from shared.disk_thread import PATIENCE_S, DiskThread, on_disk
 from shared.errors import StoreError
 from shared.store import Store
 
-_ON_FRAME_S = 1.0  # most of a caller's usual deadline is left then
 _MIGRATIONS = (
     """
     CREATE TABLE charge(
@@ -128,7 +127,7 @@ class Ledger:
 
     def spent_on(self, day: str) -> int:
         """Sum the open charges of a day that is over, while a frame waits."""
-        return self._disk.do(lambda: self.spent_micros(day), within_s=_ON_FRAME_S)
+        return self._disk.do(lambda: self.spent_micros(day), within_s=DISK_WITHIN_S)
 
     def spent_micros(self, day: str) -> int:
         """Sum the open charges of a day."""
@@ -193,7 +192,7 @@ class Ledger:
 
     def note_audit(self, call_id: str, audit: Audit) -> None:
         """Keep what an audit found, while its frame waits."""
-        self._disk.do(lambda: self._note_audit(call_id, audit), within_s=_ON_FRAME_S)
+        self._disk.do(lambda: self._note_audit(call_id, audit), within_s=DISK_WITHIN_S)
 
     def _note_audit(self, call_id: str, audit: Audit) -> None:
         with self._store.transaction() as db:
@@ -220,7 +219,7 @@ class Ledger:
 
     def save(self, day: str, first_price: float) -> None:
         """Keep the first price of a day, while a frame waits."""
-        self._disk.do(lambda: self._save(day, first_price), within_s=_ON_FRAME_S)
+        self._disk.do(lambda: self._save(day, first_price), within_s=DISK_WITHIN_S)
 
     def _save(self, day: str, first_price: float) -> None:
         with self._store.transaction() as db:

@@ -17,9 +17,8 @@ HISTORY_S = 120.0
 _MOMENT_S = 0.4  # about a pixel of the sparkline; frames within it are one moment
 _MOST_MOMENTS = int(HISTORY_S / _MOMENT_S) + 8
 _RATE_OVER = 32  # frames; 16 s at two a second
-_MOST_CAMERAS = (
-    128  # names come with posted frames, too; the one that was silent longest makes room
-)
+# Names come with posted frames, too; the one that was silent longest makes room.
+_MOST_CAMERAS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,22 +17,18 @@ from enum import Enum
 
 NEVER = -math.inf
 
-_QUIET_X = (
-    -6.0
-)  # where an unknown camera is thought to rest; higher hides a first fire, lower asks at each start
-_SLOW_S = (
-    120.0  # memory of the resting score; shorter follows a growing fire, longer stays behind dusk
-)
-_NEWEST_STEP_S = (
-    1.0  # a frame counts for the time since the last one, at most this: a gap is no evidence
-)
+# Where an unknown camera is thought to rest; higher hides a first fire, lower asks at each start.
+_QUIET_X = -6.0
+# Memory of the resting score; shorter follows a growing fire, longer stays behind dusk.
+_SLOW_S = 120.0
+# A frame counts for the time since the last one, at most this: a gap is no evidence.
+_NEWEST_STEP_S = 1.0
 _DECAY_PER_S = 0.9  # evidence of a lone frame is halved in 6.6 s
 _ALARM_AT = 2.2  # three edge frames in three seconds, or two cloud "yes", or one of each
 _IMMINENT_AT = 1.9  # one frame before the alarm: the moment to have it checked
 _CLOUD_WEIGHT = 1.5  # a cloud answer counts like one and a half seconds of the edge, either way
-_HELD_WEIGHT = (
-    0.1  # what an edge fire adds while the cloud's "no" holds it back, or while the cloud is asked
-)
+# What an edge fire adds while the cloud's "no" holds it back, or while the cloud is asked.
+_HELD_WEIGHT = 0.1
 _TAU0_S = 8.0  # how long a "no" is news, at first; doubles with every "no" in a row
 _MOST_DOUBLINGS = 5
 _SHORTEST_VETO_S = 10.0

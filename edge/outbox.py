@@ -33,9 +33,8 @@ from shared.clock import Clock
 from shared.errors import FireError, StoreError
 from shared.logs import get_logger
 
-_LOOK_AGAIN_S = (
-    1.0  # longest sleep of a thread: how soon an operator's change and a moved clock are noticed
-)
+# Longest sleep of a thread: how soon an operator's change and a moved clock are noticed.
+_LOOK_AGAIN_S = 1.0
 _EXPIRE_EVERY_S = 30.0
 _MAX_ERROR_CHARACTERS = 300
 _RECENT = timedelta(days=1)  # how long a loss is shown as a trouble

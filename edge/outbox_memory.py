@@ -8,9 +8,8 @@ from datetime import datetime
 
 from edge.outbox_item import OutboxItem, StoredItem
 
-_MOST_ITEMS = (
-    200  # with their pictures some 40 MB; what does not fit is refused, and whoever put it is told
-)
+# With their pictures some 40 MB; what does not fit is refused, and whoever put it is told.
+_MOST_ITEMS = 200
 _FIRST = 1 << 62  # from here on an item's number is not one of the database
 
 

@@ -18,9 +18,8 @@ from shared.disk_thread import PATIENCE_S, DiskThread, on_disk
 from shared.logs import get_logger
 from shared.store import Store
 
-_ALARM_WITHIN_S = (
-    0.8  # an alert must be tried within two seconds, and its evidence may have taken one
-)
+# An alert must be tried within two seconds, and its evidence may have taken one.
+_ALARM_WITHIN_S = 0.8
 OUTBOX_FILE = "outbox.sqlite3"
 """Its name in the state folder."""
 

@@ -23,9 +23,8 @@ from shared.deadline import Deadline
 from shared.ids import Trace
 from shared.types import Classification, Frame, ModelIdentity
 
-_TELL_WITHIN_S = (
-    1.0  # publishing takes microseconds; a listener that hangs must not keep a forwarder thread
-)
+# Publishing takes microseconds; a listener that hangs must not keep a forwarder thread.
+_TELL_WITHIN_S = 1.0
 
 
 class Masking(Protocol):

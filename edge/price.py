@@ -21,17 +21,15 @@ from shared.errors import StoreError
 
 _STEEPNESS = 20.0  # k: measured flat over 15–60; smaller overspends early, larger swings
 _DELTA = 2.0  # how far above a cleared score a frame must be to be mostly news; flat over 1–3
-_VERIFY_SHARE = (
-    1.5  # a camera that spent more than this times its share loses the free verification
-)
+# A camera that spent more than this times its share loses the free verification.
+_VERIFY_SHARE = 1.5
 _CONFIRM_WITHIN_S = 15.0  # a cloud "yes" is confirmed once, this soon
 _ALARMED_FOR_S = 60.0
 _CALL_APART_S = 15.0  # one frame of evidence in this time is enough once the alarm stands
 _FIRST_PRICE = 0.1
 _DAY_S = 86_400
-_ASK_GRID = tuple(
-    x / 10.0 for x in range(-120, 121)
-)  # steps of a tenth: finer than a person can see on a chart
+# Steps of a tenth: finer than a person can see on a chart.
+_ASK_GRID = tuple(x / 10.0 for x in range(-120, 121))
 _MOST_X = 30.0  # beyond this a logit says nothing more, and exp would overflow
 _HIGHEST_PRICE0 = 1.0
 _SHARE_HEAD_START = 0.1  # a camera may begin the day with this share of its budget,

@@ -22,14 +22,12 @@ THUMB_WIDTH_PX, THUMB_HEIGHT_PX = 256, 144
 """Any frame is squeezed into this; one pixel of it is five of a 720p frame."""
 
 _RAISE_AFTER_S = 20.0  # a lorry or a gust may last some seconds; the promise is 60 s
-_FROZEN_AFTER_S = (
-    40.0  # above the key frame interval of thrifty encoders, which repeat pictures in between
-)
+# Above the key frame interval of thrifty encoders, which repeat pictures in between.
+_FROZEN_AFTER_S = 40.0
 _CLEAR_AFTER_S = 10.0
 _LEARN_LOOKS = 10
-_LEARN_SHARE = (
-    1 / 900
-)  # per look, at one look a second a quarter of an hour: dusk and fog come slower than a hand
+# Per look, at one look a second a quarter of an hour: dusk and fog come slower than a hand.
+_LEARN_SHARE = 1 / 900
 _BLACK_LEVEL = 16  # of 255: 98 % are darker; a yard at night, with noise, has 26 or more
 _BURNT_LEVEL = 250  # of 255: 80 % are brighter
 _NO_CONTRAST = 3.0  # standard deviation; fog that hides nine tenths of every contrast leaves 3 to 8

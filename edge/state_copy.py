@@ -56,9 +56,8 @@ def back_up(places: Places, target: Path, now_at: datetime) -> Path:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target) as work:
             part = Path(work) / "state.part"
-            descriptor = os.open(
-                part, os.O_CREAT | os.O_WRONLY, 0o600
-            )  # it holds keys and names of users
+            # It holds keys and names of users.
+            descriptor = os.open(part, os.O_CREAT | os.O_WRONLY, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 with tarfile.open(fileobj=file, mode="w") as tar:
                     _Writer(tar, Path(work)).add_all(places)

@@ -18,9 +18,8 @@ from shared.clock import Clock
 from shared.types import Label, Source
 
 POSTED = ""  # the camera of frames that were posted without one
-CONFIDENCE_STEPS = (
-    50  # of the edge's confidence between 0.5 and 1, for the question what a threshold would ask
-)
+# Of the edge's confidence between 0.5 and 1, for the question what a threshold would ask.
+CONFIDENCE_STEPS = 50
 _QUARTER_S = 900  # since the epoch; no zone's hour turns within one
 _MOST_KEYS = 100_000  # 128 cameras with every count, twice; names come with posted frames, too
 

@@ -19,9 +19,8 @@ from shared.supervise import Supervisor
 
 _THREAD = "upkeep"
 _EVERY_S = 60.0  # the room that eight cameras fill meanwhile is some 100 MB
-_AGAIN_S = (
-    20.0  # after a round that failed: a disk that can be written again is noticed within a minute
-)
+# After a round that failed: a disk that can be written again is noticed within a minute.
+_AGAIN_S = 20.0
 _SILENT_S = 900.0  # after a month without room there is much to delete
 _STOP_WAIT_S = 5.0
 

@@ -24,9 +24,8 @@ class View:
         self._clock = clock
         self._health = ViewHealth()
         self._lock = threading.Lock()
-        self._looking = (
-            threading.Lock()
-        )  # held over a look: a posted picture may come while another is looked at
+        # Held over a look: a posted picture may come while another is looked at.
+        self._looking = threading.Lock()
         self._next_mono_s = clock.mono_s()
 
     def look(self, picture: Picture) -> None:

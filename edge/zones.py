@@ -147,9 +147,8 @@ class Masks:
 
     def take(self, camera: str, zones: Zones) -> None:
         """Let other zones hold for a camera from its next frame on."""
-        self._cameras[camera] = (
-            zones  # one reference is replaced: readers see the old zones or the new
-        )
+        # One reference is replaced: readers see the old zones or the new.
+        self._cameras[camera] = zones
 
     def suppressed(self, camera: str) -> int:
         """Tell how many of a camera's frames lost all or part of what was seen in them."""

@@ -32,9 +32,8 @@ from shared.preprocess import preprocess
 
 VARIANT = "fp16"
 _FILE = "model.fp16.onnx"
-_MOST_SCORE = (
-    0.02  # float16 has three digits; a score that moves by more than this was not one of rounding
-)
+# float16 has three digits; a score that moves by more than this was not one of rounding.
+_MOST_SCORE = 0.02
 _MOST_PX = 2.0  # on a canvas of 416 px one step of float16 is a quarter of a pixel
 
 

@@ -19,13 +19,11 @@ from shared.errors import FireError
 
 _SMOOTHING = 0.1  # weight of the newest service time; larger follows noise, smaller lags behind a slower model
 _FIRST_GUESS_S = 0.1
-_FIRST_GAPS = (
-    10  # of these the shortest counts: the first frames after a start are slow, and no rate
-)
+# Of these the shortest counts: the first frames after a start are slow, and no rate.
+_FIRST_GAPS = 10
 _MAX_RETRY_AFTER_S = 30.0
-_LATELY_S = (
-    10.0  # longer keeps places for callers that are gone, shorter forgets one that was told to wait
-)
+# Longer keeps places for callers that are gone, shorter forgets one that was told to wait.
+_LATELY_S = 10.0
 
 
 @dataclass(slots=True)

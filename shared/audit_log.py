@@ -21,9 +21,8 @@ from shared.store import Store, is_damage, set_damaged_aside
 MAX_LINES = 200
 _SUBJECT_CHARACTERS = 300
 _KEEP_DAYS = 730  # two years; a line has some 150 bytes
-_BELIEVED_DAYS = (
-    30  # between two lines; longer is a clock that was set, or a box that nobody touched
-)
+# Between two lines; longer is a clock that was set, or a box that nobody touched.
+_BELIEVED_DAYS = 30
 _MIGRATIONS = (
     """
     CREATE TABLE audit (

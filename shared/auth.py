@@ -34,9 +34,8 @@ _INPUT = re.compile(
 )
 _PARAM = re.compile(r';(created|expires|nonce|keyid|alg|tag)=(?:"([^"\\]{0,128})"|(\d{1,12}))')
 _EDGE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
-_MAX_NONCES = (
-    1_000_000  # about 200 MB; two per second from each of two thousand edges need half of it
-)
+# About 200 MB; two per second from each of two thousand edges need half of it.
+_MAX_NONCES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

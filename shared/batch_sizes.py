@@ -11,9 +11,8 @@ import threading
 
 from shared.clock import Clock
 
-_FIRST_CALM_S = (
-    60.0  # shorter fails again and again beside a neighbour that stays; longer wastes the card
-)
+# Shorter fails again and again beside a neighbour that stays; longer wastes the card.
+_FIRST_CALM_S = 60.0
 _LONGEST_CALM_S = 3600.0
 
 

@@ -13,9 +13,8 @@ from shared.letterbox import Letterbox
 from shared.types import Box, Detection, Label, label_of
 
 _LABELS = (Label.FIRE, Label.SMOKE)
-_MAX_DETECTIONS = (
-    100  # a picture with more boxes than this is one big fire; bounds the answer and the NMS
-)
+# A picture with more boxes than this is one big fire; bounds the answer and the NMS.
+_MAX_DETECTIONS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

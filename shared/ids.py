@@ -10,9 +10,8 @@ from datetime import datetime
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]
-_random = (
-    random.Random()
-)  # ids must be unique, not secret; a system call each would hand the GIL over
+# Ids must be unique, not secret; a system call each would hand the GIL over.
+_random = random.Random()
 _REQ_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
 _TRACESTATE = re.compile(r"[!-~](?:[ -~]{0,510}[!-~])?\Z")

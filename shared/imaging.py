@@ -30,9 +30,8 @@ _JPEG_SCAN = b"\xff\xda"
 _USUAL_SCANS, _MAX_SCANS = 20, 64
 _MAX_SCANNED_PIXELS = 400_000_000  # between the two, by size: 0.3 s
 _MAX_SEGMENTS = 1_000  # before a JPEG's first scan; cameras write some 10, an editor with colour profile some 100
-_MAX_CHUNKS = (
-    20_000  # of a PNG; libpng writes one for every 8 kB of pixels, and each costs us a microsecond
-)
+# Of a PNG; libpng writes one for every 8 kB of pixels, and each costs us a microsecond.
+_MAX_CHUNKS = 20_000
 _IDAT = memoryview(b"IDAT")
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _PACKED_STEP_BYTES, _UNPACKED_STEP_BYTES = 1 << 14, 1 << 18

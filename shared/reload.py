@@ -182,9 +182,8 @@ class ModelSlot(Generic[M]):
             raise ModelError(ErrorCode.MODEL_REFUSED, f"the self-test failed: {err}") from err
 
     def _watch(self, every_s: float, look: Callable[[], object], watchman: Watchman) -> None:
-        told = (
-            ""  # by this watcher: another one may look elsewhere meanwhile, and find nothing wrong
-        )
+        # By this watcher: another one may look elsewhere meanwhile, and find nothing wrong.
+        told = ""
         while not self._is_over(every_s, watchman):
             try:
                 look()

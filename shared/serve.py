@@ -33,9 +33,8 @@ from shared.errors import ConfigError, FireError
 from shared.ids import new_id
 from shared.logs import get_logger
 
-_RECV_BYTES = (
-    256 * 1024
-)  # a 150 kB picture in one read; smaller costs a turn of the loop each, larger costs memory while reading
+# A 150 kB picture in one read; smaller costs a turn of the loop each, larger costs memory while reading.
+_RECV_BYTES = 256 * 1024
 _IN_MEMORY_BYTES = 4 * 1024 * 1024  # bodies above this go to a temporary file
 _NO_LIMIT = 1_000_000  # of waitress, which would take nobody in any more; the listener has its own
 _PROXY_HEADERS = {"x-forwarded-for", "x-forwarded-proto"}
@@ -276,9 +275,8 @@ class WebServer:
         Raises:
             ConfigError(CONFIG_INVALID): the address cannot be bound, with the reason.
         """
-        logging.getLogger("waitress.queue").setLevel(
-            logging.ERROR
-        )  # queue depth is a metric, not a log line
+        # Queue depth is a metric, not a log line.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         try:
             address = _first_address(settings.host, settings.port)
             self._server = self._create(app, settings, address)

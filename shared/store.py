@@ -22,9 +22,8 @@ from shared.errors import StoreError
 from shared.logs import get_logger
 
 _BUSY_TIMEOUT_S = 2.0
-_TURN_WITHIN_S = (
-    10.0  # the longest transactions, those that delete a month, take two seconds on a slow card
-)
+# The longest transactions, those that delete a month, take two seconds on a slow card.
+_TURN_WITHIN_S = 10.0
 _DAMAGED = "The file is damaged. The service sets it aside at its start; put a backup back for what it held."
 
 

@@ -59,9 +59,8 @@ _TAG = "Health"
 _MAX_FORM_FIELDS = 256
 _EXPOSED = ("X-Request-ID", "Retry-After", "Server-Timing", "Location", "Idempotency-Replayed")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-_ALWAYS_REAL = frozenset(
-    {401, 404, 405, 413, 429, 503}
-)  # proxies and clients act on these, also on the reference route
+# Proxies and clients act on these, also on the reference route.
+_ALWAYS_REAL = frozenset({401, 404, 405, 413, 429, 503})
 
 
 class CheckState(StrEnum):

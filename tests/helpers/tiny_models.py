@@ -24,9 +24,8 @@ def write_classifier(
     models_dir: Path, *, version: str = "0.1.0", fire_bias: float = _FIRE_BIAS
 ) -> Path:
     """Write the artifact `edge-classifier`; returns its folder. A bias of NaN makes every run fail."""
-    weights = np.array(
-        [[_GAIN, 0.0], [0.0, 0.0], [-_GAIN, 0.0]], np.float32
-    )  # RGB in, scaled to 0…1
+    # RGB in, scaled to 0…1.
+    weights = np.array([[_GAIN, 0.0], [0.0, 0.0], [-_GAIN, 0.0]], np.float32)
     bias = np.array([fire_bias, _SMOKE_LOGIT], np.float32)
     nodes = [
         helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),

@@ -338,9 +338,8 @@ def _reload_command(port: int) -> tuple[int, str]:
 def test_the_command_line_reloads_and_says_what_runs(pair):
     status, text = _reload_command(pair.edge.port)
     assert status == 0
-    assert (
-        "\nnothing newer than edge-classifier 0.1.0 (" in f"\n{text}"
-    )  # the service's log is beside it
+    # The service's log is beside it.
+    assert "\nnothing newer than edge-classifier 0.1.0 (" in f"\n{text}"
     write_classifier(pair.edge_models, version="0.2.0")
     status, text = _reload_command(pair.edge.port)
     assert status == 0

@@ -211,9 +211,8 @@ def test_no_byte_of_a_package_can_be_another_and_nobody_notice(records, tmp_path
             is_noticed = bool(wrong)
         except (ValueError, KeyError, TypeError, zipfile.BadZipFile):
             is_noticed = True  # the program says so with 1 or 2
-        assert is_noticed or files == sound, (
-            at
-        )  # what is left are dates and rights in the zip's own lists
+        # What is left are dates and rights in the zip's own lists.
+        assert is_noticed or files == sound, at
         packed[at] ^= 1 << (at % 8)
 
 

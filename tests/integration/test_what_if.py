@@ -40,9 +40,8 @@ def wait_for(edge: Running, is_there: Callable[[WhatIfAnswer], bool]) -> WhatIfA
         answer: WhatIfAnswer = edge.service._what_if.answer()
         return answer if is_there(answer) else None
 
-    found = wait_until(
-        look, within_s=100.0
-    )  # a run rests most of its time, and longer on a busy machine
+    # A run rests most of its time, and longer on a busy machine.
+    found = wait_until(look, within_s=100.0)
     assert found is not None
     return found
 

@@ -40,9 +40,8 @@ def _served(*, most: int = 1024, idle_s: float = 60) -> Iterator[int]:
 
 def _opened(port: int, sent: bytes = b"") -> socket.socket:
     client = socket.socket()
-    client.setsockopt(
-        socket.SOL_SOCKET, socket.SO_RCVBUF, 4096
-    )  # what is not read stays with the server
+    # What is not read stays with the server.
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.settimeout(15)
     client.connect(("127.0.0.1", port))
     client.sendall(sent)

@@ -183,10 +183,14 @@ class Camera:
     def _read_once(self, pace: Pace) -> None:
         source = self._open_source()
         self._account.opened(is_live=source.is_live)
+        came = False
         for shot in source.shots(pace):
             if not pace.goes_on():  # this reader was given up: its late picture is nobody's
                 return
+            came = True
             self._slot.put(self._account.receive(shot.picture, shot.captured_at, shot.took_s))
+        if not came:  # a folder that is filled later, a file that is being written: not the end of a recording
+            raise CameraError(ErrorCode.CAMERA_UNAVAILABLE, "no picture in it can be read")
 
     def _end(self, pace: Pace) -> None:
         if pace.goes_on():

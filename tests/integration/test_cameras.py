@@ -177,6 +177,21 @@ def test_a_long_trouble_is_told_once_and_its_end_once(tmp_path, models, quick, l
     assert told == [("trouble_began", "lost"), ("trouble_ended", "lost")]
 
 
+def test_a_folder_without_a_picture_is_a_trouble_until_the_first_picture_comes(
+    tmp_path, models, quick
+):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "half.jpg").write_bytes(calm_jpeg()[:200])
+    with running_edge(tmp_path / "e", models, cameras={"yard": {"source": str(folder)}}) as edge:
+        wait_until(lambda: edge.get("/troubles").json()["result"]["troubles"])
+        (told,) = edge.get("/troubles").json()["result"]["troubles"]
+        assert "no picture in it can be read" in told["cause"]
+        (folder / "a.jpg").write_bytes(calm_jpeg())
+        wait_until(lambda: edge.service._status.camera_states()[0]["ended"])
+        wait_until(lambda: edge.get("/troubles").json()["result"]["troubles"] == [])
+
+
 def test_one_bad_frame_does_not_end_a_camera():
     seen, ended, lock = [], threading.Event(), threading.Semaphore(0)
 

@@ -168,10 +168,8 @@ class Journal:
         Returns:
             how many entries were dropped.
         """
-        has_line = "line IS NOT NULL AND event_id IS NOT NULL"
-        first, living = self.db.execute(
-            f"SELECT min(seq), min(seq) FILTER (WHERE {has_line}) FROM journal"  # noqa: S608 – a constant
-        ).fetchone()
+        first = self._first_row("1")
+        living = self._first_row("line IS NOT NULL AND event_id IS NOT NULL")
         (last_old,) = self.db.execute(
             "SELECT max(seq) FROM head WHERE day<?", (before.isoformat(),)
         ).fetchone()
@@ -183,6 +181,12 @@ class Journal:
         (chain,) = self.db.execute("SELECT chain FROM journal WHERE seq=?", (through,)).fetchone()
         self.append(EntryKind.CUT, None, {"through": through, "chain": chain})
         return self.db.execute("DELETE FROM journal WHERE seq<=?", (through,)).rowcount
+
+    def _first_row(self, where: str) -> int | None:
+        """Number the first row of a kind; reads up to it, which is soon: what is before the first line was cut."""
+        sql = f"SELECT seq FROM journal WHERE {where} ORDER BY seq LIMIT 1"  # noqa: S608 – a constant
+        row = self.db.execute(sql).fetchone()
+        return None if row is None else int(row[0])
 
     def is_known(self, event_id: str) -> bool:
         """Tell whether an event is kept."""

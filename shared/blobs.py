@@ -130,7 +130,7 @@ class Blobs:
         return path.exists() or staged.exists() or path.exists()
 
     def remove(self, names: Iterable[str]) -> None:
-        """Delete files; those that are gone already are no error.
+        """Delete files, and folders that become empty; those that are gone already are no error.
 
         Raises:
             StoreError(STORE_UNAVAILABLE)
@@ -138,8 +138,12 @@ class Blobs:
         with self._lock:
             try:
                 for name in names:
-                    self._path_of(name).unlink(missing_ok=True)
+                    path = self._path_of(name)
+                    path.unlink(missing_ok=True)
                     (self._incoming / name).unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # other files are left, in most folders
+                        path.parent.rmdir()
+                        path.parent.parent.rmdir()
             except OSError as err:
                 raise _unavailable(self._root, err) from err
 

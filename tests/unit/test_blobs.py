@@ -28,6 +28,13 @@ def test_a_file_lies_under_its_own_hash_in_two_levels(tmp_path):
     assert blobs.staged() == []
 
 
+def test_folders_go_with_their_last_file(tmp_path):
+    blobs = Blobs(tmp_path / "b", max_bytes=1000)
+    names = [blobs.put(str(number).encode()) for number in range(300)]
+    blobs.remove(names)
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["incoming"]
+
+
 def test_the_same_content_is_kept_once(tmp_path):
     blobs = Blobs(tmp_path / "b", max_bytes=1000)
     assert blobs.put(_FIRE) == blobs.put(_FIRE)

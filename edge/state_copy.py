@@ -1,7 +1,8 @@
 """A box's state as one file, taken beside the running service, and put back. Ring: adapter (disk, tar, SQLite).
 
 Databases are copied with SQLite's online backup. The evidence's own comes last: its copy lists the pictures that belong
-to it, and each of them is in the file, so that what is restored verifies.
+to it, and each of them is in the file, so that what is restored verifies. Putting back happens inside the folders
+themselves: they may be mounted disks or volumes, which cannot be renamed, in folders that nobody of ours may write.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ from shared.startup import hold_folder
 _LIST = "manifest.json"
 _EVIDENCE = "evidence"
 _SUFFIX = ".sqlite3"
-_NOT_COPIED = frozenset({"lock"})
+_STAYS = ("lock", "lost+found", _ASIDE := "before-restore-", _WORK := "restoring-")
 _PASSING = ("-wal", "-shm", "-journal", ".part")  # parts of an open database, half-written files
+_RUNNING = "running"  # of the process, which is not what is restored
 _ROUNDS = 5  # a picture that is pruned while it is copied costs a round
 _CHUNK = 1 << 20
 
@@ -43,6 +45,18 @@ class Places:
 
     state: Path
     evidence: Path
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Name them, one where the evidence lies inside the state."""
+        is_inside = self.evidence.is_relative_to(self.state)
+        return (self.state,) if is_inside else (self.evidence, self.state)
+
+    def path_of(self, name: str) -> Path:
+        """Tell where a file of a backup belongs."""
+        path = PurePosixPath(name)
+        is_evidence = path.is_relative_to(_EVIDENCE)
+        return self.evidence / path.relative_to(_EVIDENCE) if is_evidence else self.state / path
 
 
 def back_up(places: Places, target: Path, now_at: datetime) -> Path:
@@ -78,13 +92,18 @@ def restore(file: Path, places: Places, now_at: datetime) -> list[Path]:
         StoreError(BACKUP_DAMAGED): the file is cut, changed, or no backup; nothing was touched.
         StoreError(STORE_UNAVAILABLE): the service runs, or the disk cannot be written.
     """
-    with hold_folder(places.state):
+    with contextlib.ExitStack() as held:
+        for folder in places.folders:
+            held.enter_context(hold_folder(folder))
         try:
-            with tempfile.TemporaryDirectory(dir=places.state.parent) as work:
-                fresh = Path(work) / "state"
-                _unpack(file, fresh)
-                _check_evidence(fresh / _EVIDENCE)
-                return _swap(fresh, places, now_at)
+            fresh = _working_places(places, held)
+            _unpack(file, fresh)
+            _check_evidence(fresh.evidence)
+            return [
+                aside
+                for source, folder in zip(fresh.folders, places.folders, strict=True)
+                for aside in _swap(source, folder, now_at)
+            ]
         except (tarfile.TarError, KeyError, ValueError, EOFError) as err:
             raise StoreError(ErrorCode.BACKUP_DAMAGED, f"{file}: {err}") from err
         except OSError as err:
@@ -100,9 +119,8 @@ class _Writer:
         self._hashes: dict[str, str] = {}
 
     def add_all(self, places: Places) -> None:
-        pictures = places.evidence / PICTURES
         for path, name in _files(places):
-            if path.is_relative_to(pictures) or path == places.evidence / DATABASE:
+            if path == places.evidence / DATABASE:
                 continue
             if path.suffix == _SUFFIX:
                 self._add_copy(path, name)
@@ -159,15 +177,21 @@ class _Writer:
 
 
 def _files(places: Places) -> Iterator[tuple[Path, str]]:
-    """Walk over state and evidence, each file with its name in the backup."""
-    roots = {places.evidence: _EVIDENCE, places.state: ""}
-    seen: set[Path] = set()
-    for root, prefix in roots.items():
-        for path in sorted(root.rglob("*")):
-            is_ours = path.is_file() and not path.is_symlink() and path not in seen
-            if is_ours and path.name not in _NOT_COPIED and not path.name.endswith(_PASSING):
-                seen.add(path)
-                yield path, str(PurePosixPath(prefix, path.relative_to(root).as_posix()))
+    """Walk over evidence and state but for the pictures, each file with its name in the backup."""
+    # Evidence that lies elsewhere now may have left its old folder behind; its pictures belong to no journal of ours.
+    elsewhere = {places.evidence, places.evidence / PICTURES, places.state / _EVIDENCE}
+    for root, prefix in ((places.evidence, _EVIDENCE), (places.state, "")):
+        for folder, folders, names in os.walk(root):
+            here = Path(folder)
+            folders[:] = sorted(n for n in folders if _is_ours(n) and here / n not in elsewhere)
+            for path in (here / name for name in sorted(names) if _is_ours(name)):
+                if path.is_file() and not path.is_symlink():
+                    yield path, str(PurePosixPath(prefix, path.relative_to(root).as_posix()))
+
+
+def _is_ours(name: str) -> bool:
+    """Tell whether a file or folder is what a backup keeps."""
+    return not (name.startswith(_STAYS) or name.endswith(_PASSING) or name == _RUNNING)
 
 
 def _copy_database(path: Path, copy: Path) -> Path:
@@ -190,7 +214,21 @@ def _picture_name(name: str) -> str:
     return f"{_EVIDENCE}/{PICTURES}/{name[:2]}/{name[2:4]}/{name}"
 
 
-def _unpack(file: Path, fresh: Path) -> None:
+def _working_places(places: Places, held: contextlib.ExitStack) -> Places:
+    """Make folders to unpack into, each on the disk for which it is meant."""
+    made = []
+    for folder in places.folders:
+        for left in folder.glob(f"{_WORK}*"):  # by a restore that was killed
+            shutil.rmtree(left)
+        work = tempfile.TemporaryDirectory(dir=folder, prefix=_WORK)
+        made.append(Path(held.enter_context(work)))
+    if len(made) == 1:
+        evidence = made[0] / places.evidence.relative_to(places.state)
+        return Places(state=made[0], evidence=evidence)
+    return Places(evidence=made[0], state=made[1])
+
+
+def _unpack(file: Path, fresh: Places) -> None:
     """Unpack what the backup lists, and nothing else; every byte is held against its hash."""
     with tarfile.open(file, mode="r:") as tar:
         members = {member.name: member for member in tar.getmembers() if member.isfile()}
@@ -200,7 +238,10 @@ def _unpack(file: Path, fresh: Path) -> None:
                 raise ValueError(f"{name} leaves the folder")
             source = tar.extractfile(members[name])
             # A file of ours is never run, let alone as somebody else.
-            if source is None or _write(source, fresh / name, members[name].mode & 0o666) != sha256:
+            if (
+                source is None
+                or _write(source, fresh.path_of(name), members[name].mode & 0o666) != sha256
+            ):
                 raise ValueError(f"{name} was changed")
 
 
@@ -237,18 +278,18 @@ def _check_evidence(folder: Path) -> None:
         raise ValueError(f"its evidence does not verify: {findings[0].what}, {findings[0].detail}")
 
 
-def _swap(fresh: Path, places: Places, now_at: datetime) -> list[Path]:
-    """Move the old state aside and the new one to its place."""
-    aside = []
-    is_elsewhere = not places.evidence.is_relative_to(places.state)
-    moves = [(fresh / _EVIDENCE, places.evidence)] if is_elsewhere else []
-    for source, target in [*moves, (fresh, places.state)]:
-        if target.exists() and any(p.name not in _NOT_COPIED for p in target.iterdir()):
-            old = target.with_name(f"{target.name}.before-restore-{now_at:%Y%m%dT%H%M%SZ}")
-            target.rename(old)
-            aside.append(old)
-        elif target.exists():
-            shutil.rmtree(target)
-        if source.exists():
-            shutil.move(source, target)
-    return aside
+def _swap(fresh: Path, folder: Path, now_at: datetime) -> Iterator[Path]:
+    """Move what a folder holds aside, and what was unpacked to its place."""
+    old = [path for path in folder.iterdir() if not path.name.startswith(_STAYS)]
+    if old:
+        aside = folder / f"{_ASIDE}{now_at:%Y%m%dT%H%M%SZ}"
+        aside.mkdir()
+        for path in old:
+            path.rename(aside / path.name)
+        yield aside
+    for path in fresh.iterdir():
+        path.rename(folder / path.name)
+    if os.geteuid() == 0:  # the service is another user, and must read what root has put back
+        owner = folder.stat()
+        for path in folder.rglob("*"):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

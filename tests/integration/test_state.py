@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from shared.blobs import Blobs
 from shared.errors import StoreError
 from shared.store import Store
 from tests.helpers.clock import FakeClock
+from tests.helpers.disks import small_disk
 from tests.helpers.evidence import AT, fill, fire_event, kept_frame, open_records
 from tests.helpers.services import running_edge
 from tests.helpers.waiting import wait_until
@@ -36,6 +38,13 @@ def _run(*arguments: object) -> Result:
 
 def _back_up(state: Path, folder: Path) -> Path:
     result = _run("backup", folder, "--state", state)
+    assert result.exit_code == 0, result.output
+    (path,) = folder.glob("*.tar")
+    return path
+
+
+def _back_up_with(config: Path, folder: Path) -> Path:
+    result = _run("backup", folder, "--config", config)
     assert result.exit_code == 0, result.output
     (path,) = folder.glob("*.tar")
     return path
@@ -86,7 +95,8 @@ def test_a_backup_beside_the_running_service_comes_back_whole(tmp_path, models):
         assert picture == kept_frame("one-1").frame.picture.encoded
         assert edge.service._plane.budget.remaining_micros() == 10_000_000 - 20_000
         assert edge.service._records.verify().is_unaltered
-    (old,) = tmp_path.glob("state.before-restore-*")
+        assert edge.get("/troubles").json()["result"]["troubles"] == []  # it was not killed
+    (old,) = state.glob("before-restore-*")
     with open_records(old / "evidence") as records:
         assert records.event("after").frames_kept == 3
 
@@ -118,6 +128,54 @@ def test_evidence_on_a_disk_of_its_own_is_backed_up_and_restored_there(tmp_path)
     assert result.exit_code == 0, result.output
     with open_records(tmp_path / "disk" / "evidence") as records:
         assert [r.event.event_id for r in records.archive.removable()] == ["event"]
+        assert records.verify().is_unaltered
+
+
+def test_a_backup_comes_back_into_mounted_disks_and_for_the_user_whose_they_are(tmp_path):
+    with small_disk(tmp_path / "state", "4m") as state, small_disk(tmp_path / "disk", "4m") as disk:
+        os.chown(state, 12345, 12345)
+        config = tmp_path / "edge.toml"
+        config.write_text(f"state = '{state}'\n[evidence]\nfolder = '{disk}'\n")
+        with open_records(disk) as records:
+            fill(records)
+        backup = _back_up_with(config, tmp_path / "b")
+        result = _run("restore", backup, "--config", config)
+        assert result.exit_code == 0, result.output
+        with open_records(disk) as records:
+            assert records.verify().is_unaltered
+        assert {path.stat().st_uid for path in state.iterdir()} == {12345}
+        assert list(disk.glob("before-restore-*/records.sqlite3"))
+        second = _back_up_with(config, tmp_path / "second")
+    with tarfile.open(second) as tar:
+        assert not [name for name in tar.getnames() if "before-restore" in name]
+
+
+def test_what_a_killed_service_had_not_yet_merged_is_moved_away_with_its_database(tmp_path):
+    state = tmp_path / "s"
+    Store(state / "ledger.sqlite3", [_ONE]).close()
+    backup = _back_up(state, tmp_path / "b")
+    killed = "import os, sys; from pathlib import Path; from shared.store import Store\n"
+    killed += f"store = Store(Path({str(state / 'ledger.sqlite3')!r}), [{_ONE!r}])\n"
+    killed += "with store.transaction() as db: db.execute('INSERT INTO one VALUES(7)')\n"
+    killed += "os._exit(9)"
+    subprocess.run([sys.executable, "-c", killed], check=False)
+    assert (state / "ledger.sqlite3-wal").exists()
+    assert _run("restore", backup, "--state", state).exit_code == 0
+    with contextlib.closing(sqlite3.connect(state / "ledger.sqlite3")) as db:
+        assert db.execute("SELECT * FROM one").fetchall() == []
+
+
+def test_an_old_evidence_folder_that_was_left_behind_is_in_no_backup(tmp_path):
+    config = tmp_path / "edge.toml"
+    config.write_text(f"state = '{tmp_path / 's'}'\n[evidence]\nfolder = '{tmp_path / 'disk'}'\n")
+    for folder, event_id in ((tmp_path / "s" / "evidence", "old"), (tmp_path / "disk", "new")):
+        with open_records(folder) as records:
+            fill(records, event_id)
+    backup = _back_up_with(config, tmp_path / "b")
+    result = _run("restore", backup, "--config", config)
+    assert result.exit_code == 0, result.output
+    with open_records(tmp_path / "disk") as records:
+        assert records.event("new").frames_kept == 3
         assert records.verify().is_unaltered
 
 
@@ -179,11 +237,11 @@ def test_a_damaged_backup_is_refused_and_nothing_is_touched(tmp_path, damage):
         backup.write_text("hello")
     else:
         _packed(backup, _listing("../evil"), "../evil")
-    before = sorted(path.relative_to(tmp_path / "s") for path in (tmp_path / "s").rglob("*"))
+    before = {path.relative_to(tmp_path / "s") for path in (tmp_path / "s").rglob("*")}
     result = _run("restore", backup, "--state", tmp_path / "s")
     assert (result.exit_code, "error 4006" in result.output) == (2, True), result.output
-    after = sorted(path.relative_to(tmp_path / "s") for path in (tmp_path / "s").rglob("*"))
-    assert [path for path in after if path.name != "lock"] == before
+    after = {path.relative_to(tmp_path / "s") for path in (tmp_path / "s").rglob("*")}
+    assert after - {Path("lock")} == before
     assert not list(tmp_path.rglob("evil"))
 
 

@@ -244,6 +244,8 @@ def _conditions(query: EventQuery) -> tuple[str, list[Any]]:
         wanted.append(("is_reviewed=?", query.is_reviewed))
     if query.is_held is not None:
         wanted.append(("is_held=?", query.is_held))
+    if query.is_closed is not None:
+        wanted.append(("is_closed=?", query.is_closed))
     if query.since is not None:
         wanted.append(("opened_at>=?", sortable(query.since)))
     if query.until is not None:

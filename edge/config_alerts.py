@@ -217,7 +217,10 @@ class AlertsSection(Section):
         description="Where people open this box, for links in alerts; empty leaves them out.",
     )
     box_name: str = Field(
-        "box", min_length=1, max_length=64, description="What this box is called in alerts."
+        "box",
+        min_length=1,
+        max_length=64,
+        description="What this box is called in alerts and evidence.",
     )
     language: Language = Field(Language.EN, description="en, zh or both.")
     cooldown_s: float = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,12 @@ from edge.config_cameras import CameraSection
 from edge.config_events import zones_of
 from edge.fire_event import FireEvent
 from edge.record import Records, Troubles
-from edge.record_types import EventQuery
+from edge.record_types import MOST_EVENTS_A_PAGE, EventQuery
 from edge.supervision import free_bytes
 from shared.clock import Clock
 from shared.errors import FireError
 from shared.logs import get_logger, redact
 from shared.version import commit, version
-
-_MOST_PAGES = 10
 
 
 def evidence_folder(settings: EdgeSettings) -> Path:
@@ -49,7 +48,7 @@ def build_records(
 
     def facts(camera: str) -> Mapping[str, Any]:
         section = (section_of or settings.cameras.get)(camera)
-        return camera_facts(section) if section else {}
+        return {**(camera_facts(section) if section else {}), **_box_facts(settings)}
 
     folder = evidence_folder(settings)
     return Records(
@@ -65,28 +64,29 @@ def build_records(
 
 
 def left_open(records: Records) -> tuple[FireEvent, ...]:
-    """Give the events that a box which died left open, as far back as 2000 events; none when they cannot be read."""
-    found: list[FireEvent] = []
-    cursor: str | None = None
-    for _ in range(_MOST_PAGES):
-        try:
-            page = records.events(EventQuery(limit=200, cursor=cursor, with_tests=True))
-        except FireError as err:
-            get_logger().error("left_open_not_read", detail=err.detail)
-            break
-        found += [record.event for record in page.events if record.event.closed_at is None]
-        cursor = page.cursor
-        if cursor is None:
-            break
-    return tuple(found)
+    """Give the newest 200 of the events that a box which died left open; none when they cannot be read."""
+    query = EventQuery(limit=MOST_EVENTS_A_PAGE, with_tests=True, is_closed=False)
+    try:
+        return tuple(record.event for record in records.events(query).events)
+    except FireError as err:
+        get_logger().error("left_open_not_read", detail=err.detail)
+        return ()
 
 
 def camera_facts(section: CameraSection) -> dict[str, Any]:
-    """Tell what is noted of a camera with each of its events: settings, their hash, and who records; no secret."""
+    """Tell what is noted of a camera with each of its events: its settings and their hash, no secret."""
     secrets = {name for name, value in section if isinstance(value, SecretStr)}
     facts = section.model_dump(mode="json", exclude={*secrets, "password_file"})
     facts["source"] = redact(section.source)
     facts["zones_version"] = zones_of(section.zones).version
     settings = hashlib.sha256(canonical(facts).encode()).hexdigest()[:12]
-    software = f"emberlink {version()}, commit {commit()}"
-    return {**facts, "settings_sha256_12": settings, "recorded_by": software}
+    return {**facts, "settings_sha256_12": settings}
+
+
+def _box_facts(settings: EdgeSettings) -> dict[str, Any]:
+    """Tell who records: evidence of two boxes may come together, and both may have a camera `gate`."""
+    return {
+        "box": settings.alerts.box_name,
+        "host": platform.node(),
+        "recorded_by": f"emberlink {version()}, commit {commit()}",
+    }

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, BinaryIO, Protocol
 
 from edge.archive import DATABASE, MAX_PICTURE_BYTES, PICTURES, Archive
 from edge.chain import EntryKind
@@ -49,8 +49,9 @@ from edge.verification import verify
 from shared.blobs import Blobs, refuse_link
 from shared.clock import Clock
 from shared.error_code import ErrorCode
-from shared.errors import StoreError
+from shared.errors import FolderTaken, StoreError
 from shared.logs import get_logger
+from shared.startup import hold_folder
 from shared.store import Store, set_damaged_aside, turn
 from shared.trouble import Trouble, TroubleKind
 from shared.version import commit, version
@@ -72,12 +73,20 @@ class Troubles(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opened:
-    """What is there once the store could be opened."""
+    """What is there once the store could be opened; `held` keeps other boxes out of the folder."""
 
+    held: IO[bytes] | None
     pictures: Blobs
     store: Store
     archive: Archive
     keep_clock: KeepClock
+
+    def close(self) -> None:
+        """Close the database and let go of the folder."""
+        self.archive.close()
+        self.store.close()
+        if self.held:
+            self.held.close()
 
 
 class Records:
@@ -115,6 +124,7 @@ class Records:
             is_visitor: a command beside the service, which alone brings the store in order.
 
         Raises:
+            FolderTaken: another box records there: each would take the other's open events for ones left by a crash.
             StoreError: its schema is newer, or the folder of a visitor is a link.
         """
         self._folder = folder
@@ -133,7 +143,7 @@ class Records:
         try:
             self._open()
         except StoreError as err:
-            if err.code is ErrorCode.STORE_SCHEMA:
+            if err.code is ErrorCode.STORE_SCHEMA or isinstance(err, FolderTaken):
                 raise
             self._troubles.raise_trouble(not_written(err.detail, clock.now_at()))
 
@@ -278,8 +288,7 @@ class Records:
         """Close the store."""
         with contextlib.suppress(StoreError), turn(self._opening, self._folder):
             if self._is_open is not None:
-                self._is_open.archive.close()
-                self._is_open.store.close()
+                self._is_open.close()
             if self._reader is not None:
                 self._reader.close()
 
@@ -292,13 +301,15 @@ class Records:
 
     def _open_now(self) -> _Opened:
         refuse_link(self._folder)
-        pictures = Blobs(self._folder / PICTURES, max_bytes=MAX_PICTURE_BYTES)
         with contextlib.ExitStack() as undo:
+            held = None if self._is_visitor else undo.enter_context(hold_folder(self._folder))
+            pictures = Blobs(self._folder / PICTURES, max_bytes=MAX_PICTURE_BYTES)
             store, aside = self._open_database(self._folder / DATABASE)
             undo.callback(store.close)
             archive = Archive(self._folder)
             undo.callback(archive.close)
             opened = _Opened(
+                held=held,
                 pictures=pictures,
                 store=store,
                 archive=archive,
@@ -366,8 +377,7 @@ class Records:
             if opened is None or not opened.store.is_lost():
                 return
             self._is_open = None
-            opened.archive.close()
-            opened.store.close()
+            opened.close()
         self._troubles.raise_trouble(lost(self._clock.now_at()))
 
     def _follow_clock(self) -> None:

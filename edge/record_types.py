@@ -148,6 +148,7 @@ class EventQuery:
     with_tests: bool = False
     is_calling: bool = False
     is_held: bool | None = None
+    is_closed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

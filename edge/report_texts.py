@@ -21,6 +21,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "origin_short": ("Origin", "起火"),
     "utc": ("in UTC", "协调世界时"),
     "camera": ("Camera", "摄像机"),
+    "recorder": ("Recorded by", "记录设备"),
     "zone": ("Zone", "区域"),
     "place": ("Place in the picture", "画面中的位置"),
     "box": ("Box", "方框"),

@@ -47,7 +47,11 @@ def read_files(place: Path) -> tuple[dict[str, bytes], list[str]]:
         paths = [path for path in place.rglob("*") if path.is_file()]
         return {path.relative_to(place).as_posix(): path.read_bytes() for path in paths}, []
     files, wrong = {}, []
-    with zipfile.ZipFile(place) as packed:
+    try:
+        packed = zipfile.ZipFile(place)
+    except (NotImplementedError, ValueError) as err:  # altered bytes may ask for a later format
+        raise zipfile.BadZipFile(str(err)) from err
+    with packed:
         for member in packed.infolist():
             name = member.filename
             if member.is_dir():
@@ -153,10 +157,10 @@ def story(files: dict[str, bytes]) -> str:
     rows = read_rows(files)
     entries = read_entries(rows)
     told = {entry["kind"]: entry["body"] for entry in entries}
-    event = told["opened"]["event"]
+    event, box = told["opened"]["event"], told["opened"]["camera"].get("box", "unknown")
     began = f"began {told['origin']['captured_at']}" if "origin" in told else "origin not traced"
     return (
-        f"the journal says: camera {event['camera']}, opened {event['opened_at']}, {began};"
+        f"the journal says: camera {event['camera']} of box {box}, opened {event['opened_at']}, {began};"
         f" {len(entries)} entries, {len(rows) - len(entries)} more as hashes only\n"
     )
 

@@ -75,7 +75,7 @@ class StoreError(FireError):
 
 
 class FolderTaken(StoreError):
-    """Another process holds the state folder."""
+    """Another process holds the folder of state or evidence."""
 
 
 class CameraError(FireError):

@@ -79,7 +79,7 @@ def loading() -> Iterator[None]:
 
 
 def hold_folder(folder: Path) -> IO[bytes]:
-    """Make a state folder ours for as long as the returned file is open: two processes would spend one budget twice.
+    """Make a folder ours for as long as the returned file is open: two processes would spend one budget twice.
 
     Raises:
         StoreError(STORE_UNAVAILABLE): it cannot be written.
@@ -97,6 +97,6 @@ def hold_folder(folder: Path) -> IO[bytes]:
         raise FolderTaken(
             ErrorCode.STORE_UNAVAILABLE,
             f"{folder} is in use by another process",
-            remedy="Stop that one (`systemctl stop` its unit), or choose another --state folder.",
+            remedy="Stop that one (`systemctl stop` its unit), or choose a folder of its own for each.",
         ) from err
     return held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -176,12 +177,14 @@ def test_events_survive_a_restart(tmp_path, models):
         assert edge.get("/events/event").json()["result"]["frames_kept"] == 3
 
 
-def test_the_camera_is_described_without_its_password(tmp_path, models):
+def test_the_camera_and_its_box_are_described_without_a_password(tmp_path, models):
     camera = {"source": "rtsp://viewer@10.0.0.5/s?token=hidden", "password": "hidden-too"}
-    with running_edge(tmp_path, models, cameras={"yard": camera}) as edge:
+    alerts = {"box_name": "north gate"}
+    with running_edge(tmp_path, models, cameras={"yard": camera}, alerts=alerts) as edge:
         fill(edge.service._records)
         facts = edge.get("/events/event").json()["result"]["camera_facts"]
     assert facts["source"] == "rtsp://***@10.0.0.5/s?token=***"
     assert "hidden" not in str(facts)
     assert len(facts["settings_sha256_12"]) == 12
+    assert (facts["box"], facts["host"]) == ("north gate", platform.node())
     assert facts["recorded_by"] == f"emberlink {version()}, commit {commit()}"

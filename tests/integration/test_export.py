@@ -29,7 +29,7 @@ _EVIL = "<script>alert('火')</script>"
 @pytest.fixture
 def records(tmp_path) -> Iterator[Records]:
     """Fill a store with an event to hand out between two that are nobody else's business."""
-    facts = {"source": "rtsp://***@10.0.0.5/s", "fps": 2.0, "note": _EVIL}
+    facts = {"source": "rtsp://***@10.0.0.5/s", "fps": 2.0, "note": _EVIL, "box": "north"}
     with open_records(
         tmp_path / "e", camera_facts=lambda camera: facts, zone=timezone(timedelta(hours=8))
     ) as made:
@@ -192,7 +192,7 @@ def test_what_the_journal_says_is_told_so_that_a_rewritten_report_is_found_out(r
     report = folder / "report.html"
     report.write_text(report.read_text().replace("12:00:00", "13:00:00"))
     _relisted(folder)
-    assert "camera yard" in (said := _verify(folder / "verify.py").stdout)
+    assert "camera yard of box north," in (said := _verify(folder / "verify.py").stdout)
     assert "began 2026-03-10T12:00:00+00:00" in said
 
 

@@ -13,11 +13,13 @@ from edge.evidence import Grade
 from edge.fire_event import Severity
 from edge.record_types import EventQuery, Mark
 from shared.error_code import ErrorCode
-from shared.errors import FireError, StoreError
+from shared.errors import FireError, FolderTaken, StoreError
 from shared.supervise import Supervisor
 from shared.types import Source
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import AT, fill, fire_event, kept_frame, open_records, origin, verdict
+from tests.helpers.services import running_edge
+from tests.helpers.waiting import wait_until
 
 
 def test_an_event_comes_back_as_it_was_recorded(tmp_path):
@@ -158,15 +160,17 @@ def test_events_are_found_by_what_they_are(tmp_path):
         fill(records, "gate", 1, camera="gate", severity=Severity.SMOKE, grade=Grade.EDGE_ONLY)
         fill(records, "test", 1, is_test=True)
         fill(records, "later", 1, opened_at=AT + timedelta(hours=1))
+        records.open_event(fire_event("burning", opened_at=AT + timedelta(hours=2)), [])
         records.label("gate", Mark.TRUE, by="x")
+        assert _ids(records, is_closed=False) == ["burning"]
         assert _ids(records, camera="gate") == ["gate"]
         assert _ids(records, severity=Severity.SMOKE) == ["gate"]
         assert _ids(records, grade=Grade.EDGE_ONLY) == ["gate"]
         assert _ids(records, is_reviewed=True) == ["gate"]
-        assert _ids(records, is_reviewed=False) == ["later", "yard"]
-        assert _ids(records, since=AT + timedelta(minutes=1)) == ["later"]
+        assert _ids(records, is_reviewed=False) == ["burning", "later", "yard"]
+        assert _ids(records, since=AT + timedelta(minutes=1)) == ["burning", "later"]
         assert _ids(records, until=AT + timedelta(minutes=1)) == ["yard", "gate"]
-        assert _ids(records, with_tests=True) == ["later", "yard", "test", "gate"]
+        assert _ids(records, with_tests=True) == ["burning", "later", "yard", "test", "gate"]
 
 
 @pytest.mark.parametrize("cursor", ["", "!", "e30", "WzFd", "W10", "☂", "bnVsbA"])
@@ -176,8 +180,8 @@ def test_a_cursor_that_is_not_ours_is_refused(tmp_path, cursor):
     assert caught.value.code is ErrorCode.REQUEST_FIELD_INVALID
 
 
-def test_two_stores_on_one_folder_write_one_chain(tmp_path):
-    with open_records(tmp_path) as service, open_records(tmp_path) as tool:
+def test_a_service_and_a_command_beside_it_write_one_chain(tmp_path):
+    with open_records(tmp_path) as service, open_records(tmp_path, is_visitor=True) as tool:
         service.open_event(fire_event(), [kept_frame()])
         tool.hold("event", is_held=True, by="tool", why="")
         service.add_frame("event", kept_frame("event-1"))
@@ -186,6 +190,21 @@ def test_two_stores_on_one_folder_write_one_chain(tmp_path):
         seqs = [row[0] for row in db.execute("SELECT seq FROM journal ORDER BY seq")]
     db.close()
     assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_two_boxes_do_not_record_into_one_folder(tmp_path, models):
+    folder = tmp_path / "evidence"
+    with running_edge(tmp_path / "one", models, evidence={"folder": folder}) as first:
+        first.service._records.open_event(fire_event(), [kept_frame()])
+        with (
+            pytest.raises(FolderTaken, match="in use by another process"),
+            running_edge(tmp_path / "two", models, evidence={"folder": folder}),
+        ):
+            pass
+        assert first.service._records.event("event").event.closed_at is None
+    with running_edge(tmp_path / "two", models, evidence={"folder": folder}) as second:
+        records = second.service._records
+        wait_until(lambda: records.event("event").event.closed_at is not None)
 
 
 @pytest.mark.parametrize("content", [b"\0" * 8192, b"hello", b"SQLite format 3\0" + b"\xff" * 8000])

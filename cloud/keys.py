@@ -49,6 +49,10 @@ class KeyRing:
         """Tell whether nobody has a key, not even the admin."""
         return not self._file.value()
 
+    def close(self) -> None:
+        """End the watching."""
+        self._file.close()
+
 
 def read_keys(path: Path) -> dict[str, list[str]]:
     """Read the file of keys; a missing one holds none.

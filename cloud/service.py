@@ -108,7 +108,8 @@ class CloudService:
             server.stop(max(_LAST_ANSWERS_S, timeout.remaining_s()))
         self._fleet.save()
         self._state.close()
-        self._gate.audit.close()
+        self._gate.close()
+        self._keys.close()
         get_logger().info("cloud_stopped")
 
     def _build_metrics(self) -> CloudMetrics:

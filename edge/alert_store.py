@@ -61,5 +61,4 @@ class AlertStore:
 
     def close(self) -> None:
         """Close the file."""
-        self._disk.stop()
-        self._store.close()
+        self._disk.stop(self._store.close)

@@ -16,7 +16,8 @@ from edge.link import Link
 from edge.model_slot import ClassifierSlot
 from edge.plane import DecisionPlane
 from edge.policies import Wish
-from edge.supervision import BoxCheck, free_bytes, is_clock_synchronised, readiness, well
+from edge.state_files import StateFiles
+from edge.supervision import BoxCheck, is_clock_synchronised, readiness, well
 from edge.troubles import BoxState
 from shared.supervise import Supervisor
 from shared.types import MICROS, Classification, ModelIdentity, Reloaded
@@ -35,6 +36,7 @@ class BoxStatus:
     events: EventPlane
     cameras: Cameras
     ledger: Ledger
+    files: StateFiles
     supervisor: Supervisor
 
     @property
@@ -98,7 +100,7 @@ class BoxStatus:
             clock_skew_s=self.link.skew.seconds(),
             is_clock_synchronised=is_clock_synchronised(),
             ledger_trouble=self.ledger.trouble,
-            free_bytes=free_bytes(self.settings.state),
+            free_bytes=self.files.free_bytes(),
             classifier_trouble=self.models.classifier.trouble,
         )
 

@@ -18,7 +18,7 @@ from edge.config_events import zones_of
 from edge.fire_event import FireEvent
 from edge.record import Records, Troubles
 from edge.record_types import MOST_EVENTS_A_PAGE, EventQuery
-from edge.supervision import free_bytes
+from edge.state_files import free_bytes
 from shared.clock import Clock
 from shared.errors import FireError
 from shared.logs import get_logger, redact

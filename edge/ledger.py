@@ -227,5 +227,4 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file."""
-        self._disk.stop()
-        self._store.close()
+        self._disk.stop(self._store.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from edge.classify import LoadedClassifier
 from edge.config import EdgeSettings
@@ -15,19 +16,25 @@ from shared.manifest import Artifact, shipped_models
 
 
 def build_models(
-    settings: EdgeSettings, signer: Signer | None, on_change: Callable[[LoadedClassifier], None]
+    settings: EdgeSettings,
+    signer: Signer | None,
+    on_change: Callable[[LoadedClassifier], None],
+    *,
+    folder: Path,
 ) -> ClassifierSlot:
     """Load the classifier; the cloud is asked for newer ones only where nobody can change them on the way.
+
+    `folder` holds those that were fetched, and the site's calibration.
 
     Raises:
         ModelError: there is no classifier, or it was refused.
     """
     wanted = Wanted(name=settings.model.name, variant=settings.model.variant or best_cpu_variant())
-    pulled = settings.state / "models"
+    pulled = folder / "models"
     may_pull = settings.may_pull
 
     def build(artifact: Artifact) -> LoadedClassifier:
-        site = read_site_calibration(settings.state, artifact.identity.sha256_12)
+        site = read_site_calibration(folder, artifact.identity.sha256_12)
         return LoadedClassifier(artifact, site)
 
     return ClassifierSlot(

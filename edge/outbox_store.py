@@ -188,8 +188,7 @@ class OutboxStore:
 
     def close(self) -> None:
         """Close the file."""
-        self._disk.stop()
-        self._store.close()
+        self._disk.stop(self._store.close)
 
     def _take_out(self, stored: Iterable[StoredItem]) -> None:
         with self._store.transaction() as db:

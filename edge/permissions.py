@@ -5,6 +5,8 @@ A route that is not named here can be read by everybody who may look, and writte
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from edge.config import EdgeSettings
 from shared.access import Rules
 from shared.audit_log import AuditLog
@@ -34,8 +36,8 @@ RULES = Rules(
 )
 
 
-def build_gate(settings: EdgeSettings, clock: Clock) -> Gate:
-    """Build what stands before every route.
+def build_gate(settings: EdgeSettings, folder: Path, clock: Clock) -> Gate:
+    """Build what stands before every route; `folder` takes the audit and the command line's token.
 
     Raises:
         ConfigError(CONFIG_INVALID): others could reach the service and nobody can sign in.
@@ -46,9 +48,9 @@ def build_gate(settings: EdgeSettings, clock: Clock) -> Gate:
         "edge",
         RULES,
         users=users,
-        audit=AuditLog(settings.state / "audit.sqlite3", clock),
+        audit=AuditLog(folder / "audit.sqlite3", clock),
         access=settings.access,
         server=settings.server,
         clock=clock,
-        control_token=new_control_token(settings.state),
+        control_token=new_control_token(folder),
     )

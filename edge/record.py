@@ -1,7 +1,7 @@
 """The evidence store: events, frames, origins and what people said of them, on disk when a call returns.
 
-Ring: adapter (SQLite, disk). Reading is `edge.archive`'s, the rows are `edge.journal`'s. Pictures are on disk before
-the row that names them.
+Ring: adapter (SQLite, disk, threads). Reading is `edge.archive`'s, the rows are `edge.journal`'s. Pictures are on
+disk before the row that names them.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ from edge.retention import Forecast, KeepRules, Pruned
 from edge.verification import verify
 from shared.blobs import Blobs, refuse_link
 from shared.clock import Clock
+from shared.disk_thread import DiskThread
 from shared.error_code import ErrorCode
 from shared.errors import FolderTaken, StoreError
 from shared.logs import get_logger
@@ -57,6 +58,8 @@ from shared.trouble import Trouble, TroubleKind
 from shared.version import commit, version
 
 _DEFAULT_RULES = KeepRules()
+# Shorter: a disk that spins up counts as one that hangs. Longer: a box whose disk hangs at the start watches later.
+_OPENED_WITHIN_S = 6.0
 
 
 class Troubles(Protocol):
@@ -134,9 +137,11 @@ class Records:
         self._zone = zone
         self._is_visitor = is_visitor
         self._lock = threading.Lock()
-        self._opening = threading.Lock()
+        self._disk = DiskThread("evidence", patience_s=_OPENED_WITHIN_S)
+        self._reading = DiskThread("evidence-read")
         self._is_open: _Opened | None = None
         self._reader: Archive | None = None
+        self._is_late = False
         self._pruner = Pruner(self, rules, free_bytes)
         if is_visitor:
             refuse_link(folder)
@@ -145,7 +150,13 @@ class Records:
         except StoreError as err:
             if err.code is ErrorCode.STORE_SCHEMA or isinstance(err, FolderTaken):
                 raise
+            self._is_late = True
             self._troubles.raise_trouble(not_written(err.detail, clock.now_at()))
+
+    @property
+    def came_late(self) -> bool:
+        """Tell whether the store could not be opened at the start, and is open now: it may hold what nobody closed."""
+        return self._is_late and self._is_open is not None
 
     def open_event(self, event: FireEvent, before: Sequence[KeptFrame]) -> None:
         """Keep a new event, with the frames from before it and the one that opened it; once more changes nothing."""
@@ -256,10 +267,9 @@ class Records:
             return self._open().archive
         except StoreError as err:
             try:
-                self._reader = self._reader or Archive(self._folder)
+                return self._reading.do(self._read)
             except StoreError:
                 raise err from None  # why it cannot be opened says more than why it cannot be read
-            return self._reader
 
     @property
     def keep_clock(self) -> KeepClock:
@@ -285,19 +295,30 @@ class Records:
         _bury(self._open())
 
     def close(self) -> None:
-        """Close the store."""
-        with contextlib.suppress(StoreError), turn(self._opening, self._folder):
-            if self._is_open is not None:
-                self._is_open.close()
-            if self._reader is not None:
-                self._reader.close()
+        """Close the store; one whose disk hangs is left open."""
+        self._disk.stop(self._close)
+        self._reading.stop(self._close_reader)
 
     def _open(self) -> _Opened:
         """Give the open store; open it and bring it in order when it is not."""
-        with turn(self._opening, self._folder):
-            if self._is_open is None:
-                self._is_open = self._open_now()
-            return self._is_open
+        return self._is_open or self._disk.do(self._open_once)
+
+    def _open_once(self) -> _Opened:
+        if self._is_open is None:
+            self._is_open = self._open_now()
+        return self._is_open
+
+    def _close(self) -> None:
+        if self._is_open is not None:
+            self._is_open.close()
+
+    def _read(self) -> Archive:
+        self._reader = self._reader or Archive(self._folder)
+        return self._reader
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
 
     def _open_now(self) -> _Opened:
         refuse_link(self._folder)
@@ -364,7 +385,8 @@ class Records:
                     journal.mark_time()
             except StoreError as err:
                 self._troubles.raise_trouble(not_written(err.detail, self._clock.now_at()))
-                self._let_go_if_lost()
+                with contextlib.suppress(StoreError):
+                    self._disk.do(self._let_go_if_lost)
                 raise
             _settle(opened.pictures, needed)
             opened.pictures.discard(set(names) - set(needed))
@@ -372,12 +394,11 @@ class Records:
 
     def _let_go_if_lost(self) -> None:
         """Close a journal that was moved or deleted under us, so that the next call opens what lies there then."""
-        with turn(self._opening, self._folder):
-            opened = self._is_open
-            if opened is None or not opened.store.is_lost():
-                return
-            self._is_open = None
-            opened.close()
+        opened = self._is_open
+        if opened is None or not opened.store.is_lost():
+            return
+        self._is_open = None
+        opened.close()
         self._troubles.raise_trouble(lost(self._clock.now_at()))
 
     def _follow_clock(self) -> None:

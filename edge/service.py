@@ -164,7 +164,7 @@ class EdgeService:
         self._counts.close()
         self._records.close()
         self._zones.close()
-        self._gate.audit.close()
+        self._gate.close()
         self._ledger.close()
         self._supervisor.stopped()
         self._files.close()
@@ -191,21 +191,26 @@ class EdgeService:
         self._tally = Tally(self._counts, settings.policy.zone, self._clock)
         scores_days = settings.log.scores_keep_days
         self._scores = (
-            ScoreLog(settings.state / "scores", keep_days=scores_days) if scores_days else None
+            ScoreLog(self._files.folder / "scores", keep_days=scores_days) if scores_days else None
         )
         self._upkeep = Upkeep(
             self._records,
             self._ledger,
             self._supervisor,
             keep_days=settings.evidence.keep_days,
-            also=self._keep_counts,
+            also=self._care,
             forget=self._counts.prune,
         )
 
     def _build_decisions(self) -> None:
         """Build the classifier, what decides about its frames, and the way to the cloud."""
         settings = self._settings
-        self._models = build_models(settings, build_signer(settings.cloud), self._model_changed)
+        self._models = build_models(
+            settings,
+            build_signer(settings.cloud),
+            self._model_changed,
+            folder=self._files.folder,
+        )
         latency = Latency(self._clock)
         self._plane = DecisionPlane(
             settings,
@@ -330,6 +335,7 @@ class EdgeService:
             events=self._events,
             cameras=self._cameras,
             ledger=self._ledger,
+            files=self._files,
             supervisor=self._supervisor,
         )
         self._supervisor.add_rule(box_rule(self._status.state, self._clock))
@@ -369,7 +375,7 @@ class EdgeService:
         self._what_if = build_what_if(
             settings, plane=self._plane, models=self._models, scores=self._scores, clock=self._clock
         )
-        self._gate = build_gate(settings, self._clock)
+        self._gate = build_gate(settings, self._files.folder, self._clock)
         users = self._gate.users
         self._supervisor.add_rule(lambda: users.troubles(self._clock.now_at()))
         self.app = build_app(
@@ -439,8 +445,10 @@ class EdgeService:
         self._records.acknowledge(event_id, by=by)
         self.alerting.desk.acknowledge(event_id, by=by)
 
-    def _keep_counts(self, every_s: float) -> None:
-        """Count the time that cameras were blind, and keep what was counted and scored."""
+    def _care(self, every_s: float) -> None:
+        """Count the time that cameras were blind, keep what was counted and scored, take up evidence that came late."""
+        if self._records.came_late:
+            self._state_returned()
         for camera in blind_cameras(self._supervisor.active()):
             self._tally.note_blind(camera, round(every_s))
         if self._scores:

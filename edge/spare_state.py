@@ -1,7 +1,7 @@
 """State in memory while the disk does not take it; it goes back once the disk does. Ring: adapter (disk).
 
-A folder on a disk in memory, with copies of the files as they were when the box started. It ends with the process,
-and what a crash left of it is taken away at the next need.
+A folder on a disk in memory: new files that never go back, and beside them copies of the files as they were when the
+box started. It ends with the process, and what a crash left of it is taken away at the next need.
 """
 
 from __future__ import annotations
@@ -34,43 +34,35 @@ class SpareState:
         """
         base = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
         _sweep(base)
-        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
-        self._held = hold_folder(self._folder)
-        self._copies: dict[str, Path] = {}
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+        self._held = hold_folder(self.folder)
+        self._borrowed = self.folder / "borrowed"
+        self._borrowed.mkdir()
 
     def borrow(self, original: Path) -> Path:
         """Copy a file of the state folder, as far as it can be read, and give where it can be written."""
-        copy = self.fresh(original.name)
+        copy = self._borrowed / original.name
         with contextlib.suppress(OSError):
             for part in _PARTS:
                 shutil.copyfile(f"{original}{part}", f"{copy}{part}")
-        self._copies[original.name] = copy
         return copy
 
-    def fresh(self, name: str) -> Path:
-        """Give where a file can be written that never goes back."""
-        self._copies.pop(name, None)
-        for part in (*_PARTS, "-shm"):
-            Path(f"{self._folder / name}{part}").unlink(missing_ok=True)
-        return self._folder / name
-
-    def put_back(self, folder: Path) -> None:
-        """Write every borrowed file back, each as a whole; nobody may have one open.
+    def put_back(self, copy: Path, folder: Path) -> None:
+        """Write a borrowed file back, as a whole; nobody may have it open.
 
         Raises:
-            OSError, sqlite3.Error: the disk takes nothing; the files there are as they were.
+            OSError, sqlite3.Error: the disk takes nothing; the file there is as it was.
         """
-        for name, copy in self._copies.items():
-            with (
-                contextlib.closing(sqlite3.connect(copy)) as source,
-                contextlib.closing(sqlite3.connect(folder / name)) as target,
-            ):
-                source.backup(target)
+        with (
+            contextlib.closing(sqlite3.connect(copy)) as source,
+            contextlib.closing(sqlite3.connect(folder / copy.name)) as target,
+        ):
+            source.backup(target)
 
     def close(self) -> None:
         """Take the folder away."""
         self._held.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def can_be_written(folder: Path) -> bool:

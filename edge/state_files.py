@@ -1,12 +1,14 @@
 """Opens the files of the state folder; one that is damaged or cannot be written costs what it held, never the box.
 
-Ring: adapter (disk, a thread). A damaged file is moved away and a new one begun. A folder that cannot be written is
-stood for by one in memory (`edge.spare_state`): the box watches and alerts, and what it would keep goes back to the
-disk when that takes it again.
+Ring: adapter (disk, threads). A damaged file is moved away and a new one begun. A folder that cannot be written, or
+whose disk hangs, is stood for by one in memory (`edge.spare_state`): the box watches and alerts, and what it would
+keep goes back to the disk when that takes it again.
 """
 
 from __future__ import annotations
 
+import functools
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from edge.ledger import Ledger
 from edge.spare_state import SpareState, can_be_written
 from edge.troubles import file_set_aside, state_in_memory
 from shared.clock import Clock
+from shared.disk_thread import DiskThread
 from shared.error_code import ErrorCode
 from shared.errors import FolderTaken, StoreError
 from shared.logs import get_logger
@@ -30,6 +33,9 @@ from shared.trouble import Trouble
 _T = TypeVar("_T")
 _LEDGER = "ledger.sqlite3"
 _LOOK_EVERY_S = 5.0
+# Shorter: a disk that spins up counts as one that hangs. Longer: a box whose disk hangs at the start watches later.
+_WITHIN_S = 6.0
+_READ_WITHIN_S = 2.0  # a copy of some MB from a disk that takes no write
 
 
 class StateFiles:
@@ -49,14 +55,20 @@ class StateFiles:
         self._folder = folder
         self._tell = tell
         self._clock = clock
+        self._disk = DiskThread("state", patience_s=_WITHIN_S)
+        self._reading = DiskThread("state-read", patience_s=_READ_WITHIN_S)
         self._held: IO[bytes] | None = None
         self._spare: SpareState | None = None
+        self._borrowed: list[Path] = []
         self._why = ""
         self._lost: set[str] = set()
+        self._unread: list[str] = []
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         try:
-            self._held = hold_folder(folder)
+            self._held = self._disk.do(
+                functools.partial(hold_folder, folder), late=lambda held: held.close()
+            )
         except FolderTaken:
             raise
         except StoreError as err:
@@ -67,6 +79,18 @@ class StateFiles:
         """Tell whether a file, or all of them, could not be written."""
         return bool(self._why)
 
+    @property
+    def folder(self) -> Path:
+        """Give where state can be kept without waiting for a disk that hangs."""
+        return self._in_memory().folder if self._disk.trouble else self._folder
+
+    def free_bytes(self) -> int | None:
+        """Tell how much room the disk has; None when that cannot be told at once."""
+        try:
+            return self._reading.do(functools.partial(free_bytes, self._folder))
+        except StoreError:
+            return None
+
     def open(self, name: str, build: Callable[[Path], _T]) -> _T:
         """Build what keeps a file: a new one when the old one is damaged, one in memory when none can be written.
 
@@ -74,16 +98,8 @@ class StateFiles:
             StoreError(STORE_SCHEMA): a newer version wrote it.
             StoreError: nothing can be written on this machine, not even in memory.
         """
-        built = self._on_disk(name, build)
-        if built is not None:
-            return built
-        spare = self._in_memory()
-        try:
-            return build(spare.borrow(self._folder / name))
-        except StoreError as err:
-            if err.code is ErrorCode.STORE_SCHEMA:
-                raise
-            return build(spare.fresh(name))  # what could be read of it is damaged
+        built = self._on_disk(name, build) or self._on_copy(name, build)
+        return built or build(self._in_memory().folder / name)
 
     def ledger(self, policy: PolicySection) -> Ledger:
         """Open the ledger; of one that is damaged or cannot be written the most it can hold counts as spent.
@@ -91,7 +107,7 @@ class StateFiles:
         Raises:
             StoreError: as `open`.
         """
-        ledger = self._on_disk(_LEDGER, Ledger) or Ledger(self._in_memory().fresh(_LEDGER))
+        ledger = self._on_disk(_LEDGER, Ledger) or Ledger(self._in_memory().folder / _LEDGER)
         if _LEDGER in self._lost:
             _book_most(ledger, policy, self._clock.now_at().astimezone(policy.zone).date())
         return ledger
@@ -99,7 +115,8 @@ class StateFiles:
     def troubles(self) -> Iterator[Trouble]:
         """Name what is wrong with the folder."""
         if self._why:
-            yield state_in_memory(self._why, self._clock.now_at())
+            unread = f"; not even read: {', '.join(self._unread)}" if self._unread else ""
+            yield state_in_memory(f"{self._why}{unread}", self._clock.now_at())
 
     def start(self, on_return: Callable[[], None]) -> None:
         """Look from now on whether files in memory can go back; `on_return` is called every few seconds while so."""
@@ -112,15 +129,16 @@ class StateFiles:
     def close(self) -> None:
         """Put back what was in memory, as far as the disk takes it, and let go of the folder; call it last."""
         self._stopping.set()
-        if self._thread:
+        if self._thread and self._disk.trouble is None:
             self._thread.join(_LOOK_EVERY_S)
         if self._spare:
             try:
-                self._held = self._held or hold_folder(self._folder)
-                self._spare.put_back(self._folder)
+                self._disk.do(functools.partial(self._put_back, self._spare))
             except (StoreError, OSError, sqlite3.Error) as err:
                 get_logger().error("state_in_memory_lost", detail=str(err))
             self._spare.close()
+        self._reading.stop()
+        self._disk.stop()
         if self._held:
             self._held.close()
 
@@ -129,19 +147,37 @@ class StateFiles:
         if self._held is None:
             self._lost.add(name)
             return None
+        make = functools.partial(build, self._folder / name)
         try:
-            return build(self._folder / name)
+            return self._disk.do(make)
         except StoreError as err:
             if err.code is ErrorCode.STORE_SCHEMA:
                 raise
             self._lost.add(name)
             try:
-                if self._set_aside(name, err):
-                    return build(self._folder / name)
+                if self._disk.do(functools.partial(self._set_aside, name, err)):
+                    return self._disk.do(make)
             except (StoreError, OSError):
                 pass  # not even a new one can be written
             self._why = self._why or err.detail
         return None
+
+    def _on_copy(self, name: str, build: Callable[[Path], _T]) -> _T | None:
+        """Build it of what can be read of the file; None when that is nothing, or damaged."""
+        borrow = functools.partial(self._in_memory().borrow, self._folder / name)
+        try:
+            copy = self._reading.do(borrow)
+        except StoreError:
+            self._unread.append(name)
+            return None
+        try:
+            built = build(copy)
+        except StoreError as err:
+            if err.code is ErrorCode.STORE_SCHEMA:
+                raise
+            return None
+        self._borrowed.append(copy)
+        return built
 
     def _in_memory(self) -> SpareState:
         if self._spare is None:
@@ -151,6 +187,11 @@ class StateFiles:
                 detail = f"{self._why}; and nothing can be kept in memory: {err}"
                 raise StoreError(ErrorCode.STORE_UNAVAILABLE, detail) from err
         return self._spare
+
+    def _put_back(self, spare: SpareState) -> None:
+        self._held = self._held or hold_folder(self._folder)
+        for copy in self._borrowed:
+            spare.put_back(copy, self._folder)
 
     def _set_aside(self, name: str, error: StoreError) -> bool:
         now_at = self._clock.now_at()
@@ -163,6 +204,14 @@ class StateFiles:
         while not self._stopping.wait(_LOOK_EVERY_S):
             if can_be_written(self._folder):
                 on_return()
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Tell how much room the disk of a folder has; None when that cannot be told."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
 
 
 def _book_most(ledger: Ledger, policy: PolicySection, today: date) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,14 +73,6 @@ def readiness(supervisor: Supervisor, found: Mapping[str, BoxCheck]) -> dict[str
         name: _check([t for t in active if t.kind in kinds], found.get(name, well("nothing")))
         for name, kinds in _CHECKS.items()
     }
-
-
-def free_bytes(folder: Path) -> int | None:
-    """Tell how much room the disk of a folder has; None when that cannot be told."""
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError:
-        return None
 
 
 def is_clock_synchronised() -> bool | None:

@@ -1,12 +1,13 @@
-"""Who changed what, and who looked at evidence: lines that are added and never altered. Ring: adapter (SQLite).
+"""Who changed what, and who looked at evidence: lines that are added and never altered.
 
-A line is on disk before the change it tells of begins. The file is opened with its first line, so that a service
-that nobody changes needs no folder for it. A damaged one is kept beside and a new one tells so in its first line: a
-box on which nothing can be changed any more cannot be told that its alarm was seen.
+Ring: adapter (SQLite, a thread). A line is on disk before the change it tells of begins. The file is opened with its
+first line, so that a service that nobody changes needs no folder for it. A damaged one is kept beside and a new one
+tells so in its first line: a box on which nothing can be changed any more cannot be told that its alarm was seen.
 """
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 import threading
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from shared.clock import Clock
+from shared.disk_thread import DiskThread
 from shared.errors import StoreError
 from shared.store import Store, is_damage, set_damaged_aside
 
@@ -78,6 +80,7 @@ class AuditLog:
         """Keep where the file is."""
         self._path = path
         self._clock = clock
+        self._disk = DiskThread("audit")
         self._turn, self._lock = threading.Lock(), threading.Lock()  # taken in this order
         self._store: Store | None = None
         self._pruned_at: datetime | None = None
@@ -88,6 +91,21 @@ class AuditLog:
         Raises:
             StoreError(STORE_UNAVAILABLE)
         """
+        self._disk.do(functools.partial(self._add, line))
+
+    def newest(self, *, limit: int, before: int | None) -> list[Mapping[str, object]]:
+        """Give lines, newest first; `before` is the number of the last line that the caller has.
+
+        Raises:
+            StoreError(STORE_UNAVAILABLE)
+        """
+        return self._disk.do(functools.partial(self._newest, limit, before))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._disk.stop(self._close)
+
+    def _add(self, line: AuditLine) -> None:
         # One writer at a time, as SQLite has it anyway: a line must not go into a file that another is setting aside.
         with self._turn:
             store = self._opened()
@@ -99,12 +117,7 @@ class AuditLog:
                 self._let_go(store)
                 self._write(self._opened(), line)
 
-    def newest(self, *, limit: int, before: int | None) -> list[Mapping[str, object]]:
-        """Give lines, newest first; `before` is the number of the last line that the caller has.
-
-        Raises:
-            StoreError(STORE_UNAVAILABLE)
-        """
+    def _newest(self, limit: int, before: int | None) -> list[Mapping[str, object]]:
         last = before if before is not None else 2**62
         with self._opened().transaction() as sql:
             rows = sql.execute(
@@ -114,8 +127,7 @@ class AuditLog:
         names = _COLUMNS.split(", ")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
-    def close(self) -> None:
-        """Close the file."""
+    def _close(self) -> None:
         with self._lock:
             if self._store is not None:
                 self._store.close()

@@ -2,7 +2,7 @@
 
 A worn-out card or a network folder whose server is away may neither take a write nor refuse it, and no thread that
 waits for it can be called back. So it is not the asker's thread that waits, and once it hangs everybody is refused at
-once. A start, which has nothing else to do, need not come here.
+once.
 """
 
 from __future__ import annotations
@@ -94,12 +94,13 @@ class DiskThread:
         promised.add_done_callback(functools.partial(_undo, late))
         raise self._unanswered()
 
-    def stop(self) -> None:
-        """End after what is under way; a disk that hangs keeps the thread."""
+    def stop(self, last: Callable[[], object] = lambda: None) -> None:
+        """End after what is under way, and after one `last` work; for a disk that hangs nobody waits."""
+        self._take(functools.partial(_fulfil, Future(), last))
         with self._turn:
             self._is_stopped = True
             self._waiting.put(None)
-        if self._thread.is_alive():
+        if self.trouble is None:
             self._thread.join(_STOP_WAIT_S)
 
     def _take(self, step: Callable[[], None]) -> bool:

@@ -127,6 +127,11 @@ class Gate:
             )
         return RequestError(ErrorCode.SIGN_IN_NEEDED, detail)
 
+    def close(self) -> None:
+        """Close the file of the audit, and end the watching of the users."""
+        self.audit.close()
+        self.users.close()
+
     def install(self, app: Flask) -> None:
         """Stand before all routes of an app, and give its pages the names `visitor` and `csrf_token`."""
         app.before_request(self._check)

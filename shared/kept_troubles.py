@@ -33,13 +33,12 @@ class KeptTroubles:
         self._disk = DiskThread("kept-troubles", patience_s=_PATIENCE_S)
 
     def load(self) -> list[Trouble]:
-        """Read the troubles; a file that is missing or damaged gives none, and the latter is logged."""
+        """Read the troubles; a file that is missing, damaged or not answered gives none, and the latter are logged."""
         try:
-            with self._troubles.open("rb") as file:
-                return _TROUBLES.validate_json(file.read(_MOST_BYTES))
+            return self._disk.do(self._load)
         except FileNotFoundError:
             return []
-        except (OSError, ValidationError) as err:
+        except (OSError, ValidationError, StoreError) as err:
             get_logger().warning(
                 "kept_troubles_unreadable", path=str(self._troubles), detail=str(err)
             )
@@ -65,8 +64,8 @@ class KeptTroubles:
     def last_alive(self) -> datetime | None:
         """Tell when a process before was last alive that did not end cleanly; None when the last end was clean."""
         try:
-            return datetime.fromtimestamp(self._running.stat().st_mtime, UTC)
-        except OSError:
+            return datetime.fromtimestamp(self._disk.do(self._running.stat).st_mtime, UTC)
+        except (OSError, StoreError):
             return None
 
     @on_disk
@@ -83,7 +82,13 @@ class KeptTroubles:
 
     def mark_stopped(self) -> None:
         """Take the mark away: this end was meant; nothing more is written."""
-        self._disk.stop()
+        self._disk.stop(self._unmark)
+
+    def _load(self) -> list[Trouble]:
+        with self._troubles.open("rb") as file:
+            return _TROUBLES.validate_json(file.read(_MOST_BYTES))
+
+    def _unmark(self) -> None:
         try:
             self._running.unlink(missing_ok=True)
         except OSError as err:

@@ -1,21 +1,28 @@
-"""A small file of secrets: ours alone, replaced as a whole, read again when it changed. Ring: adapter (disk)."""
+"""A small file of secrets: ours alone, replaced as a whole, read again when it changed.
+
+Ring: adapter (disk, a thread).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from shared.clock import Clock
+from shared.disk_thread import DiskThread
 from shared.error_code import ErrorCode
-from shared.errors import ConfigError
+from shared.errors import ConfigError, StoreError
 from shared.logs import get_logger
 
 _LOOK_AGAIN_S = 1.0
+_PATIENCE_S = 1.0  # a request waits meanwhile; a few kB
+_UNREAD = (-1, -1)  # no file's stamp
 
 T = TypeVar("T")
 
@@ -32,7 +39,7 @@ class WatchedFile(Generic[T]):
             path: the file.
             read: gives what it says.
             clock: tells when to look again.
-            fallback: what counts while a file is broken from the start; None: that is an error.
+            fallback: what counts while a file is broken from the start, or its disk hangs; None: that is an error.
 
         Raises:
             ConfigError(CONFIG_INVALID): from `read`, where there is no `fallback`.
@@ -40,42 +47,58 @@ class WatchedFile(Generic[T]):
         self._path = path
         self._read = read
         self._clock = clock
+        self._disk = DiskThread(f"read-{path.name}", patience_s=_PATIENCE_S)
         self._lock = threading.Lock()
-        self._stamp = _stamp(path)
-        self._trouble: str | None = None
-        try:
-            self._value = read(path)
-        except ConfigError as err:
-            if fallback is None:
-                raise
-            self._value = fallback
-            self._trouble = err.detail
+        self._stamp: tuple[int, int] | None = _UNREAD
+        self._error: ConfigError | None = None
+        self._value = fallback
         self._looked_mono_s = clock.mono_s()
+        try:
+            self._disk.do(self._look)
+        except StoreError as err:
+            self._error = ConfigError(ErrorCode.CONFIG_INVALID, f"{path}: {err.detail}")
+        if self._error is not None and fallback is None:
+            self.close()
+            raise self._error
 
     def value(self) -> T:
-        """Give what the file says now, at most a second old."""
+        """Give what the file says now, at most a second old; what it said last while its disk hangs."""
         now_mono_s = self._clock.mono_s()
         with self._lock:
-            if now_mono_s - self._looked_mono_s < _LOOK_AGAIN_S:
-                return self._value
-            self._looked_mono_s = now_mono_s
-            stamp = _stamp(self._path)
-            if stamp == self._stamp:
-                return self._value
-            self._stamp = stamp
-        try:
-            self._value = self._read(self._path)
-            self._trouble = None
-            get_logger().info("secrets_read_again", file=self._path.name)
-        except ConfigError as err:
-            self._trouble = err.detail
-            get_logger().error("secrets_not_taken", detail=err.detail)
-        return self._value
+            is_due = now_mono_s - self._looked_mono_s >= _LOOK_AGAIN_S
+            if is_due:
+                self._looked_mono_s = now_mono_s
+        if is_due:
+            with contextlib.suppress(StoreError):  # `trouble` tells
+                self._disk.do(self._look)
+        return cast(T, self._value)
 
     def trouble(self) -> str | None:
         """Tell why what the file says now does not count; None when it does."""
         self.value()
-        return self._trouble
+        if self._disk.trouble:
+            return self._disk.trouble
+        return self._error.detail if self._error else None
+
+    def close(self) -> None:
+        """End its thread."""
+        self._disk.stop()
+
+    def _look(self) -> None:
+        """Read the file again where it has changed."""
+        stamp, is_first = _stamp(self._path), self._stamp == _UNREAD
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._value, self._error = self._read(self._path), None
+        except ConfigError as err:
+            self._error = err
+            if not is_first:
+                get_logger().error("secrets_not_taken", detail=err.detail)
+        else:
+            if not is_first:
+                get_logger().info("secrets_read_again", file=self._path.name)
 
 
 @contextmanager

@@ -124,7 +124,7 @@ class Users:
     """The file as a running service sees it: a change counts within a second."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        """Read the file; a missing one holds nobody, and one that cannot be read lets nobody in: a box watches on."""
+        """Read the file; a missing one holds nobody, one that cannot be read lets nobody in: a box watches on."""
         nobody: UserBook = _ClosedBook()
         self._file = WatchedFile(path, read_users, clock, fallback=nobody)
 
@@ -136,6 +136,10 @@ class Users:
         """Name what is wrong with the file."""
         if detail := self._file.trouble():
             yield users_unreadable(detail, now_at)
+
+    def close(self) -> None:
+        """End the watching."""
+        self._file.close()
 
 
 def read_users(path: Path) -> UserBook:

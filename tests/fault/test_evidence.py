@@ -11,7 +11,7 @@ from edge.archive import Archive
 from edge.evidence import Grade
 from edge.fire_event import Severity
 from edge.retention import KeepRules
-from edge.supervision import free_bytes
+from edge.state_files import free_bytes
 from edge.verification import verify
 from shared.errors import StoreError
 from shared.supervise import Supervisor

@@ -192,7 +192,12 @@ class Archive:
 
     def last_kept_at(self) -> datetime | None:
         """Tell where the clock by which evidence ages stood when something was last written."""
-        return self._time_fact("kept_at")
+        known_at = self._time_fact("kept_at")
+        if known_at is not None:
+            return known_at
+        with self.snapshot() as db:
+            (day,) = db.execute("SELECT max(day) FROM head").fetchone()
+        return _time_or_none(f"{day}T00:00:00+00:00")
 
     def set_aside_at(self) -> datetime | None:
         """Tell when, by that clock, the journal before this one was set aside; None when its pictures are gone."""
@@ -201,7 +206,7 @@ class Archive:
     def _time_fact(self, name: str) -> datetime | None:
         with self.snapshot() as db:
             row = db.execute("SELECT value FROM fact WHERE name=?", (name,)).fetchone()
-        return None if row is None else datetime.fromisoformat(row[0])
+        return None if row is None else _time_or_none(row[0])
 
     def expired(self, before: datetime) -> list[str]:
         """Name the events that are not held and were last added to before a time, the oldest first."""
@@ -260,6 +265,15 @@ def _conditions(query: EventQuery) -> tuple[str, list[Any]]:
         conditions.append("(opened_at, event_id) < (?, ?)")
         values += _position(query.cursor)
     return " AND ".join(conditions) or "1", values
+
+
+def _time_or_none(text: str) -> datetime | None:
+    """Read a time; None of one that is damaged: a box watches and records on all the same."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo else None
 
 
 def _cursor(opened_at: str, event_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
 
 from edge.audit import Audit
@@ -27,6 +28,9 @@ _MIGRATIONS = (
     CREATE TABLE first_price(id INTEGER PRIMARY KEY CHECK (id = 1), day TEXT NOT NULL, price REAL NOT NULL)
     """,
 )
+
+
+_DAY = "[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"  # anything else was not written by us
 
 
 class Ledger:
@@ -169,7 +173,7 @@ class Ledger:
     def last_day(self) -> str:
         """Tell the latest day with a charge, empty without any."""
         with self._store.transaction() as db:
-            (day,) = db.execute("SELECT max(day) FROM charge").fetchone()
+            (day,) = db.execute("SELECT max(day) FROM charge WHERE day GLOB ?", (_DAY,)).fetchone()
         return day or ""
 
     @on_disk
@@ -215,7 +219,8 @@ class Ledger:
         """Give the first price that was saved last, with its day."""
         with self._store.transaction() as db:
             row = db.execute("SELECT day, price FROM first_price").fetchone()
-        return (str(row[0]), float(row[1])) if row else None
+        is_sound = row is not None and isinstance(row[1], float) and math.isfinite(row[1])
+        return (str(row[0]), row[1]) if is_sound else None
 
     def save(self, day: str, first_price: float) -> None:
         """Keep the first price of a day, while a frame waits."""

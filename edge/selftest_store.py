@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -32,7 +32,12 @@ class SelfTestStore:
         with self._store.transaction() as db:
             db.execute("INSERT OR IGNORE INTO since VALUES(1, ?)", (now_at.isoformat(),))
             (at,) = db.execute("SELECT at FROM since").fetchone()
-        return datetime.fromisoformat(at)
+            try:
+                return datetime.fromisoformat(at).astimezone(UTC)
+            except ValueError as err:  # the schedule begins anew
+                get_logger().error("selftest_unreadable", camera="", detail=str(err)[:200])
+                db.execute("UPDATE since SET at=?", (now_at.isoformat(),))
+        return now_at
 
     def save(self, result: TestResult) -> None:
         """Keep a result in place of the camera's last one."""

@@ -180,7 +180,9 @@ class EdgeService:
         self._ledger = self._files.ledger(settings.policy)
         undo.callback(self._ledger.close)
         zones = self._files.open("zones.sqlite3", ZoneStore)
-        self._zones = SiteZones(settings.cameras, zones, self._clock)
+        self._zones = SiteZones(
+            settings.cameras, zones, self._clock, tell=self._supervisor.raise_trouble
+        )
         undo.callback(self._zones.close)
         self._records = build_records(
             settings, self._clock, self._supervisor, section_of=self._zones.section

@@ -7,36 +7,46 @@ back to the configuration.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 
 from edge.config import EdgeSettings
 from edge.config_cameras import CameraSection
 from edge.config_events import ZoneSection, zones_of
+from edge.troubles import zones_unread
 from edge.zone_store import ZONES, SavedZones, ZoneStore
 from edge.zones import Masks
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import RequestError
+from shared.trouble import Trouble
 
 
 class SiteZones:
     """The zones of all cameras; `masks` are those that work. Safe for use by many threads."""
 
     def __init__(
-        self, cameras: Mapping[str, CameraSection], store: ZoneStore, clock: Clock
+        self,
+        cameras: Mapping[str, CameraSection],
+        store: ZoneStore,
+        clock: Clock,
+        tell: Callable[[Trouble], object] = lambda trouble: None,
     ) -> None:
         """Take up what was saved; a camera that is not configured any more keeps its versions for later.
 
+        Of a camera whose newest version cannot be read the one before it holds, and `tell` is told.
+
         Raises:
-            StoreError: what was saved cannot be read.
+            StoreError
         """
         self._cameras = cameras
         self._store = store
         self._clock = clock
         self._lock = threading.Lock()
         self._saved = {saved.camera: saved for saved in store.newest()}
+        for camera in sorted(store.unread):
+            tell(zones_unread(camera, clock.now_at()))
         self.masks = Masks({name: zones_of(self.zones(name)) for name in cameras})
 
     def saved(self, camera: str) -> SavedZones | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from edge.camera_state import MOST_HANGING, CameraState, ViewFinding
@@ -148,6 +148,19 @@ def file_set_aside(name: str, aside: str, now_at: datetime) -> Trouble:
         needs_acknowledgement=True,
         figures={"file": aside},
     )
+
+
+def zones_unread(camera: str, now_at: datetime) -> Trouble:
+    """Say that the newest zones that were drawn for a camera are damaged, and others hold."""
+    trouble = _finder(camera, now_at)(
+        TroubleKind.DISK,
+        "zones_unread",
+        "The newest zones that were drawn for {camera} cannot be read; those before them hold, or those of the "
+        "settings. What was drawn as private since then is seen and recorded.",
+        "Check the disk, look at the camera's zones and save them anew; then acknowledge.",
+        camera=camera,
+    )
+    return replace(trouble, needs_acknowledgement=True)
 
 
 def state_in_memory(detail: str, now_at: datetime) -> Trouble:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from edge.config_events import ZoneSection, ZoneSections
-from shared.error_code import ErrorCode
-from shared.errors import StoreError
+from shared.logs import get_logger
 from shared.store import Store
 
 _MIGRATIONS = (
@@ -25,6 +26,7 @@ _MIGRATIONS = (
     CREATE INDEX zones_of ON zones(camera, number)
     """,
 )
+_ASIDE = "damaged:"  # before the name of a camera, which has no colon
 _KEPT_VERSIONS = 100  # of one camera; a version with all its zones has at most some 30 kB
 ZONES: TypeAdapter[dict[str, ZoneSection]] = TypeAdapter(ZoneSections)
 
@@ -41,31 +43,27 @@ class SavedZones:
 
 
 class ZoneStore:
-    """Versions by camera. Every call may raise StoreError."""
+    """Versions by camera; `unread` are those of whose newest version nothing could be made. Calls raise StoreError."""
 
     def __init__(self, path: Path) -> None:
         """Open or create the file."""
-        self._path = path
+        self.unread: set[str] = set()
         self._store = Store(path, _MIGRATIONS, is_checked=True)
 
     def newest(self) -> list[SavedZones]:
-        """Give the version of each camera that was saved last."""
+        """Give the version of each camera that was saved last; what cannot be read is set aside, see `unread`."""
         with self._store.transaction() as db:
-            rows = db.execute(
-                "SELECT number, camera, at, by, body FROM zones"
-                " WHERE number IN (SELECT max(number) FROM zones GROUP BY camera)"
+            cameras = db.execute(
+                "SELECT DISTINCT camera FROM zones WHERE camera NOT LIKE ?", (f"{_ASIDE}%",)
             ).fetchall()
-        return [self._saved(*row) for row in rows]
+            found = [self._newest_of(db, camera) for (camera,) in cameras]
+        return [saved for saved in found if saved is not None]
 
     def versions(self, camera: str, most: int) -> list[SavedZones]:
-        """Give a camera's versions, the newest first."""
+        """Give a camera's versions that can be read, the newest first."""
         with self._store.transaction() as db:
-            rows = db.execute(
-                "SELECT number, camera, at, by, body FROM zones WHERE camera = ?"
-                " ORDER BY number DESC LIMIT ?",
-                (camera, most),
-            ).fetchall()
-        return [self._saved(*row) for row in rows]
+            rows = _rows_of(db, camera, most)
+        return [saved for row in rows if (saved := _saved_or_none(*row)) is not None]
 
     def add(
         self,
@@ -100,12 +98,29 @@ class ZoneStore:
         """Close the file."""
         self._store.close()
 
-    def _saved(self, number: int, camera: str, at: str, by: str, body: str | None) -> SavedZones:
-        try:
-            zones = None if body is None else ZONES.validate_json(body)
-        except ValidationError as err:  # watching on without a private zone is no choice of ours
-            detail = f"{self._path}: version {number} of {camera}'s zones cannot be read: {err}"
-            raise StoreError(ErrorCode.STORE_UNAVAILABLE, detail) from err
-        return SavedZones(
-            number=number, camera=camera, at=datetime.fromisoformat(at), by=by, zones=zones
-        )
+    def _newest_of(self, db: sqlite3.Connection, camera: str) -> SavedZones | None:
+        for row in _rows_of(db, camera, _KEPT_VERSIONS):
+            saved = _saved_or_none(*row)
+            if saved is not None:
+                return saved
+            self.unread.add(camera)
+            db.execute("UPDATE zones SET camera=? WHERE number=?", (_ASIDE + camera, row[0]))
+        return None
+
+
+def _rows_of(db: sqlite3.Connection, camera: str, most: int) -> list[tuple[Any, ...]]:
+    return db.execute(
+        "SELECT number, camera, at, by, body FROM zones WHERE camera = ?"
+        " ORDER BY number DESC LIMIT ?",
+        (camera, most),
+    ).fetchall()
+
+
+def _saved_or_none(number: int, camera: str, at: str, by: str, body: Any) -> SavedZones | None:
+    try:
+        zones = None if body is None else ZONES.validate_json(body)
+        saved_at = datetime.fromisoformat(at)
+    except ValueError as err:
+        get_logger().error("zones_unreadable", camera=camera, version=number, detail=str(err)[:200])
+        return None
+    return SavedZones(number=number, camera=camera, at=saved_at, by=by, zones=zones)

@@ -53,6 +53,7 @@ class Store:
         except (OSError, sqlite3.Error) as err:
             raise _unusable(path, err) from err
         try:
+            self._connection.text_factory = _text
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             if is_checked:
@@ -169,6 +170,11 @@ def _unusable(path: Path, err: Exception) -> StoreError:
     return StoreError(ErrorCode.STORE_UNAVAILABLE, f"{path}: {err}", remedy=remedy)
 
 
+def _text(raw: bytes) -> str:
+    """Read a text, also one in which a worn-out card turned some bits: its row is damaged, and no other."""
+    return raw.decode("utf-8", "replace")
+
+
 def _identity(path: Path) -> tuple[int, int]:
     found = os.stat(path)
     return found.st_dev, found.st_ino
@@ -264,6 +270,7 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
             check_same_thread=False,
             timeout=_BUSY_TIMEOUT_S,
         )
+        connection.text_factory = _text
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.OperationalError:

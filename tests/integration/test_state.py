@@ -24,7 +24,7 @@ from shared.store import Store
 from tests.helpers.clock import FakeClock
 from tests.helpers.disks import small_disk
 from tests.helpers.evidence import AT, fill, fire_event, kept_frame, open_records
-from tests.helpers.services import running_edge
+from tests.helpers.services import Running, running_edge
 from tests.helpers.waiting import wait_until
 
 _ONE = "CREATE TABLE one(x INTEGER)"
@@ -281,6 +281,11 @@ def test_a_service_can_write_its_log_to_a_file(tmp_path, models):
     assert "edge_stopped" in log.read_text()
 
 
+def codes(edge: Running) -> set[str]:
+    found = edge.get("/troubles").json()["result"]["troubles"]
+    return {f"{trouble['kind']}.{trouble['code']}" for trouble in found}
+
+
 def test_rows_that_cannot_be_read_any_more_keep_no_box_from_starting(tmp_path, models):
     with running_edge(tmp_path, models):
         pass
@@ -290,7 +295,18 @@ def test_rows_that_cannot_be_read_any_more_keep_no_box_from_starting(tmp_path, m
             " VALUES('a', 'alert.log', 'e', 'alarn', '{}', 2, '', '')",
             "INSERT INTO tally VALUES('alarn', 'dropped', 1)",
         ],
-        "selftest.sqlite3": ["INSERT INTO result VALUES('gate', '{')"],
+        "selftest.sqlite3": [
+            "INSERT INTO result VALUES('gate', '{')",
+            "UPDATE since SET at = CAST(x'32ff' AS TEXT)",
+        ],
+        "zones.sqlite3": [
+            "INSERT INTO zones(camera, at, by, body) VALUES('gate', '?', CAST(x'ff' AS TEXT), '{}')",
+        ],
+        "ledger.sqlite3": [
+            "INSERT INTO charge VALUES('a', CAST(x'ff' AS TEXT), 2, 'gate', 'routine', 1)",
+            "INSERT OR REPLACE INTO first_price VALUES(1, '2026-03-10', 'much')",
+        ],
+        "evidence/records.sqlite3": ["UPDATE fact SET value = CAST(x'ff' AS TEXT)"],
         "alerts.sqlite3": ["INSERT INTO alert_case VALUES('event', '{')"],
     }
     for name, statements in garbage.items():
@@ -299,6 +315,31 @@ def test_rows_that_cannot_be_read_any_more_keep_no_box_from_starting(tmp_path, m
                 db.execute(statement)
     with running_edge(tmp_path, models, cameras={"gate": {"source": "push:"}}) as edge:
         assert edge.get("/readyz").status_code == 200
+        assert edge.get("/policy").json()["result"]["day"] < "3"
+        assert "disk.zones_unread" in codes(edge)
+
+
+def test_of_zones_that_cannot_be_read_the_version_before_holds_and_can_be_replaced(
+    tmp_path, models
+):
+    cameras = {"gate": {"source": "push:"}}
+    corner = {"kind": "ignore", "points": [[0.0, 0.0], [0.1, 0.0], [0.1, 0.1]]}
+    with running_edge(tmp_path, models, cameras=cameras) as edge:
+        for after, name in enumerate(("first", "second")):
+            edge.service._zones.save("gate", {name: corner}, by="test", after=after)
+    with contextlib.closing(
+        sqlite3.connect(tmp_path / "zones.sqlite3", isolation_level=None)
+    ) as db:
+        db.execute("UPDATE zones SET body = CAST(x'7b22ff' AS TEXT) WHERE number = 2")
+    with running_edge(tmp_path, models, cameras=cameras) as edge:
+        zones = edge.service._zones
+        assert zones.zones("gate").keys() == {"first"}
+        assert "disk.zones_unread" in codes(edge)
+        newest = zones.saved("gate").number
+        assert [saved.number for saved in zones.versions("gate", 9)] == [newest]
+        zones.save("gate", {"third": corner}, by="test", after=newest)
+    with running_edge(tmp_path, models, cameras=cameras) as edge:
+        assert edge.service._zones.zones("gate").keys() == {"third"}
 
 
 def test_a_box_all_of_whose_files_are_damaged_starts_and_says_so_of_each(tmp_path, models):
@@ -309,13 +350,12 @@ def test_a_box_all_of_whose_files_are_damaged_starts_and_says_so_of_each(tmp_pat
     for name in names:
         (tmp_path / name).write_bytes(b"\0" * 65_536)
     with running_edge(tmp_path, models) as edge:
-        told = edge.get("/troubles").json()["result"]["troubles"]
+        told = codes(edge)
     assert {path.name.partition(".damaged-")[0] for path in tmp_path.glob("*.damaged-*")} == names
-    codes = {f"{trouble['kind']}.{trouble['code']}" for trouble in told}
     assert {
         "outbox.set_aside",
         "budget.set_aside",
         "disk.counts_set_aside",
         "disk.zones_set_aside",
         "selftest.set_aside",
-    } <= codes
+    } <= told

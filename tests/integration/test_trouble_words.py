@@ -27,6 +27,7 @@ from edge.troubles import (
     file_set_aside,
     outbox_troubles,
     state_in_memory,
+    zones_unread,
 )
 from edge.ui.health_model import show_checks, trouble_cause
 from edge.ui.speech import Speech
@@ -78,6 +79,7 @@ def _box() -> Iterator[Trouble]:
     yield from outbox_troubles(lost, _NOW)
     for name in _FILES:
         yield file_set_aside(name, f"{name}.damaged", _NOW)
+    yield zones_unread("gate", _NOW)
     yield state_in_memory("/var/lib/emberlink: Read-only file system", _NOW)
     yield users_unreadable("users.json: not JSON", _NOW)
 

@@ -167,6 +167,7 @@ class MqttSink:
         get_logger().info("mqtt_connected", host=self._broker.host)
         if not self._is_sample:
             self._client.subscribe(self._topics.birth)
+            self._client.subscribe(self._topics.announced)
             self._introduce()
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
@@ -180,7 +181,11 @@ class MqttSink:
             get_logger().info("mqtt_disconnected", host=self._broker.host, reason=str(reason))
 
     def _on_message(self, _client: Client, _data: Any, message: Any) -> None:
-        if message.payload == b"online":
+        if message.topic != self._topics.birth:
+            if message.payload:  # none is what takes an announcement back
+                for withdrawn in self._topics.withdrawn(message.topic):
+                    self._publish(withdrawn)
+        elif message.payload == b"online":
             self._introduce()
 
 

@@ -52,6 +52,20 @@ class Topics:
         """Give where Home Assistant says that it has started."""
         return f"{self.discovery}/status"
 
+    @property
+    def announced(self) -> str:
+        """Give where the box's announcements lie, also those of cameras that it no longer has."""
+        return f"{self.discovery}/+/{self.node}/+/config"
+
+    def withdrawn(self, topic: str) -> Iterator[Message]:
+        """Take back an announcement of a camera that is gone or renamed: it would look as if it saw no fire."""
+        if topic in {message.topic for message in self.announcements()}:
+            return
+        yield Message(topic=topic, payload=b"")
+        camera = topic.split("/")[-2].rpartition("_")[0]
+        for what in ("state", "attributes", "snapshot"):
+            yield Message(topic=self._of_camera(camera, what), payload=b"")
+
     def available(self, *, is_online: bool) -> Message:
         """Say whether the box is there; also the last will."""
         return Message(

@@ -36,8 +36,10 @@ def settings(port: int, **more: Any) -> AlertsSection:
 
 
 @contextmanager
-def connected(port: int, **more: Any) -> Iterator[Sink]:
-    sink = build_sink("home", settings(port, **more), ("yard", "hall.2"), _CLOCK)
+def connected(
+    port: int, cameras: tuple[str, ...] = ("yard", "hall.2"), **more: Any
+) -> Iterator[Sink]:
+    sink = build_sink("home", settings(port, **more), cameras, _CLOCK)
     sink.start()
     try:
         yield sink
@@ -130,6 +132,31 @@ def test_the_state_of_a_camera_follows_its_events(tmp_path: Path) -> None:
             wait_until(lambda: heard.last("emberlink/Gate_1/hall_2/state") == b"ON")
             sink.show(frozenset())
             wait_until(lambda: heard.last(state) == b"OFF")
+
+
+def test_a_camera_that_was_removed_or_renamed_no_longer_looks_as_if_it_watched(
+    tmp_path: Path,
+) -> None:
+    def kept() -> set[str]:
+        with listener(broker.port) as heard:
+            wait_until(lambda: heard.last("emberlink/Gate_1/availability") == b"online")
+            return {topic for topic, payload, is_kept in heard.messages if is_kept and payload}
+
+    of_hall = {
+        "homeassistant/binary_sensor/Gate_1/hall_2_fire/config",
+        "homeassistant/image/Gate_1/hall_2_snapshot/config",
+        "emberlink/Gate_1/hall_2/state",
+        "emberlink/Gate_1/hall_2/attributes",
+        "emberlink/Gate_1/hall_2/snapshot",
+    }
+    of_yard = {topic.replace("hall_2", "yard") for topic in of_hall}
+    with mosquitto(tmp_path) as broker:
+        with connected(broker.port) as sink:
+            delivered(sink)
+            delivered(sink, camera="hall.2")
+            wait_until(lambda: kept() >= of_hall | of_yard)
+        with connected(broker.port, ("yard",)):
+            wait_until(lambda: (found := kept()) >= of_yard and not found & of_hall)
 
 
 def test_a_box_that_dies_is_told_offline_and_one_that_stops_says_so_itself(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import click
 
 from cloud.config import ENV_PREFIX, CloudSettings, EngineKind
 from cloud.doctor import doctor_command
-from cloud.gate import must_sign, refuse_open_door
-from cloud.house_wiring import check_redis
-from cloud.keys import ADMIN, KeyRing, add_key, read_keys, remove_keys
+from cloud.gate import check_door
+from cloud.house_wiring import check_redis, slot_settings
+from cloud.keys import ADMIN, add_key, read_keys, remove_keys
+from cloud.model_slot import load_sound
 from cloud.service import CloudService
 from cloud.wire import detection_as_dict
 from cloud.worker_service import run_worker
@@ -30,7 +31,6 @@ from shared.logs import configure_logs, get_logger
 from shared.manifest import load_artifact, shipped_models
 from shared.terminal import RATE, explained, for_each_picture, wait_for_stop
 from shared.user_commands import user_commands
-from shared.users import Users
 from shared.version import version
 
 _CONFIG = click.option("--config", type=click.Path(path_type=Path), help="TOML file.")
@@ -99,15 +99,13 @@ def check(config: Path | None) -> None:
         click.echo("ok    configuration")
         for warning in settings.warnings():
             click.echo(f"warn  {warning}")
-        ring = KeyRing(settings.keys_path, SystemClock())
-        refuse_open_door(settings, ring, Users(settings.users_path, SystemClock()))
-        is_signed = must_sign(settings, ring)
+        is_signed = check_door(settings, SystemClock())
         click.echo(f"ok    requests {'must be signed' if is_signed else 'need no signature'}")
         if settings.engine.kind is EngineKind.REDIS:
             check_redis(settings)
             click.echo("ok    Redis answers")
         refuse_two_runtimes()
-        detector = _detector(settings.models, settings.model.variant, settings.model.device)
+        detector = load_sound(slot_settings(settings, SystemClock()))
         model = detector.identity
         click.echo(
             f"ok    model {model.name} {model.version} ({model.sha256_12}) on {detector.providers[0]}"

@@ -211,7 +211,7 @@ class RedisSection(Section):
     timeout_s: Seconds = Field(2.0, description="Longest wait for an answer of Redis itself.")
     fallback: bool = Field(
         False,
-        description="Load the model in the front end too, and run it there while Redis is away.",
+        description="Load the model in the front end too, and run it there while Redis or every worker is away.",
     )
 
 

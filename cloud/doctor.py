@@ -13,20 +13,17 @@ import click
 import requests
 
 from cloud.config import ENV_PREFIX, CloudSettings, EngineKind
-from cloud.gate import must_sign, refuse_open_door
-from cloud.house_wiring import check_redis
-from cloud.keys import KeyRing
+from cloud.gate import check_door
+from cloud.house_wiring import check_redis, slot_settings
+from cloud.model_slot import load_sound
 from shared import checkup
 from shared.checkup import Finding, State, as_line, checked, fail, ok, warn
 from shared.clock import Stopwatch, SystemClock
 from shared.config import load_settings
-from shared.detector import Detector, Running
 from shared.imaging import jpeg_picture
-from shared.manifest import load_artifact, shipped_models
 from shared.scene import Scene, SceneSettings
 from shared.terminal import explained
 from shared.types import Label
-from shared.users import Users
 
 _BURNING_S = 40.0
 _TIMEOUT_S = 5.0
@@ -70,15 +67,9 @@ def examine(settings: CloudSettings) -> Iterator[Finding]:
 
 
 def _model(settings: CloudSettings) -> Iterator[Finding]:
-    """Load the detector, verified, on the configured device, and let it look at a rendered fire."""
+    """Load the detector as the service would, and let it look at its own pictures and at a rendered fire."""
     clock = SystemClock()
-    artifact = load_artifact(
-        settings.models or shipped_models(),
-        "cloud-detector",
-        kind="detector",
-        variant=settings.model.variant,
-    )
-    detector = Detector(artifact, Running(device=settings.model.device), clock)
+    detector = load_sound(slot_settings(settings, clock))
     picture = jpeg_picture(Scene(SceneSettings()).render(_BURNING_S).bgr_hwc_u8)
     prepared = detector.prepare(picture)
     watch = Stopwatch(clock)
@@ -118,9 +109,7 @@ def _port(settings: CloudSettings) -> Iterator[Finding]:
 
 
 def _keys(settings: CloudSettings) -> Iterator[Finding]:
-    ring = KeyRing(settings.keys_path, SystemClock())
-    refuse_open_door(settings, ring, Users(settings.users_path, SystemClock()))
-    is_signed = must_sign(settings, ring)
+    is_signed = check_door(settings, SystemClock())
     yield ok("keys", f"requests {'must be signed' if is_signed else 'need no signature'}")
     if settings.keys_path.exists():
         yield from checkup.secret_file(settings.keys_path, "keys")

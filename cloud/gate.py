@@ -8,7 +8,7 @@ from typing import assert_never
 from flask import g, request
 
 from cloud.config import AuthMode, CloudSettings
-from cloud.keys import ADMIN, KeyRing
+from cloud.keys import ADMIN, KeyRing, read_keys
 from shared import bodies
 from shared.access import Role, Rules, Visitor
 from shared.audit_log import AuditLog
@@ -19,7 +19,7 @@ from shared.error_code import ErrorCode
 from shared.errors import ConfigError, FireError, RequestError
 from shared.gate import Gate
 from shared.sessions import SessionStore
-from shared.users import Users
+from shared.users import Users, read_users
 
 RULES = Rules(
     asks=frozenset(
@@ -101,6 +101,19 @@ class CloudGate(Gate):
             detail = "Signature-Input, Signature and Content-Digest are needed, or a token in Authorization"
             return RequestError(ErrorCode.SIGNATURE_MISSING, detail)
         return super().missing()
+
+
+def check_door(settings: CloudSettings, clock: Clock) -> bool:
+    """Judge keys and users as they are on disk now; tells whether requests must be signed.
+
+    Raises:
+        ConfigError(CONFIG_INVALID): a file cannot be read, or see `refuse_open_door`.
+    """
+    read_keys(settings.keys_path)
+    read_users(settings.users_path)
+    keys = KeyRing(settings.keys_path, clock)
+    refuse_open_door(settings, keys, Users(settings.users_path, clock))
+    return must_sign(settings, keys)
 
 
 def must_sign(settings: CloudSettings, keys: KeyRing) -> bool:

@@ -7,33 +7,37 @@ Each name has up to two keys, so that a box can be moved to its new key while th
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
+from cloud.troubles import KEYS_REPAIR, keys_unreadable
 from shared.auth import MIN_KEY_CHARACTERS, is_edge_id, new_key
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import CommandError, ConfigError
 from shared.secret_file import WatchedFile, alone_with, write_private
+from shared.trouble import Trouble
 
 ADMIN = "admin"
 _MOST_KEYS = 2
-_REPAIR = (
-    "Let the service's user read it. If it is damaged, move it away and make each key anew with `keys new EDGE`, "
-    "or put a copy back."
-)
+
+
+# Stands for a file that cannot be read: somebody has a key, and nobody knows which.
+_CLOSED: dict[str, list[str]] = {"": []}
 
 
 class KeyRing:
     """The file's keys; a changed file is read again within a second, a broken one is not taken."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        """Read the file; a missing one holds no keys.
+        """Read the file; a missing one holds no keys, and one that cannot be read lets nobody in."""
+        self._file = WatchedFile(path, read_keys, clock, fallback=_CLOSED)
 
-        Raises:
-            ConfigError(CONFIG_INVALID): it is not ours to read, or not what `add_key` writes.
-        """
-        self._file = WatchedFile(path, read_keys, clock)
+    def troubles(self, now_at: datetime) -> Iterator[Trouble]:
+        """Name what is wrong with the file."""
+        if detail := self._file.trouble():
+            yield keys_unreadable(detail, now_at)
 
     def keys_of(self, name: str) -> Sequence[bytes]:
         """Give the keys of a name, newest first."""
@@ -66,16 +70,18 @@ def read_keys(path: Path) -> dict[str, list[str]]:
         return {}
     except (OSError, ValueError) as err:
         why = err.strerror if isinstance(err, OSError) else "not UTF-8"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, f"keys {path}: {why}", remedy=_REPAIR) from err
+        raise ConfigError(
+            ErrorCode.CONFIG_INVALID, f"keys {path}: {why}", remedy=KEYS_REPAIR
+        ) from err
     try:
         found = json.loads(text)
     except ValueError as err:
         raise ConfigError(
-            ErrorCode.CONFIG_INVALID, f"keys {path}: not JSON", remedy=_REPAIR
+            ErrorCode.CONFIG_INVALID, f"keys {path}: not JSON", remedy=KEYS_REPAIR
         ) from err
     if not isinstance(found, dict) or not all(_is_entry(k, v) for k, v in found.items()):
         detail = f"keys {path}: expected names, each with 1 or 2 keys of {MIN_KEY_CHARACTERS} characters or more"
-        raise ConfigError(ErrorCode.CONFIG_INVALID, detail, remedy=_REPAIR)
+        raise ConfigError(ErrorCode.CONFIG_INVALID, detail, remedy=KEYS_REPAIR)
     return found
 
 

@@ -19,7 +19,7 @@ from cloud.idempotency import Claim, MemoryAnswers
 from cloud.job_runner import JobRunner, Order, RunnerSettings
 from cloud.jobs import MemoryJobs
 from cloud.local_engine import BatchReport, LocalEngine, Promise
-from cloud.model_slot import SlotSettings, detector_slot, earlier, slot_troubles
+from cloud.model_slot import SlotSettings, detector_slot, earlier, slot_troubles, why_closed
 from cloud.wire import result_of
 from shared.admission import Admission
 from shared.auth import MemoryNonces
@@ -137,8 +137,7 @@ class LocalHouse:
 
     def trouble(self) -> str | None:
         """Tell why nothing can be taken in."""
-        detector = self.slot.current
-        return self._trouble or (detector.trouble if detector else None)
+        return self._trouble or why_closed(self.slot)
 
     def troubles(self, now_at: datetime) -> list[Trouble]:
         """Tell what is wrong with the model, and with the newest one."""
@@ -215,7 +214,9 @@ class LocalHouse:
             ModelError(HTTP_NOT_FOUND): there is none before it.
             ModelError(MODEL_REFUSED): it is not fit; the one that runs goes on.
         """
-        running, _ = self._ready()
+        running = self.slot.current  # also one that must not be asked: it is gone back from
+        if running is None:
+            raise _not_ready("the model is loading")
         done = self.slot.offer(earlier(self._slot, running.identity.version), lambda: None)
         self._is_held_back = True
         return done
@@ -231,8 +232,7 @@ class LocalHouse:
         detector, session = self.slot.current, self._session
         trouble = self.trouble()
         if trouble is not None or detector is None or session is None:
-            detail = trouble or "the model is loading"
-            raise ModelError(ErrorCode.MODEL_NOT_READY, detail, retry_after_s=2.0)
+            raise _not_ready(trouble or "the model is loading")
         return detector, session
 
     @contextmanager
@@ -304,7 +304,7 @@ class LocalHouse:
     ) -> dict[str, Any]:
         detector, session = self.slot.current, self._session
         if detector is None or session is None:
-            raise ModelError(ErrorCode.MODEL_NOT_READY, "the model is loading")
+            raise _not_ready("the model is loading")
         begun = self._begin(detector, session, picture, deadline)
         return self._end(begun, deadline, beat).result
 
@@ -316,6 +316,10 @@ class LocalHouse:
         if self._session:
             self._session.use(detector.run_batch)
         self._reports.model(detector)
+
+
+def _not_ready(detail: str) -> ModelError:
+    return ModelError(ErrorCode.MODEL_NOT_READY, detail, retry_after_s=2.0)
 
 
 def _wait(promise: Promise, deadline: Deadline, beat: Callable[[], None] | None) -> RawOutput:

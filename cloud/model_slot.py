@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cloud.troubles import model_failed, models_doubtful, newer_refused
+from cloud.troubles import model_failed, model_untrue, models_doubtful, newer_refused
 from shared.clock import Clock
 from shared.detector import Detector, Running
 from shared.error_code import ErrorCode
@@ -56,12 +56,37 @@ def earlier(settings: SlotSettings, version: str) -> Artifact:
     return _load(version_before([settings.models], settings.name, version), settings)
 
 
+def why_closed(slot: DetectorSlot) -> str | None:
+    """Tell why the detector that runs must not be asked: it is lost, or fails on its own pictures; None when it may."""
+    detector, tried = slot.current, slot.tried
+    if detector and detector.trouble:
+        return detector.trouble
+    return (
+        f"the model fails on its own pictures: {tried.failure}" if tried and tried.failure else None
+    )
+
+
+def load_sound(settings: SlotSettings) -> Detector:
+    """Load the newest detector as a service does, for a command that judges it.
+
+    Raises:
+        ModelError: it is missing or was refused, or fails on its own pictures.
+    """
+    slot = detector_slot(settings)
+    detector = slot.load()
+    if why := why_closed(slot):
+        raise ModelError(ErrorCode.MODEL_REFUSED, why)
+    return detector
+
+
 def slot_troubles(slot: DetectorSlot, now_at: datetime) -> list[Trouble]:
     """Tell what is wrong with the detector that runs, and with the newest one that was looked at."""
-    detector = slot.current
+    detector, tried = slot.current, slot.tried
     found = models_doubtful([detector.status()], now_at) if detector else []
-    if detector and detector.trouble:
-        found.append(model_failed(detector.trouble, now_at))
+    if detector and (detail := detector.trouble or detector.failing):
+        found.append(model_failed(detail, now_at))
+    if tried and tried.failure:
+        found.append(model_untrue(tried.failure, now_at))
     if slot.refusal:
         found.append(newer_refused(slot.refusal, now_at))
     return found

@@ -1,7 +1,7 @@
 """A front end without a model: pictures go through Redis to workers anywhere. Ring: adapter.
 
-The bound holds over all front ends, since room and entry are one script. While Redis is away a front end that has the
-model itself answers alone, the others say 503.
+The bound holds over all front ends, since room and entry are one script. While Redis or every worker is away a front
+end that has the model itself answers alone, the others say 503.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _UNBOUNDED = 1 << 50  # callers who wait are bounded by their places and by limi
 _RELOAD_WITHIN_S = 90.0  # a worker notices within its beat, then builds and tries the model
 _RELOAD_POLL_S = 0.1
 _DRAIN_POLL_S = 0.01
+_NOT_SERVED = "no worker takes pictures"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ class RedisHouse:
         self._clock = clock
         self._fallback = fallback
         self._trouble: str | None = "the service is starting"
+        self._is_served = True  # as of the last look
         self.admission = Admission(settings.places, clock, full=ErrorCode.CLOUD_OVERLOADED)
         self.jobs = RedisJobs(link, fallback.jobs if fallback else None)
         self.answers = RedisAnswers(
@@ -95,13 +97,14 @@ class RedisHouse:
         self._link.close()
 
     def trouble(self) -> str | None:
-        """Tell why nothing can be taken in: stopping, Redis away, or no worker."""
+        """Tell why nothing can be taken in: stopping, or neither a worker nor a model of this process answers."""
         if self._trouble is not None:
             return self._trouble
         try:
-            return None if self._workers() or self._fallback else "no worker is there"
+            why = None if _is_served(self._alive()) else _NOT_SERVED
         except FireError as err:
-            return None if self._fallback else err.detail
+            why = err.detail
+        return self._fallback.trouble() if why and self._fallback else why
 
     def troubles(self, now_at: datetime) -> list[Trouble]:
         """Tell whether Redis answers, and what the workers and the model of this process tell."""
@@ -110,6 +113,7 @@ class RedisHouse:
             alive = self._alive()
         except FireError as err:
             return [redis_away(err.detail, now_at), *own]
+        self._is_served = _is_served(alive)
         if not alive:
             return [no_worker(now_at), *own]
         told = [trouble for worker in alive.values() for trouble in worker.troubles]
@@ -151,6 +155,7 @@ class RedisHouse:
         fields = [job_id, owner, picture.encoded, _ms(deadline), callback_url or "", ""]
         jobs = self._settings.jobs
         try:
+            self._leave_to_fallback()
             before = self._link.submit(self._link.later, jobs, life_s, [fields])
         except FireError as err:
             instead = self._instead(err)
@@ -163,9 +168,11 @@ class RedisHouse:
     def models(self) -> list[dict[str, Any]]:
         """Tell what the workers run; the same model on several is named once."""
         try:
-            found = self._workers()
+            found = [worker.model for worker in self._alive().values()]
         except FireError:
-            found = self._fallback.models() if self._fallback else []
+            found = []
+        if not found and self._fallback:
+            found = self._fallback.models()
         return list({json.dumps(model, sort_keys=True): model for model in found}.values())
 
     def reload(self) -> Reloaded:
@@ -210,8 +217,13 @@ class RedisHouse:
             return {"queue": 0, "jobs": 0}
         return {"queue": int(queue), "jobs": int(jobs)}
 
+    def _leave_to_fallback(self) -> None:
+        """Turn to the model of this process, where there is one, while no worker takes pictures."""
+        if self._fallback and not self._is_served:
+            raise FireError(ErrorCode.ENGINE_UNAVAILABLE, _NOT_SERVED)
+
     def _instead(self, err: FireError) -> LocalHouse:
-        """Give who answers while Redis is away; raises the error where nobody does, or where it is another one."""
+        """Give who answers instead of the workers; raises the error where nobody does, or where it is another one."""
         if self._fallback is None or err.code is not ErrorCode.ENGINE_UNAVAILABLE:
             raise err
         return self._fallback
@@ -225,6 +237,7 @@ class RedisHouse:
     ) -> list[Inspected | FireError]:
         with self.admission.place(caller, count=len(pictures), deadline=deadline):
             self._check_open()
+            self._leave_to_fallback()
             ids = [str(uuid.uuid4()) for _ in pictures]
             kept = self.answers.name(claim.owner, claim.key) if claim else ""
             wait_ms = _ms(deadline)
@@ -263,9 +276,6 @@ class RedisHouse:
                 return Answer.from_json(found[1])
         return None
 
-    def _workers(self) -> list[dict[str, Any]]:
-        return [worker.model for worker in self._alive().values()]
-
     def _alive(self) -> dict[str, WorkerStatus]:
         """Give what each living worker says of itself, by its name."""
         link = self._link
@@ -295,6 +305,10 @@ class RedisHouse:
         detail = f"{taken} of {bound} {what} over all front ends"
         wait_s = self.admission.expected_wait_s(taken)
         return FireError(ErrorCode.CLOUD_OVERLOADED, detail, retry_after_s=wait_s)
+
+
+def _is_served(alive: Mapping[str, WorkerStatus]) -> bool:
+    return any(worker.is_open for worker in alive.values())
 
 
 def _together(told: Mapping[str, Told]) -> Reloaded:

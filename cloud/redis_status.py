@@ -12,10 +12,14 @@ from shared.trouble import Trouble
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
-    """The model as `Detector.status` tells it, and the troubles, their subjects with the worker's name before them."""
+    """The model as `Detector.status` tells it, the troubles, their subjects with the worker's name before them.
+
+    `is_open`: it takes pictures.
+    """
 
     model: dict[str, Any]
     troubles: tuple[Trouble, ...]
+    is_open: bool = True
 
     def to_json(self) -> bytes:
         """Write it down."""

@@ -6,7 +6,7 @@ from cloud.callbacks import Callbacks
 from cloud.config import CloudSettings
 from cloud.local_house import LocalHouse
 from cloud.metrics import RunMetrics
-from cloud.model_slot import DetectorSlot
+from cloud.model_slot import DetectorSlot, slot_troubles
 from cloud.redis_house import FrontSettings, RedisHouse
 from cloud.redis_link import Bound, RedisLink
 from cloud.redis_worker import Worker, WorkerSettings
@@ -41,7 +41,9 @@ def build_worker(
     supervisor: Supervisor,
     metrics: RunMetrics,
 ) -> Worker:
-    """Build a worker around a loaded model."""
+    """Build a worker around a loaded model; `supervisor` learns what can be wrong with it."""
+    supervisor.add_rule(lambda: slot_troubles(slot, clock.now_at()))
+    supervisor.add_rule(lambda: callbacks.troubles(clock.now_at()))
     worker = WorkerSettings(
         max_batch=settings.max_batch,
         later_at_once=settings.jobs.runners,

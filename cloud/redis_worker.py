@@ -19,7 +19,7 @@ from cloud.callbacks import Callbacks, callback_body
 from cloud.engine import run_each
 from cloud.local_engine import BatchReport
 from cloud.metrics import RunMetrics
-from cloud.model_slot import DetectorSlot
+from cloud.model_slot import DetectorSlot, why_closed
 from cloud.redis_link import GROUP, RedisLink, Started
 from cloud.redis_reload import ReloadBoard, ReloadListener
 from cloud.redis_status import WorkerStatus
@@ -158,6 +158,9 @@ class Worker:
 
     def _turn(self) -> None:
         """Do one batch: what a dead worker left, one at a time, then callers who wait, then jobs."""
+        if why_closed(self._slot):  # told with each beat; a sound version may come
+            self.is_stopping.wait(_PAUSE_S)
+            return
         if self._clock.mono_s() - self._looked_mono_s >= _LOOK_BEHIND_S:
             for stream in (self._link.now, self._link.later):
                 while not self.is_stopping.is_set() and (entries := self._claim(stream)):
@@ -343,7 +346,8 @@ class Worker:
             replace(trouble, subject=f"{self.name} {trouble.subject}".rstrip())
             for trouble in self._supervisor.active()
         ]
-        return WorkerStatus(model=detector.status(), troubles=tuple(own))
+        is_open = why_closed(self._slot) is None
+        return WorkerStatus(model=detector.status(), troubles=tuple(own), is_open=is_open)
 
     def _quietly(self, make: Callable[[], object]) -> None:
         try:

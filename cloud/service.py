@@ -154,6 +154,7 @@ class CloudService:
             lambda: [store_failing(why, now_at())] if (why := self._state.trouble) else []
         )
         self._supervisor.add_rule(lambda: self._gate.users.troubles(now_at()))
+        self._supervisor.add_rule(lambda: self._keys.troubles(now_at()))
         self._supervisor.add_rule(
             lambda: self._registration.troubles(now_at()) if self._registration else ()
         )

@@ -20,6 +20,11 @@ CLOUD_KINDS = (
 )
 """The kinds that a cloud can have."""
 
+KEYS_REPAIR = (
+    "Let the service's user read it. If it is damaged, move it away and make each key anew with `keys new EDGE`, "
+    "or put a copy back."
+)
+
 
 def model_failed(detail: str, now_at: datetime) -> Trouble:
     """The model gives no answers any more."""
@@ -28,7 +33,21 @@ def model_failed(detail: str, now_at: datetime) -> Trouble:
         subject="",
         code="failed",
         cause=f"The model gives no answers: {detail}",
-        remedy="Look at the card with `nvidia-smi`, then restart the service.",
+        remedy="Look at the log, and at the card with `nvidia-smi`; then restart the service.",
+        since=now_at,
+        figures={"detail": detail},
+    )
+
+
+def model_untrue(detail: str, now_at: datetime) -> Trouble:
+    """The model gives wrong answers to the pictures that came with it."""
+    return Trouble(
+        kind=TroubleKind.MODEL,
+        subject="",
+        code="untrue",
+        cause=f"The model fails on its own pictures, so that nobody else's are taken in: {detail}",
+        remedy="Put a sound version into the models folder and reload; if a shipped model fails, run "
+        "`emberlink-cloud doctor`.",
         since=now_at,
         figures={"detail": detail},
     )
@@ -83,7 +102,7 @@ def no_worker(now_at: datetime) -> Trouble:
         kind=TroubleKind.MODEL,
         subject="",
         code="no_worker",
-        cause="No worker is there: pictures wait, and nobody looks at them.",
+        cause="No worker is there to take pictures out of the queue.",
         remedy="Start `emberlink-cloud worker` on a machine with a card, with the same `redis` settings.",
         since=now_at,
     )
@@ -109,6 +128,19 @@ def callbacks_failing(detail: str, now_at: datetime) -> Trouble:
         code="given_up",
         cause=f"A callback was given up after its tries; {detail}. Its result can still be fetched.",
         remedy="Check the receiver; the next callback that is delivered ends this trouble.",
+        since=now_at,
+        figures={"detail": detail},
+    )
+
+
+def keys_unreadable(detail: str, now_at: datetime) -> Trouble:
+    """The file of keys changed, or was found at the start, as nobody can read it."""
+    return Trouble(
+        kind=TroubleKind.DISK,
+        subject="",
+        code="keys_unreadable",
+        cause=f"The file of keys does not count; keys known before still do, all others are refused: {detail}",
+        remedy=KEYS_REPAIR,
         since=now_at,
         figures={"detail": detail},
     )

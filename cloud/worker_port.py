@@ -9,7 +9,7 @@ from cloud.config import CloudSettings
 from cloud.gpu import GpuMemoryCollector
 from cloud.health import readiness, version_of
 from cloud.metrics import RunMetrics
-from cloud.model_slot import DetectorSlot
+from cloud.model_slot import DetectorSlot, why_closed
 from shared import web
 from shared.clock import Clock
 from shared.metrics import set_build_info
@@ -28,7 +28,7 @@ class _Runs:
     slot: DetectorSlot
 
     def trouble(self) -> str | None:
-        return self.slot.current.trouble if self.slot.current else "the model is loading"
+        return why_closed(self.slot) if self.slot.current else "the model is loading"
 
     def models(self) -> list[dict[str, Any]]:
         return [self.slot.current.status()] if self.slot.current else []

@@ -6,7 +6,7 @@ import threading
 
 from cloud.config import CloudSettings
 from cloud.house_wiring import REDIS_MISSING, build_callbacks, prepare_process, slot_settings
-from cloud.model_slot import detector_slot, slot_troubles
+from cloud.model_slot import detector_slot
 from cloud.worker_port import open_worker_port, worker_metrics
 from shared.clock import SystemClock
 from shared.deadline import Deadline
@@ -43,8 +43,6 @@ def run_worker(settings: CloudSettings) -> None:
     if settings.model.watch_s:
         slot.watch(settings.model.watch_s, watchman=supervisor)
     worker = build_worker(settings, slot, clock, callbacks, supervisor, metrics)
-    supervisor.add_rule(lambda: slot_troubles(slot, clock.now_at()))
-    supervisor.add_rule(lambda: callbacks.troubles(clock.now_at()))
     thread = threading.Thread(target=worker.run, name="worker")
     thread.start()
     supervisor.start()

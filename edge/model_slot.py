@@ -52,9 +52,7 @@ class ClassifierSlot:
         self._pulling = threading.Lock()  # two pulls would fetch into the same folder
         self._slot = ModelSlot(Recipe(find=self._newest, build=build, label=_label), self._taken)
         self._on_change = on_change
-        artifact = self._at_start()
-        loaded = self._slot.load(artifact)
-        self._slot.check(loaded, artifact)
+        loaded = self._slot.load(self._at_start())
         self.value = loaded.value
         self.classifier = Classifier(loaded, at_once=at_once)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shared.batch_sizes import BatchSizes
 from shared.clock import Clock
 from shared.detect import DetectorSettings, Finding, RawOutput, find
-from shared.errors import DeviceLost, OutOfMemory
+from shared.errors import DeviceLost, ModelError, OutOfMemory
 from shared.imaging import decode
 from shared.inference import CUDA, Session, check_finite
 from shared.letterbox import Letterbox, letterbox_for
@@ -21,6 +21,9 @@ from shared.logs import get_logger
 from shared.manifest import Artifact
 from shared.preprocess import preprocess
 from shared.types import ModelIdentity, Picture
+
+# A picture that no model can answer fails alone, and once more in its batch; that many in a row are the model's fault.
+_FAILED_RUNS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,11 @@ class Running:
 
 
 class Detector:
-    """One loaded model. `prepare` and `finding` may be called by many threads, `run_batch` by one at a time."""
+    """One loaded model. `prepare` and `finding` may be called by many threads, `run_batch` by one at a time.
+
+    `trouble` tells why it will never answer again in this process, None while it may. `failing` tells why its last runs
+    failed, one after the other; "" as soon as one succeeds.
+    """
 
     def __init__(self, artifact: Artifact, running: Running, clock: Clock) -> None:
         """Build and warm up the session.
@@ -77,8 +84,10 @@ class Detector:
             nms_iou=artifact.manifest.nms_iou or 0.6,
         )
         self._decoders = threading.BoundedSemaphore(running.decoders)
+        self._failed_runs = 0
         self.identity: ModelIdentity = artifact.identity
         self.trouble: str | None = None
+        self.failing = ""
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -122,6 +131,17 @@ class Detector:
         Raises:
             ModelError(MODEL_FAILED): the runtime failed, also with one picture and also on the CPU where allowed.
         """
+        try:
+            outputs = self._in_runs(tensors)
+        except ModelError as err:
+            self._failed_runs += 1
+            if self._failed_runs >= _FAILED_RUNS:
+                self.failing = f"the last {self._failed_runs} runs failed: {err.detail}"
+            raise
+        self._failed_runs, self.failing = 0, ""
+        return outputs
+
+    def _in_runs(self, tensors: Sequence[NDArray[np.float32]]) -> list[RawOutput]:
         done: list[RawOutput] = []
         while rest := tensors[len(done) :]:
             at_once = min(len(rest), self._sizes.limit) if self._sizes else len(rest)
@@ -154,15 +174,24 @@ class Detector:
         get_logger().warning("batch_halved", pictures=self._sizes.limit)
         return True
 
-    def _leave_card(self, err: DeviceLost) -> None:
-        """Go on with the CPU where that is allowed; a process whose card failed cannot use it again."""
-        if self._spare is None:
-            self.trouble = f"the card failed, restart the service: {err.detail}"
-            get_logger().error("card_lost", detail=err.detail)
-            raise err
-        get_logger().error("card_replaced_by_cpu", detail=err.detail)
-        self._session = Session(self._spare, threads=self._running.threads)
-        self._sizes = self._spare = None
+    def _leave_card(self, lost: DeviceLost) -> None:
+        """Go on with the CPU where that is allowed and works; a process whose card failed cannot use it again."""
+        if self.trouble:
+            raise lost
+        spare, self._spare = self._spare, None
+        why = lost.detail
+        if spare is not None:
+            try:
+                self._session = Session(spare, threads=self._running.threads)
+            except ModelError as err:
+                why = f"{why}; and so did the CPU: {err.detail}"
+            else:
+                get_logger().error("card_replaced_by_cpu", detail=why)
+                self._sizes = None
+                return
+        self.trouble = f"the card failed, restart the service: {why}"
+        get_logger().error("card_lost", detail=why)
+        raise lost
 
     def finding(self, raw: RawOutput, letterbox: Letterbox) -> Finding:
         """Pick and place the boxes, see `shared.detect.find`."""

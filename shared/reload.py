@@ -83,23 +83,22 @@ class ModelSlot(Generic[M]):
         self.tried: Tried | None = None
 
     def load(self, artifact: Artifact | None = None) -> M:
-        """Load a model for the first time: the newest version when none is given.
+        """Load a model for the first time, the newest version when none is given, and try it.
+
+        One that fails on its own pictures is there all the same, for want of another: `tried` tells.
 
         Raises:
             ModelError: it is missing or was refused.
         """
-        self.current = self._recipe.build(artifact or self._recipe.find())
-        return self.current
-
-    def check(self, model: M, artifact: Artifact) -> None:
-        """Try the model that was just loaded and keep what came of it; one that fails runs on, for want of another."""
+        artifact = artifact or self._recipe.find()
+        model, failure = self._recipe.build(artifact), ""
         try:
             self._try(model, artifact)
         except ModelError as err:
             get_logger().error("model_selftest_failed", detail=err.detail)
-            self.tried = _tried(artifact, err.detail)
-        else:
-            self.tried = _tried(artifact, "")
+            failure = err.detail
+        self.current, self.tried = model, _tried(artifact, failure)
+        return model
 
     def reload(self) -> Reloaded:
         """Replace the model by the newest version, when that is another file.
@@ -174,8 +173,8 @@ class ModelSlot(Generic[M]):
             for test in artifact.self_tests:
                 found = self._recipe.label(model, read_picture(test.encoded, ImageLimits()))
                 if found is not test.label:
-                    detail = f"{test.name} shows {test.label.value}, the model says {found.value}"
-                    raise ModelError(ErrorCode.MODEL_REFUSED, f"self-test: {detail}")
+                    detail = f"self-test: {test.name} shows {test.label.value}, the model says {found.value}"
+                    raise ModelError(ErrorCode.MODEL_REFUSED, detail)
         except ModelError:
             raise
         except (FireError, ValueError, IndexError, KeyError, TypeError) as err:

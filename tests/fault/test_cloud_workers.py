@@ -88,7 +88,7 @@ def _cloud(tmp_path: Path, models: Path, url: str, **more: Any) -> Iterator[Runn
 
 
 def _workers(cloud: Running) -> int:
-    return len(cloud.service.house._workers())
+    return len(cloud.service.house._alive())
 
 
 def test_nothing_is_lost_when_one_of_two_workers_is_killed_under_load(tmp_path, models):

@@ -169,6 +169,34 @@ def test_a_lost_card_is_a_trouble_where_the_cpu_is_not_allowed(models, monkeypat
     assert "restart the service" in (detector.trouble or "")
 
 
+def test_a_lost_card_whose_cpu_does_not_load_either_is_a_trouble(models, monkeypatch):
+    detector = _detector(models)
+    _on_card(detector, fits=None)
+    monkeypatch.setattr("shared.detector.Session", _no_session)
+    for _ in range(2):
+        with pytest.raises(ModelError):
+            detector.run_batch(_tensors(detector, [fire_jpeg()]))
+    assert "an illegal memory access" in (detector.trouble or "")
+    assert "no room for another session" in (detector.trouble or "")
+
+
+def _no_session(*_given: Any, **_named: Any) -> Session:
+    raise ModelError(ErrorCode.MODEL_REFUSED, "no room for another session")
+
+
+def test_runs_that_fail_one_after_the_other_are_told_until_one_succeeds(models):
+    detector = _detector(models)
+    card = _on_card(detector, fits=0, text="CUDNN_FRONTEND of a version that nobody knows")
+    for number in range(5):
+        assert detector.failing == "", number
+        with pytest.raises(ModelError):
+            detector.run_batch(_tensors(detector, [fire_jpeg()]))
+    assert "nobody knows" in detector.failing
+    card.fits = 8
+    assert _fire_scores(detector, [fire_jpeg()])[0] > 0.5
+    assert detector.failing == ""
+
+
 @pytest.fixture
 def cloud(tmp_path: Path, models: Path) -> Any:
     """A cloud that wanted a card and got the CPU."""
@@ -201,6 +229,34 @@ def test_a_cloud_whose_card_is_lost_is_not_ready_and_refuses(cloud: RunningServi
     assert cloud.get("/readyz").status_code == 503
     refused = cloud.show("/infer", fire_jpeg())
     assert (refused.status_code, refused.json()["err_no"]) == (503, 2001)
+
+
+def test_a_cloud_that_lost_its_card_and_its_cpu_says_so_everywhere(
+    cloud: RunningService, monkeypatch: pytest.MonkeyPatch
+):
+    _on_card(cloud.service.house.slot.current, fits=None)
+    monkeypatch.setattr("shared.detector.Session", _no_session)
+    assert cloud.show("/infer", fire_jpeg()).json()["err_no"] == 2002
+    ready = cloud.get("/readyz")
+    assert (ready.status_code, ready.json()["checks"]["model"]["state"]) == (503, "failed")
+    assert "no room for another session" in ready.json()["checks"]["model"]["text"]
+    (trouble,) = cloud.get("/troubles").json()["result"]["troubles"]
+    assert (trouble["kind"], trouble["code"]) == ("model", "failed")
+    assert "no room for another session" in cloud.get("/ui/queue").text
+    assert 'fire_cloud_trouble_active{kind="model"} 1.0' in cloud.get("/metrics").text
+
+
+def test_a_model_that_fails_picture_after_picture_is_told_until_it_answers_again(
+    cloud: RunningService,
+):
+    card = _on_card(cloud.service.house.slot.current, fits=0)
+    assert {cloud.show("/infer", fire_jpeg()).json()["err_no"] for _ in range(5)} == {2002}
+    ready = cloud.get("/readyz").json()
+    assert (ready["status"], ready["checks"]["model"]["state"]) == ("degraded", "degraded")
+    assert "the last 5 runs failed" in ready["checks"]["model"]["text"]
+    card.fits = 8
+    assert cloud.show("/infer", fire_jpeg()).status_code == 200
+    assert cloud.get("/readyz").json()["checks"]["model"]["state"] == "ok"
 
 
 def test_callers_notice_nothing_when_the_card_has_too_little_memory(cloud: RunningService):

@@ -12,14 +12,19 @@ import pytest
 import cloud.local_engine
 from cloud.callback_receiver import CallbackSettings
 from cloud.callbacks import Callbacks
+from cloud.keys import add_key
 from cloud.registration import Registered, Registration
+from shared.access import Role
 from shared.clock import SystemClock
+from shared.users import add_token
+from tests.helpers.clock import FakeClock
 from tests.helpers.held_model import HeldModel, held_model
-from tests.helpers.pictures import fire_jpeg
+from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.redis_server import redis_server
 from tests.helpers.services import Running, running_cloud
+from tests.helpers.signing import SignedBy
 from tests.helpers.stand_in_clouds import dead_url
-from tests.helpers.tiny_models import write_detector
+from tests.helpers.tiny_models import add_self_test, write_detector
 from tests.helpers.waiting import wait_until
 from tests.helpers.workers import running_worker
 
@@ -76,6 +81,97 @@ def test_a_newer_model_that_was_refused_is_a_trouble_until_a_sound_one_comes(tmp
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
         write_detector(folder, version="0.3.0", fire_bias=-3.6)
         wait_until(lambda: not codes(running))
+
+
+def untrue_detector(folder: Path) -> None:
+    """Write a model whose own picture shows something else than it says."""
+    add_self_test(write_detector(folder), "fire", calm_jpeg())
+
+
+def test_a_model_that_fails_on_its_own_pictures_takes_none_until_a_sound_one_comes(tmp_path: Path):
+    folder = tmp_path / "models"
+    untrue_detector(folder)
+    with running_cloud(tmp_path / "state", folder) as running:
+        assert codes(running) == {("model", "untrue")}
+        ready = running.get("/readyz")
+        assert (ready.status_code, ready.json()["checks"]["model"]["state"]) == (503, "failed")
+        assert "selftest/fire-1.jpg" in ready.json()["checks"]["model"]["text"]
+        refused = running.show("/infer", fire_jpeg())
+        assert (refused.status_code, refused.json()["err_no"]) == (503, 2001)
+        assert "fails on its own pictures" in running.get("/ui/queue").text
+        write_detector(folder, version="0.2.0", fire_bias=-3.5)
+        assert running.post("/models/reload").status_code == 200
+        assert not codes(running)
+        assert running.show("/infer", fire_jpeg()).json()["result"]["label"] == "fire"
+
+
+def test_a_model_that_fails_on_its_own_pictures_can_be_gone_back_from(tmp_path: Path):
+    folder = tmp_path / "models"
+    write_detector(folder)
+    bad = write_detector(folder, version="0.2.0", fire_bias=-3.5)
+    add_self_test(bad, "fire", calm_jpeg())
+    with running_cloud(tmp_path / "state", folder) as running:
+        assert running.get("/readyz").status_code == 503
+        assert running.post("/models/rollback").json()["result"]["model"]["version"] == "0.1.0"
+        assert running.get("/readyz").json()["status"] == "ready"
+
+
+def test_a_worker_whose_model_fails_on_its_own_pictures_leaves_them_and_says_so(tmp_path: Path):
+    folder = tmp_path / "models"
+    untrue_detector(folder)
+    with redis_server(tmp_path) as server:
+        sections: dict[str, Any] = {"engine": {"kind": "redis"}, "redis": {"url": server.url}}
+        with (
+            running_cloud(tmp_path / "a", folder, **sections) as running,
+            running_worker(tmp_path / "w", folder, **sections) as worker,
+        ):
+            wait_until(lambda: codes(running) == {("model", "untrue")})
+            (trouble,) = running.get("/troubles").json()["result"]["troubles"]
+            assert trouble["subject"] == worker.name
+            assert running.get("/readyz").status_code == 503
+            job_id = running.show("/infer/async", fire_jpeg()).json()["request_id"]
+            write_detector(folder, version="0.2.0", fire_bias=-3.5)
+            assert running.post("/models/reload").status_code == 200
+            assert running.settled(job_id).json()["result"]["label"] == "fire"
+            wait_until(lambda: not codes(running))
+
+
+@pytest.mark.parametrize("text", ["{", '{"gate": ["short"]}'])
+def test_a_file_of_keys_that_breaks_is_a_trouble_and_the_keys_from_before_count(
+    tmp_path: Path, models: Path, text: str
+):
+    path, clock = tmp_path / "keys.json", FakeClock()
+    auth = SignedBy("gate", add_key(path, "gate"), clock)
+    good, token = path.read_text(), add_token(tmp_path / "users.json", "watcher", Role.VIEWER)
+    with running_cloud(tmp_path, models, clock=clock) as running:
+        path.write_text(text)
+        clock.advance(1.1)
+        assert keys_trouble(running, token)["remedy"].startswith("Let the service's user read it.")
+        assert running.get("/readyz").json()["checks"]["disk"]["state"] == "degraded"
+        assert running.get("/infer/result/x", auth=auth).status_code == 404
+        path.write_text(good)
+        clock.advance(1.1)
+        assert running.get("/readyz").json()["checks"]["disk"]["state"] == "ok"
+
+
+def test_a_cloud_that_starts_with_a_broken_file_of_keys_says_so_and_lets_no_edge_in(
+    tmp_path: Path, models: Path
+):
+    path = tmp_path / "keys.json"
+    auth = SignedBy("gate", add_key(path, "gate"))
+    path.write_text("{")
+    token = add_token(tmp_path / "users.json", "watcher", Role.VIEWER)
+    with running_cloud(tmp_path, models) as running:
+        assert "keys.json" in keys_trouble(running, token)["cause"]
+        unsigned, signed = running.get("/infer/result/x"), running.get("/infer/result/x", auth=auth)
+        assert (unsigned.status_code, signed.status_code) == (401, 401)
+
+
+def keys_trouble(running: Running, token: str) -> dict[str, str]:
+    answer = running.get("/troubles", headers={"Authorization": f"Bearer {token}"})
+    (trouble,) = answer.json()["result"]["troubles"]
+    assert (trouble["kind"], trouble["code"]) == ("disk", "keys_unreadable")
+    return trouble
 
 
 def test_redis_that_is_away_is_a_trouble_also_where_the_front_end_answers_alone(

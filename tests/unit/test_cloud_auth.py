@@ -261,12 +261,17 @@ def test_a_name_that_cannot_sign_gets_no_key(tmp_path, name):
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"a": "key"}', '{"a": []}', '{"a": ["short"]}', '{"a b": ["x"]}', "\xff"]
 )
-def test_a_broken_file_of_keys_is_refused_at_start(tmp_path, text):
+def test_a_broken_file_of_keys_is_refused_by_commands_and_closes_the_door_of_a_service(
+    tmp_path, text
+):
     path = tmp_path / "keys.json"
     path.write_text(text, encoding="latin-1")
     with pytest.raises(ConfigError) as caught:
-        KeyRing(path, FakeClock())
+        read_keys(path)
     assert "keys.json" in caught.value.detail
+    ring = KeyRing(path, FakeClock())
+    assert (ring.has_edges, ring.is_empty, ring.keys_of("a")) == (True, False, ())
+    assert [trouble.code for trouble in ring.troubles(datetime.now(UTC))] == ["keys_unreadable"]
 
 
 def test_a_running_service_takes_a_new_key_and_keeps_the_old_ones_when_the_file_breaks(tmp_path):

@@ -37,12 +37,14 @@ def _silent_thread() -> Trouble:
 _ALL = [
     troubles.model_failed(_DETAIL, _NOW),
     *troubles.models_doubtful([{"name": "m", "doubt": _DETAIL}], _NOW),
+    troubles.model_untrue(_DETAIL, _NOW),
     troubles.newer_refused(_DETAIL, _NOW),
     troubles.redis_away(_DETAIL, _NOW),
     troubles.no_worker(_NOW),
     troubles.consul_away(_NOW),
     troubles.callbacks_failing(_DETAIL, _NOW),
     troubles.store_failing(_DETAIL, _NOW),
+    troubles.keys_unreadable(_DETAIL, _NOW),
     users_unreadable(_DETAIL, _NOW),
     _silent_thread(),
 ]

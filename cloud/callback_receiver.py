@@ -92,8 +92,7 @@ class CallbackReceiver:
             if len(self._waiting) < _MAX_WAITING:
                 self._put(message, 0.0)
                 return
-        get_logger().warning("callback_given_up", job_id=message.job_id, reason="too many wait")
-        self._count("refused")
+        self._drop(message, "too many wait", "refused")
 
     def end(self, timeout_s: float) -> None:
         """Let it deliver what it can within `timeout_s`, each message once more at most, and end; waits for nothing."""
@@ -108,6 +107,10 @@ class CallbackReceiver:
         self._deadlines.stop()
         self._thread.join(_CUT_S)
         self._session.close()
+        with self._wake:
+            left, self._waiting = self._waiting, []
+        for _, _, message in left:
+            self._drop(message, "the service stopped", "failed")
 
     def _put(self, message: Message, pause_s: float) -> None:
         at_mono_s = self._clock.mono_s() + pause_s
@@ -146,12 +149,15 @@ class CallbackReceiver:
             return
         tried = replace(message, tries=message.tries + 1)
         if tried.tries >= self._settings.tries or self._ends_mono_s is not None:
-            get_logger().warning("callback_given_up", job_id=message.job_id, reason=reason)
             self.given_up = f"{self._address}: {reason}"
-            self._count("failed")
+            self._drop(message, reason, "failed")
             return
         with self._wake:
             self._put(tried, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0**message.tries))
+
+    def _drop(self, message: Message, reason: str, outcome: str) -> None:
+        get_logger().warning("callback_given_up", job_id=message.job_id, reason=reason)
+        self._count(outcome)
 
     def _post(self, message: Message) -> str | None:
         """Send once; returns why it failed."""

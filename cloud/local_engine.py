@@ -75,6 +75,7 @@ class LocalEngine:
         # One more for the end mark.
         self._queue: queue.Queue[_Job | None] = queue.Queue(maxsize=capacity + 1)
         self._capacity = capacity
+        self._running: list[_Job] = []
         self._is_stopping = False
         self._thread = threading.Thread(target=self._work, name=_THREAD, daemon=True)
         watchman.watch(_THREAD, allowed_s=_SILENT_S, is_vital=True)
@@ -119,7 +120,7 @@ class LocalEngine:
         return self._queue.qsize()
 
     def stop(self, timeout_s: float) -> None:
-        """Finish what is queued, then end the thread; what is left fails."""
+        """Finish what is queued, then end the thread; what is left fails, also what the model is still at work on."""
         self._is_stopping = True
         self._watchman.unwatch(_THREAD)
         with contextlib.suppress(queue.Full):  # then it does not sleep, and sees for itself
@@ -131,6 +132,9 @@ class LocalEngine:
                 job = self._queue.get_nowait()
                 if job is not None:
                     _fail(job, FireError(ErrorCode.HTTP_UNAVAILABLE, detail))
+        for job in self._running:
+            detail = "the service stopped while the model was at work"
+            _fail(job, FireError(ErrorCode.HTTP_UNAVAILABLE, detail))
 
     def _work(self) -> None:
         while True:
@@ -143,13 +147,14 @@ class LocalEngine:
                 continue
             if first is None:
                 return
-            jobs, is_last = self._take_queued(first)
+            self._running, is_last = self._take_queued(first)
             try:
-                self._serve(jobs)
+                self._serve(self._running)
             except Exception as err:  # thread top: one bad turn must not end the service
-                get_logger().error("session_turn_failed", pictures=len(jobs), exc_info=err)
-                for job in jobs:
+                get_logger().error("session_turn_failed", pictures=len(self._running), exc_info=err)
+                for job in self._running:
                     _fail(job, FireError(ErrorCode.INTERNAL, "see the log of that moment"))
+            self._running = []
             if is_last:
                 return
 
@@ -198,7 +203,8 @@ class LocalEngine:
             if isinstance(outcome, FireError):
                 _fail(job, outcome)
             else:
-                job.future.set_result(outcome)
+                with contextlib.suppress(InvalidStateError):  # the service stopped meanwhile
+                    job.future.set_result(outcome)
 
 
 def _fail(job: _Job, error: FireError) -> None:

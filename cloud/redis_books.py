@@ -23,16 +23,20 @@ class RedisJobs:
 
     def look(self, owner: str, job_id: str) -> Job | None:
         """Find a job of this caller."""
-        link = self._link
         if self._meanwhile and (job := self._meanwhile.look(owner, job_id)):
             return job
-        found = link.ask(lambda: link.client.hgetall(link.key("job", job_id)))
+        with self._link.guard():
+            return self._look(owner, job_id)
+
+    def _look(self, owner: str, job_id: str) -> Job | None:
+        link = self._link
+        found = link.client.hgetall(link.key("job", job_id))
         if not found or found[b"owner"].decode() != owner:
             return None
         state = JobState(found[b"state"].decode())
         if state is JobState.QUEUED:
             order = found[b"stream"].decode() + ":order"
-            before = link.ask(lambda: link.client.zrank(order, job_id))
+            before = link.client.zrank(order, job_id)
             return Job(job_id=job_id, owner=owner, state=state, position=int(before or 0))
         if state is JobState.RUNNING:
             return Job(job_id=job_id, owner=owner, state=state)
@@ -106,9 +110,9 @@ class RedisAnswers:
         return self._link.key("kept", f"{owner}/{key}")
 
     def _look(self, name: str) -> Kept | None:
-        link = self._link
-        asked, answer = link.ask(lambda: link.client.hmget(name, "asked", "answer"))
-        return None if asked is None else self._kept(asked, answer)
+        with self._link.guard():
+            asked, answer = self._link.client.hmget(name, "asked", "answer")
+            return None if asked is None else self._kept(asked, answer)
 
     def _kept(self, asked: bytes, answer: bytes | None) -> Kept:
         return Kept(

@@ -7,6 +7,7 @@ end that has the model itself answers alone, the others say 503.
 from __future__ import annotations
 
 import json
+import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from cloud.redis_books import RedisAnswers, RedisJobs, RedisNonces
 from cloud.redis_link import Bound, RedisLink
 from cloud.redis_reload import ReloadBoard, Told
 from cloud.redis_status import WorkerStatus
-from cloud.troubles import no_worker, redis_away
+from cloud.troubles import no_worker, redis_away, redis_lost
 from shared.admission import Admission
 from shared.clock import Clock
 from shared.deadline import Deadline
@@ -37,6 +38,7 @@ _RELOAD_WITHIN_S = 90.0  # a worker notices within its beat, then builds and tri
 _RELOAD_POLL_S = 0.1
 _DRAIN_POLL_S = 0.01
 _NOT_SERVED = "no worker takes pictures"
+_LOST = "Redis lost what it held, this picture with it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,10 @@ class RedisHouse:
         self._fallback = fallback
         self._trouble: str | None = "the service is starting"
         self._is_served = True  # as of the last look
+        self._is_over = False
+        self._mark: bytes | None = None
+        self._asked_until_mono_s = -math.inf  # for the jobs that were taken here
+        self._lost_until_mono_s = -math.inf
         self.admission = Admission(settings.places, clock, full=ErrorCode.CLOUD_OVERLOADED)
         self.jobs = RedisJobs(link, fallback.jobs if fallback else None)
         self.answers = RedisAnswers(
@@ -88,8 +94,11 @@ class RedisHouse:
         self._trouble = None
 
     def stop(self, timeout: Deadline) -> None:
-        """Wait for callers who wait; jobs stay in Redis."""
+        """Wait for callers who wait, and tell the last ones in time that nothing will come; jobs stay in Redis."""
         self._trouble = "the service is stopping"
+        while self.admission.taken and timeout.remaining_s() > self._link.longest_block_s:
+            time.sleep(_DRAIN_POLL_S)
+        self._is_over = True
         while self.admission.taken and not timeout.has_passed():
             time.sleep(_DRAIN_POLL_S)
         if self._fallback:
@@ -101,6 +110,7 @@ class RedisHouse:
         if self._trouble is not None:
             return self._trouble
         try:
+            self._link.mark()
             why = None if _is_served(self._alive()) else _NOT_SERVED
         except FireError as err:
             why = err.detail
@@ -111,13 +121,15 @@ class RedisHouse:
         own = self._fallback.troubles(now_at) if self._fallback else []
         try:
             alive = self._alive()
+            self._look_for_loss()
         except FireError as err:
             return [redis_away(err.detail, now_at), *own]
         self._is_served = _is_served(alive)
+        if self._clock.mono_s() < self._lost_until_mono_s:
+            own.append(redis_lost(now_at))
         if not alive:
-            return [no_worker(now_at), *own]
-        told = [trouble for worker in alive.values() for trouble in worker.troubles]
-        return [*told, *own]
+            own.append(no_worker(now_at))
+        return [*own, *(trouble for worker in alive.values() for trouble in worker.troubles)]
 
     def refuse_if_full(self, caller: str) -> None:
         """Refuse before a body is parsed."""
@@ -163,6 +175,8 @@ class RedisHouse:
         if before < 0:
             what = f"jobs wait, in at most {jobs.bytes} bytes,"
             raise self._full(-before - 1, jobs.pictures, what)
+        until_mono_s = self._clock.mono_s() + life_s
+        self._asked_until_mono_s = max(self._asked_until_mono_s, until_mono_s)
         return job_id
 
     def models(self) -> list[dict[str, Any]]:
@@ -217,6 +231,13 @@ class RedisHouse:
             return {"queue": 0, "jobs": 0}
         return {"queue": int(queue), "jobs": int(jobs)}
 
+    def _look_for_loss(self) -> None:
+        """See by its mark whether Redis lost what it held; that counts while somebody may ask for a job of before."""
+        mark = self._link.mark()
+        if self._mark not in (None, mark):
+            self._lost_until_mono_s = self._asked_until_mono_s
+        self._mark = mark
+
     def _leave_to_fallback(self) -> None:
         """Turn to the model of this process, where there is one, while no worker takes pictures."""
         if self._fallback and not self._is_served:
@@ -255,6 +276,10 @@ class RedisHouse:
     def _outcome(self, job_id: str, deadline: Deadline) -> Inspected | FireError:
         answer = self._wait(job_id, deadline) or self._link.answer_of(job_id)
         if answer is None:
+            if self._is_over:
+                self._link.take_back(self._link.now, job_id)
+                detail = "the service stopped before the answer came"
+                return FireError(ErrorCode.HTTP_UNAVAILABLE, detail)
             if self._link.take_back(self._link.now, job_id):
                 detail = "the picture waited past its deadline and was not run"
                 return FireError(ErrorCode.DEADLINE_MISSED, detail)
@@ -269,23 +294,28 @@ class RedisHouse:
 
     def _wait(self, job_id: str, deadline: Deadline) -> Answer | None:
         link, wake = self._link, self._link.key("wake", job_id)
-        while not deadline.has_passed():
+        while not (deadline.has_passed() or self._is_over):
             block_s = max(0.01, min(link.longest_block_s, deadline.remaining_s()))
-            found = link.ask(lambda s=block_s: link.client.blpop([wake], timeout=s))  # type: ignore[misc]
-            if found is not None:
-                return Answer.from_json(found[1])
+            with link.guard():
+                found = link.client.blpop([wake], timeout=block_s)
+                if found is not None:
+                    return Answer.from_json(found[1])
+            if not link.is_known(job_id):
+                raise FireError(ErrorCode.ENGINE_UNAVAILABLE, _LOST, retry_after_s=2.0)
         return None
 
     def _alive(self) -> dict[str, WorkerStatus]:
         """Give what each living worker says of itself, by its name."""
+        with self._link.guard():
+            return self._read_alive()
+
+    def _read_alive(self) -> dict[str, WorkerStatus]:
         link = self._link
-        found = link.ask(lambda: link.client.smembers(link.key("workers")))
-        names = sorted(name.decode() for name in found)
-        keys = [link.key("worker", name) for name in names]
-        texts = link.ask(lambda: link.client.mget(keys)) if keys else []
+        names = sorted(name.decode() for name in link.client.smembers(link.key("workers")))
+        texts = link.client.mget([link.key("worker", name) for name in names]) if names else []
         if gone := [name for name, text in zip(names, texts, strict=True) if text is None]:
             # Killed ones cannot say goodbye; one that only was slow enters itself again with its next beat.
-            link.ask(lambda: link.client.srem(link.key("workers"), *gone))
+            link.client.srem(link.key("workers"), *gone)
         told = {
             name: WorkerStatus.from_json(text)
             for name, text in zip(names, texts, strict=True)

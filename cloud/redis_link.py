@@ -3,10 +3,14 @@
 Two streams with one consumer group hold what waits: `now` for callers who wait, `later` for jobs. Everything that must
 be true together is one script: room and entry, answer and acknowledgement. Redis' own clock times entries, so that
 machines need not agree on theirs.
+
+A Redis whose memory is full refuses whatever may take more of it, but lets a script go on that has begun to write. So
+those that end work begin with something that takes none: what was accepted is finished, and its room given back.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +29,9 @@ from shared.errors import FireError
 _T = TypeVar("_T")
 GROUP = "workers"
 _LONGEST_BLOCK_S = 1.0  # a worker that stops and a caller's deadline are noticed within this
+_MOST_SAID = 200
+# What the redis package, and we, stumble over when something else answers at that address.
+_NO_REDIS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _FAIL_FAST_S = 1.0  # after a failure nobody asks again for this long, so that callers do not queue up behind timeouts
 
 # KEYS: stream, sequence, bytes. ARGV: bound, prefix, life of a job in s, bound of bytes, then six fields a picture.
@@ -99,6 +106,20 @@ end
 return redis.call('HMGET', KEYS[1], 'asked', 'answer')
 """
 
+# KEYS: worker, workers. ARGV: its name, what it says of itself, s until it counts as dead.
+_LIVE = """
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+redis.call('SADD', KEYS[2], ARGV[1])
+"""
+
+# KEYS: mark. ARGV: a new mark. Gives the mark that stands, the new one where what Redis held was lost. It writes, so
+# that a Redis that takes nothing in refuses it.
+_MARK = """
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+return redis.call('GET', KEYS[1])
+"""
+
 # KEYS: kept, was. ARGV: answer, ttl s. Keeps an answer; an empty one frees the key, when nobody has answered yet. What
 # was kept is known to have expired as long again.
 _SETTLE = """
@@ -108,8 +129,8 @@ if ARGV[1] == '' then
   if redis.call('HEXISTS', KEYS[1], 'answer') == 0 then redis.call('DEL', KEYS[1], KEYS[2]) end
   return 0
 end
-redis.call('HSET', KEYS[1], 'answer', ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('HSET', KEYS[1], 'answer', ARGV[1])
 redis.call('SET', KEYS[2], 1, 'EX', 2 * tonumber(ARGV[2]))
 return 1
 """
@@ -158,6 +179,8 @@ class RedisLink:
         self._take_back = self.client.register_script(_TAKE_BACK)
         self._claim = self.client.register_script(_CLAIM)
         self._settle = self.client.register_script(_SETTLE)
+        self._live = self.client.register_script(_LIVE)
+        self._mark = self.client.register_script(_MARK)
 
     def key(self, *parts: str) -> str:
         """Name a key."""
@@ -175,18 +198,22 @@ class RedisLink:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Turn every failure of Redis into ours, and fail fast for a moment after one.
+        """Turn every failure of Redis into ours, and fail fast for a moment after one that says that it is away.
 
         Raises:
             FireError(ENGINE_UNAVAILABLE)
         """
         if self._clock.mono_s() < self._down_until_mono_s:
-            raise _away("it did not answer a moment ago")
+            raise _away("Redis did not answer a moment ago")
         try:
             yield
+        except redis.ResponseError as err:  # it answers, and the next thing may be one that it does
+            raise _away(f"Redis refuses: {_said(err)}") from err
+        except _NO_REDIS as err:
+            raise _away(f"what answers in Redis' place is none ({type(err).__name__})") from err
         except (redis.RedisError, OSError) as err:
             self._down_until_mono_s = self._clock.mono_s() + _FAIL_FAST_S
-            raise _away(type(err).__name__) from err
+            raise _away(f"Redis does not answer: {type(err).__name__}") from err
 
     def ask(self, make: Callable[[], _T]) -> _T:
         """Do one thing under `guard`."""
@@ -201,11 +228,37 @@ class RedisLink:
         """
         with self.guard():
             for stream in (self.now, self.later):
+                if self._has_group(stream):
+                    continue
                 try:
                     self.client.xgroup_create(stream, GROUP, id="0", mkstream=True)
-                except redis.ResponseError as err:
+                except redis.ResponseError as err:  # another one was quicker
                     if "BUSYGROUP" not in str(err):
                         raise
+
+    def mark(self) -> bytes:
+        """Give the mark of what Redis holds: another one than before when all of that was lost.
+
+        Raises:
+            FireError(ENGINE_UNAVAILABLE): it is away, or takes nothing in.
+        """
+        return self.ask(lambda: bytes(self._mark(keys=[self.key("mark")], args=[uuid.uuid4().hex])))
+
+    def live(self, worker: str, told: bytes, life_s: int) -> None:
+        """Say that a worker lives, for so long."""
+        keys = [self.key("worker", worker), self.key("workers")]
+        self.ask(lambda: self._live(keys=keys, args=[worker, told, life_s]))
+
+    def is_known(self, job_id: str) -> bool:
+        """Tell whether a picture that was submitted is still known."""
+        return self.ask(lambda: bool(self.client.exists(self.key("job", job_id))))
+
+    def _has_group(self, stream: str) -> bool:
+        try:
+            groups = self.client.xinfo_groups(stream)
+        except redis.ResponseError:  # no such stream
+            return False
+        return any(group["name"] == GROUP.encode() for group in groups)
 
     def submit(
         self, stream: str, bound: Bound, life_s: int, pictures: Sequence[Sequence[Any]]
@@ -247,8 +300,12 @@ class RedisLink:
 
     def answer_of(self, job_id: str) -> Answer | None:
         """Find the kept answer of a picture."""
-        text = self.ask(lambda: self.client.get(self.key("answer", job_id)))
-        return None if text is None else Answer.from_json(text)
+
+        def read() -> Answer | None:
+            text = self.client.get(self.key("answer", job_id))
+            return None if text is None else Answer.from_json(text)
+
+        return self.ask(read)
 
     def take_back(self, stream: str, job_id: str) -> bool:
         """Cancel a waiting picture; False: it runs, or is finished."""
@@ -283,5 +340,10 @@ def _was(kept_key: str) -> str:
     return f"{kept_key}/was"  # no key holds a slash
 
 
+def _said(err: redis.ResponseError) -> str:
+    """Give Redis' own words, without those about the script that it said them to."""
+    return str(err).partition(" script: ")[0][:_MOST_SAID]
+
+
 def _away(detail: str) -> FireError:
-    return FireError(ErrorCode.ENGINE_UNAVAILABLE, f"Redis: {detail}", retry_after_s=2.0)
+    return FireError(ErrorCode.ENGINE_UNAVAILABLE, detail, retry_after_s=2.0)

@@ -52,9 +52,9 @@ class ReloadBoard:
 
     def told(self, number: int) -> dict[str, Told]:
         """Read what the workers said so far, by their names."""
-        link, key = self._link, self._answers(number)
-        found = link.ask(lambda: link.client.hgetall(key))
-        return {name.decode(): _told(json.loads(text)) for name, text in found.items()}
+        with self._link.guard():
+            found = self._link.client.hgetall(self._answers(number))
+            return {name.decode(): _told(json.loads(text)) for name, text in found.items()}
 
     def _answers(self, number: int) -> str:
         return self._link.key("reload", str(number))

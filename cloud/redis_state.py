@@ -82,9 +82,10 @@ class RedisState:
 
     def news(self, since: float) -> News:
         """Give what was reported at any front end since then, by Redis' clock."""
-        until, *texts = self._link.ask(lambda: self._news(keys=self._keys, args=[repr(since)]))
-        found = (Heard.from_json(text) for text in texts if text)
-        return News(heard=tuple(h for h in found if h is not None), until=float(until))
+        with self._link.guard():
+            until, *texts = self._news(keys=self._keys, args=[repr(since)])
+            found = (Heard.from_json(text) for text in texts if text)
+            return News(heard=tuple(h for h in found if h is not None), until=float(until))
 
     def close(self) -> None:
         """Close the connection."""

@@ -132,19 +132,20 @@ class Worker:
         self._supervisor.watch(_THREAD, allowed_s=_SILENT_S, is_vital=True)
         self._supervisor.watch(_BEATER, allowed_s=_SILENT_S)
         beat.start()
-        is_away = True
+        is_connected: bool | None = None
         while not self.is_stopping.is_set():
             self._supervisor.beat(_THREAD)
             try:
-                if is_away:
+                if not is_connected:
                     self._link.prepare()
-                    get_logger().info("worker_connected", worker=self.name)
-                    is_away = False
                 self._turn()
+                if not is_connected:
+                    get_logger().info("worker_connected", worker=self.name)
+                is_connected = True
             except FireError as err:
-                if not is_away:
+                if is_connected is not False:
                     get_logger().error("worker_turn_failed", detail=err.detail)
-                is_away = True
+                is_connected = False
                 self.is_stopping.wait(_PAUSE_S)
             except Exception as err:  # thread top: one bad turn must not end the worker
                 get_logger().error("worker_turn_failed", exc_info=err)
@@ -321,25 +322,24 @@ class Worker:
 
     def _beat(self) -> None:
         """Say every two seconds that this worker lives, and what it runs."""
-        link, key = self._link, self._link.key("worker", self.name)
+        link = self._link
         while True:
             self._supervisor.beat(_BEATER)
             try:
-                self._tell(key)
+                self._tell()
                 self._quietly(self._reloads.look)
             except Exception as err:  # thread top: a worker that falls silent counts as dead
                 get_logger().error("worker_beat_failed", exc_info=err)
             if self.is_stopping.wait(_BEAT_S):
                 break
-        self._quietly(lambda: link.client.delete(key))
+        self._quietly(lambda: link.client.delete(link.key("worker", self.name)))
         self._quietly(lambda: link.client.srem(link.key("workers"), self.name))
 
-    def _tell(self, key: str) -> None:
-        link, detector = self._link, self._slot.current
+    def _tell(self) -> None:
+        detector = self._slot.current
         if detector:
             status = self._status(detector).to_json()
-            self._quietly(lambda: link.client.set(key, status, ex=_ALIVE_S))
-            self._quietly(lambda: link.client.sadd(link.key("workers"), self.name))
+            self._quietly(lambda: self._link.live(self.name, status, _ALIVE_S))
 
     def _status(self, detector: Detector) -> WorkerStatus:
         own = [

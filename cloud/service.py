@@ -29,6 +29,7 @@ from shared.supervise import Supervisor
 from shared.users import Users
 from shared.version import commit, version
 
+_TELL_SHARE = 0.1  # of the stop's time, for telling whose jobs were done last, or not any more
 _LAST_ANSWERS_S = 0.2  # for the bytes of the last answers, when the stop's time is spent
 _LOOP_SILENT_S = 15.0  # it turns at least once a second
 
@@ -102,7 +103,7 @@ class CloudService:
         self._supervisor.stopping()
         if self._registration:
             self._registration.stop()
-        self.house.stop(timeout)
+        self.house.stop(timeout.earlier(_TELL_SHARE * timeout.remaining_s()))
         self._callbacks.stop(timeout.remaining_s())
         for server in self._servers:
             server.stop(max(_LAST_ANSWERS_S, timeout.remaining_s()))

@@ -89,10 +89,24 @@ def redis_away(detail: str, now_at: datetime) -> Trouble:
         kind=TroubleKind.LINK,
         subject="redis",
         code="redis_away",
-        cause=f"The queue cannot be reached. {detail}",
-        remedy="Check that Redis runs and that `redis.url` leads to it.",
+        cause=f"The queue cannot be used. {detail}",
+        remedy="Check that Redis runs, that `redis.url` leads to the one that may be written to, and that neither its "
+        "memory nor its disk is full.",
         since=now_at,
         figures={"detail": detail},
+    )
+
+
+def redis_lost(now_at: datetime) -> Trouble:
+    """What waited in the queue is gone, and results with it."""
+    return Trouble(
+        kind=TroubleKind.LINK,
+        subject="redis",
+        code="redis_lost",
+        cause="Redis lost what it held: jobs that waited and results that were kept are unknown now.",
+        remedy="Submit those jobs again. Let Redis keep its data on disk (`appendonly yes`), and find out who emptied "
+        "it.",
+        since=now_at,
     )
 
 

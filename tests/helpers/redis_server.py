@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,12 @@ class RedisServer:
         with log.open("ab") as out:
             self._process = subprocess.Popen(command, stdout=out, stderr=out)
         wait_until_listening(self._process, self.port, log)
+
+    def client(self) -> Any:
+        """Give a connection, for what an operator does to it."""
+        import redis  # the package may be missing
+
+        return redis.Redis(port=self.port)
 
     def kill(self) -> None:
         """End it at once."""

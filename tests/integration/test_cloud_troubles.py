@@ -238,6 +238,17 @@ def test_a_callback_that_was_given_up_is_a_trouble():
         callbacks.stop(1.0)
 
 
+def test_callbacks_that_are_left_at_the_stop_are_counted():
+    outcomes: list[str] = []
+    with dead_url() as url:
+        settings = CallbackSettings(key=b"k" * 16, tries=9, timeout_s=1.0)
+        callbacks = Callbacks(SystemClock(), settings, [url + "/hooks"], count=outcomes.append)
+        for job_id in ("one", "two"):
+            callbacks.send(job_id, url + "/hooks", b"{}")
+        callbacks.stop(0.0)
+    assert outcomes == ["failed"] * 2
+
+
 def test_a_consul_that_is_away_is_a_trouble():
     clock = SystemClock()
     with dead_url() as url:

@@ -182,11 +182,13 @@ def test_a_stopping_engine_takes_nothing_new():
 
 def test_what_is_left_when_stopping_takes_too_long_fails_instead_of_hanging():
     model = _Model()
-    engine = LocalEngine(model, capacity=8, max_batch=1)
-    with _held(model, engine):
+    model.go_on.clear()
+    with _engine(model, max_batch=1) as engine:
+        running = engine.submit(_tensor(), _later())
+        assert model.is_running.wait(40)
         waiting = engine.submit(_tensor(), _later())
         engine.stop(0.05)
-        assert _error(waiting) is ErrorCode.HTTP_UNAVAILABLE
+        assert [_error(left) for left in (running, waiting)] == [ErrorCode.HTTP_UNAVAILABLE] * 2
 
 
 def test_a_late_thread_that_takes_the_last_picture_itself_does_not_break_the_stop(monkeypatch):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
+from edge.alert_schema import ALERTS
 from edge.box_status import BoxStatus
 from edge.camera_routes import add_camera_routes
 from edge.config import EdgeSettings
@@ -50,7 +51,7 @@ def build_app(
     app = web.create_app("edge", server=settings.server, clock=parts.clock, operations=operations)
     gate.install(app)
     add_login_routes(app, gate, parts.clock)
-    add_docs_routes(app, "Emberlink edge", gate.rules, is_signed=False)
+    add_docs_routes(app, "Emberlink edge", gate.rules, is_signed=False, webhooks=ALERTS)
     add_routes(app, line, settings)
     add_status_routes(app, status)
     add_camera_routes(app, newest)

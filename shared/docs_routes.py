@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import gzip
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from flask import Flask, Response, render_template, request
 
 from shared import web
 from shared.access import Rules
 from shared.answers import OpenApiDocument
-from shared.openapi import EMPTY, Reply, describes, document
+from shared.openapi import EMPTY, Message, Reply, describes, document
 from shared.ui.assets import SHARED
 from shared.version import version
 
@@ -19,12 +21,26 @@ _VIEWER = "rapidoc-min.js"
 _TAG = "Health"
 
 
-def add_docs_routes(app: Flask, title: str, rules: Rules, *, is_signed: bool) -> None:
+def add_docs_routes(
+    app: Flask,
+    title: str,
+    rules: Rules,
+    *,
+    is_signed: bool,
+    webhooks: Mapping[str, Message] = MappingProxyType({}),
+) -> None:
     """Add the document and its viewer; the document is made once, at its first request, when all routes are there."""
 
     @functools.cache
     def encoded() -> bytes:
-        made = document(app, title=title, version=version(), rules=rules, is_signed=is_signed)
+        made = document(
+            app,
+            title=title,
+            version=version(),
+            rules=rules,
+            is_signed=is_signed,
+            webhooks=webhooks,
+        )
         return web.encode(made)
 
     @app.get("/openapi.json")

@@ -68,6 +68,16 @@ class Described:
     calls_back: type[BaseModel] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What is posted to somebody else's address, signed after Standard Webhooks; `otherwise` tells of other answers."""
+
+    summary: str
+    model: type[BaseModel]
+    is_always_signed: bool = True
+    otherwise: str = "Tried again."
+
+
 def describes(
     summary: str,
     *,
@@ -125,11 +135,26 @@ def undescribed(app: Flask) -> list[str]:
 
 
 def document(
-    app: Flask, *, title: str, version: str, rules: Rules, is_signed: bool
+    app: Flask,
+    *,
+    title: str,
+    version: str,
+    rules: Rules,
+    is_signed: bool,
+    webhooks: Mapping[str, Message],
 ) -> dict[str, Any]:
-    """Write the whole document; `rules` tell what each route needs, `is_signed` whether requests may be signed."""
+    """Write the whole document.
+
+    Args:
+        app: with all its routes.
+        title: of the document.
+        version: of the service.
+        rules: what each route needs.
+        is_signed: whether requests may be signed.
+        webhooks: what the service posts by itself, by name.
+    """
     ways = ["token", "signature"] if is_signed else ["token"]
-    refs = _Schemas(app)
+    refs = _Schemas(app, [message.model for message in webhooks.values()])
     paths: dict[str, dict[str, Any]] = {}
     for rule in _calls(app):
         described = _described(app, rule)
@@ -145,6 +170,7 @@ def document(
         "info": {"title": title, "version": version, "license": {"name": "Apache-2.0"}},
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "paths": dict(sorted(paths.items())),
+        **({"webhooks": _webhooks(webhooks, refs)} if webhooks else {}),
         "components": {
             "schemas": refs.definitions,
             "securitySchemes": {w: _WAYS_IN[w] for w in ways},
@@ -172,10 +198,10 @@ _WAYS_IN = {
 class _Schemas:
     """All schemas of an app's routes, under names of their own."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, posted: Sequence[type[BaseModel]]) -> None:
         described = [d for rule in _calls(app) if (d := _described(app, rule))]
         asked = [m for d in described for m in (d.query, d.form, d.body, d.fields)]
-        models: dict[type[BaseModel], Any] = {Problem: "serialization"}
+        models: dict[type[BaseModel], Any] = dict.fromkeys([Problem, *posted], "serialization")
         for d in described:
             for reply in d.says.values():
                 models |= dict.fromkeys(_models(reply), "serialization")
@@ -213,15 +239,29 @@ def _operation(rule: Rule, method: str, described: Described, refs: _Schemas) ->
 
 
 def _callback(model: type[BaseModel], refs: _Schemas) -> dict[str, Any]:
-    """Describe the call of a receiver that the caller named: signed as standardwebhooks.com says."""
-    headers = [_text_header(name, text, is_required=True) for name, text in _SIGNED.items()]
-    call = {
-        "summary": "Takes a result; a message may come more than once, under the same webhook-id.",
+    """Describe the call of a receiver that the caller named."""
+    message = Message(summary="Takes a result.", model=model)
+    return {"{$request.query.callback_url}": {"post": _delivery(message, refs)}}
+
+
+def _webhooks(messages: Mapping[str, Message], refs: _Schemas) -> dict[str, Any]:
+    return {name: {"post": _delivery(message, refs)} for name, message in messages.items()}
+
+
+def _delivery(message: Message, refs: _Schemas) -> dict[str, Any]:
+    """Describe the call of a receiver: signed as standardwebhooks.com says."""
+    is_required = message.is_always_signed
+    headers = [_text_header(name, text, is_required=is_required) for name, text in _SIGNED.items()]
+    return {
+        "summary": message.summary,
+        "description": "A message may come more than once, under the same webhook-id.",
         "parameters": headers,
-        "requestBody": {"required": True, "content": {_JSON: _schema(model, refs)}},
-        "responses": {"2XX": {"description": "Taken; any other answer is tried again."}},
+        "requestBody": {"required": True, "content": {_JSON: _schema(message.model, refs)}},
+        "responses": {
+            "2XX": {"description": "Taken."},
+            "default": {"description": message.otherwise},
+        },
     }
-    return {"{$request.query.callback_url}": {"post": call}}
 
 
 def _text_header(name: str, text: str, *, is_required: bool) -> dict[str, Any]:

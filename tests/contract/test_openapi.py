@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import checks as known
 
+from edge.alert_message import sample
+from edge.config_alerts import AlertsSection
+from edge.sink_wiring import build_receivers
+from shared.clock import SystemClock
 from shared.openapi import undescribed
 from tests.contract.conftest import Pair
 from tests.helpers.evidence import fill
 from tests.helpers.pictures import fire_jpeg, unsure_jpeg
 from tests.helpers.services import Running, running_cloud, running_edge
+from tests.helpers.stand_in_clouds import answers, stand_in_cloud
 
 _BOTH = pytest.mark.parametrize("service", ["edge", "cloud"])
 _CHECKS = [
@@ -82,6 +89,23 @@ def test_the_document_is_an_openapi_3_1_document(world, service):
     told = document_of(world.named(service))
     assert told["openapi"].startswith("3.1.")
     assert not list(OpenAPIV31SpecValidator(told).iter_errors())
+
+
+def test_the_edge_describes_the_alert_that_a_webhook_gets(world):
+    told = document_of(world.edge)
+    with stand_in_cloud(answers({})) as receiver:
+        alerts = AlertsSection.model_validate(
+            {"sinks": {"duty": {"kind": "webhook", "url": receiver.url}}}
+        )
+        sink = build_receivers(alerts, (), SystemClock())["duty"].sink
+        for picture in (fire_jpeg(), None):
+            sink.deliver(sample(), picture)
+        sink.close()
+    content = told["webhooks"]["alert"]["post"]["requestBody"]["content"]["application/json"]
+    schema = {**content["schema"], "components": told["components"]}
+    assert len(receiver.calls) == 2
+    for call in receiver.calls:
+        jsonschema.validate(json.loads(call.body), schema)
 
 
 # schemathesis draws a few choices of its own from `random`, which hypothesis warns of.

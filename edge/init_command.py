@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -35,6 +35,15 @@ class Wanted:
     timezone: str
     state: str
     secrets: Path
+
+    @property
+    def key_file(self) -> Path:
+        """Tell where the cloud's key belongs."""
+        return self.secrets / f"{self.edge_id}.key"
+
+    def password_file(self, camera: str) -> Path:
+        """Tell where a camera's password belongs."""
+        return self.secrets / f"{camera}.password"
 
 
 @click.command("init")
@@ -66,19 +75,21 @@ def init_command(
         _refuse_twins([name for name, _ in named])
         if cloud_url is None:
             cloud_url = click.prompt("Address of the cloud (empty: none)", "") if is_asking else ""
-        text = settings_text(
-            Wanted(
-                cameras=named,
-                cloud_url=cloud_url,
-                edge_id=edge_id,
-                daily_limit=daily_limit,
-                timezone=timezone,
-                state=state,
-                secrets=file.absolute().parent,
-            )
+        wanted = Wanted(
+            cameras=named,
+            cloud_url=cloud_url,
+            edge_id=edge_id,
+            daily_limit=daily_limit,
+            timezone=timezone,
+            state=state,
+            secrets=file.absolute().parent,
         )
-        _write(file, text)
-    click.echo(f"{file} written. Next: emberlink-edge doctor --config {file}")
+        _write(file, settings_text(wanted))
+    click.echo(f"{file} written.")
+    for secret, path in _secrets(wanted):
+        if not path.exists():
+            click.echo(f"Write {secret} into {path}, readable for the service's user alone.")
+    click.echo(f"Next: emberlink-edge doctor --config {file}")
 
 
 def settings_text(wanted: Wanted) -> str:
@@ -128,7 +139,7 @@ def _cloud(wanted: Wanted) -> list[str]:
         rows += [
             _pair("edge_id", wanted.edge_id),
             "# The key from `emberlink-cloud keys new`, in a file that only the service's user can read.",
-            _pair("key_file", f"{wanted.secrets}/{wanted.edge_id}.key"),
+            _pair("key_file", str(wanted.key_file)),
         ]
     return [*rows, ""]
 
@@ -153,11 +164,21 @@ def _cameras(wanted: Wanted) -> list[str]:
         rows += [f"[cameras.{_key(name)}]", _pair("source", address)]
         if urlsplit(address).username:
             rows.append("# The password, in a file that only the service's user can read.")
-            rows.append(_pair("password_file", f"{wanted.secrets}/{name}.password"))
+            rows.append(_pair("password_file", str(wanted.password_file(name))))
         rows += ["fps = 2", ""]
     if not rows:
         rows = ["# [cameras.gate]", '# source = "rtsp://viewer@10.0.0.5/stream1"', "# fps = 2"]
     return rows
+
+
+def _secrets(wanted: Wanted) -> Iterator[tuple[str, Path]]:
+    """Name the secrets that the settings speak of, and their files."""
+    if wanted.cloud_url and wanted.edge_id:
+        yield f"the key from `emberlink-cloud keys new {wanted.edge_id}`", wanted.key_file
+    for name, address in wanted.cameras:
+        user = urlsplit(address).username
+        if user:
+            yield f"the password of {user} at camera {name}", wanted.password_file(name)
 
 
 def _pair(key: str, value: str) -> str:

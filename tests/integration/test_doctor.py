@@ -262,6 +262,18 @@ def test_init_writes_a_file_that_the_service_takes_and_never_touches_one_that_is
     assert file.read_text() == "mine"
 
 
+def test_init_says_which_secrets_belong_into_which_files(tmp_path):
+    (tmp_path / "yard.password").write_text("there already")
+    cameras = ["gate=rtsp://viewer@10.0.0.5/s", "yard=http://eye@10.0.0.6/s", "bay=sim:"]
+    flags = [part for camera in cameras for part in ("--camera", camera)]
+    flags += ["--cloud", "https://cloud.example:5001", "--edge-id", "box-7"]
+    told = CliRunner().invoke(edge_main, ["init", str(tmp_path / "edge.toml"), *flags]).output
+    wanted = [line for line in told.splitlines() if line.startswith("Write ")]
+    assert len(wanted) == 2
+    assert f"`emberlink-cloud keys new box-7` into {tmp_path / 'box-7.key'}" in wanted[0]
+    assert f"of viewer at camera gate into {tmp_path / 'gate.password'}" in wanted[1]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

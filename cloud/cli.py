@@ -188,11 +188,12 @@ def keys_new(edge: str, config: Path | None, state: Path | None) -> None:
 def keys_list(config: Path | None, state: Path | None) -> None:
     """Name who has keys, and how many."""
     with explained():
-        found = read_keys(_keys_path(config, state))
+        path = _keys_path(config, state)
+        found = read_keys(path)
     for name, held in sorted(found.items()):
         click.echo(f"{name}  {len(held)}")
     if not found:
-        click.echo("no edge has a key", err=True)
+        click.echo(f"no edge has a key: {path} names none", err=True)
 
 
 @keys.command("remove")
@@ -202,8 +203,9 @@ def keys_list(config: Path | None, state: Path | None) -> None:
 def keys_remove(edge: str, config: Path | None, state: Path | None) -> None:
     """Take all keys of EDGE away; exit 1 when it had none."""
     with explained():
-        is_removed = remove_keys(_keys_path(config, state), edge)
-    click.echo("removed" if is_removed else f"{edge} had no key", err=not is_removed)
+        path = _keys_path(config, state)
+        is_removed = remove_keys(path, edge)
+    click.echo("removed" if is_removed else f"{edge} has no key in {path}", err=not is_removed)
     sys.exit(0 if is_removed else 1)
 
 

@@ -108,10 +108,11 @@ def remove_keys(path: Path, name: str) -> bool:
     Raises:
         ConfigError(CONFIG_INVALID)
     """
+    if name not in read_keys(path):
+        return False  # without a lock, which would make the folder of a path that was mistyped
     with alone_with(path):
         keys = read_keys(path)
-        if keys.pop(name, None) is None:
-            return False
+        keys.pop(name, None)
         _write(path, keys)
     return True
 

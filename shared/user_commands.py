@@ -66,11 +66,12 @@ def _users(path_of: PathOf) -> click.Group:
     def list_users(config: Path | None, state: Path | None) -> None:
         """Name who may sign in, and as what."""
         with explained():
-            book = read_users(path_of(config, state))
+            path = path_of(config, state)
+            book = read_users(path)
         for name, user in sorted(book.users.items()):
             click.echo(f"{name}  {user.role.value}")
         if not book.users:
-            click.echo("nobody may sign in with a password", err=True)
+            click.echo(f"nobody may sign in with a password: {path} names none", err=True)
 
     @users.command("remove")
     @click.argument("name")
@@ -79,8 +80,9 @@ def _users(path_of: PathOf) -> click.Group:
     def remove(name: str, config: Path | None, state: Path | None) -> None:
         """Take NAME away, with every session; exit 1 when there is none."""
         with explained():
-            is_removed = remove_user(path_of(config, state), name)
-        _tell_removed(name, is_removed=is_removed)
+            path = path_of(config, state)
+            is_removed = remove_user(path, name)
+        _tell_removed(name, path, is_removed=is_removed)
 
     return users
 
@@ -112,11 +114,12 @@ def _tokens(path_of: PathOf) -> click.Group:
     def list_tokens(config: Path | None, state: Path | None) -> None:
         """Name who has a token, and as what."""
         with explained():
-            book = read_users(path_of(config, state))
+            path = path_of(config, state)
+            book = read_users(path)
         for name, token in sorted(book.tokens.items()):
             click.echo(f"{name}  {token.role.value}")
         if not book.tokens:
-            click.echo("no program has a token", err=True)
+            click.echo(f"no program has a token: {path} names none", err=True)
 
     @tokens.command("remove")
     @click.argument("name")
@@ -125,8 +128,9 @@ def _tokens(path_of: PathOf) -> click.Group:
     def remove(name: str, config: Path | None, state: Path | None) -> None:
         """End the token of NAME; exit 1 when there is none."""
         with explained():
-            is_removed = remove_token(path_of(config, state), name)
-        _tell_removed(name, is_removed=is_removed)
+            path = path_of(config, state)
+            is_removed = remove_token(path, name)
+        _tell_removed(name, path, is_removed=is_removed)
 
     return tokens
 
@@ -138,6 +142,6 @@ def _password(*, is_piped: bool) -> str:
     return typed
 
 
-def _tell_removed(name: str, *, is_removed: bool) -> None:
-    click.echo("removed" if is_removed else f"there is no {name}", err=not is_removed)
+def _tell_removed(name: str, path: Path, *, is_removed: bool) -> None:
+    click.echo("removed" if is_removed else f"there is no {name} in {path}", err=not is_removed)
     sys.exit(0 if is_removed else 1)

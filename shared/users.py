@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -210,12 +211,7 @@ def remove_user(path: Path, name: str) -> bool:
     Raises:
         ConfigError(CONFIG_INVALID)
     """
-    with alone_with(path):
-        book = read_users(path)
-        rest = {other: user for other, user in book.users.items() if other != name}
-        if name in book.users:
-            _write(path, book.model_copy(update={"users": rest}))
-    return name in book.users
+    return _remove(path, "users", name)
 
 
 def remove_token(path: Path, name: str) -> bool:
@@ -224,12 +220,17 @@ def remove_token(path: Path, name: str) -> bool:
     Raises:
         ConfigError(CONFIG_INVALID)
     """
+    return _remove(path, "tokens", name)
+
+
+def _remove(path: Path, kind: Literal["users", "tokens"], name: str) -> bool:
+    if name not in getattr(read_users(path), kind):
+        return False  # without a lock, which would make the folder of a path that was mistyped
     with alone_with(path):
         book = read_users(path)
-        rest = {other: token for other, token in book.tokens.items() if other != name}
-        if name in book.tokens:
-            _write(path, book.model_copy(update={"tokens": rest}))
-    return name in book.tokens
+        rest = {other: kept for other, kept in getattr(book, kind).items() if other != name}
+        _write(path, book.model_copy(update={kind: rest}))
+    return True
 
 
 def _check_name(name: str) -> None:

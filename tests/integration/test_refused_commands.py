@@ -155,10 +155,26 @@ def test_a_service_that_does_not_run_is_told_from_one_that_is_another(run, comma
         ("cloud", "keys list", "no edge has a key"),
     ],
 )
-def test_an_empty_list_says_so_and_prints_nothing_for_scripts(run, program, command, nothing):
-    result = run(program, command)
+def test_an_empty_list_says_so_and_where_it_looked_and_prints_nothing_for_scripts(
+    run, program, command, nothing
+):
+    result = run(program, f"{command} --state mistyped")
     assert (result.exit_code, result.stdout) == (0, "")
     assert nothing in result.stderr
+    assert "mistyped/" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [("edge", "users"), ("edge", "tokens"), ("cloud", "users"), ("cloud", "keys")],
+)
+def test_taking_away_from_a_folder_that_is_not_there_says_where_and_makes_none(
+    run, tmp_path, program, command
+):
+    result = run(program, f"{command} remove anna --state mistyped")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert " in mistyped/" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

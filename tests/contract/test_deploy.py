@@ -252,7 +252,7 @@ def test_the_example_settings_are_settings_of_the_cloud():
 
 
 _ROOT = DEPLOY.parent
-_GUIDES = [_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md"))]
+_GUIDES = sorted([*_ROOT.glob("*.md"), *(_ROOT / "docs").glob("*.md")])
 
 
 @pytest.mark.parametrize("guide", _GUIDES, ids=lambda guide: guide.name)

@@ -260,8 +260,8 @@ class ErrorCode(Enum):
         "请检查电源、地址与密码；系统会以递增间隔自动重试。", retryable=True)
     CAMERA_SOURCE_INVALID = ErrorRow(5002, "camera-source-invalid", 500,
         "camera source is not usable", "摄像头来源无效",
-        "Use rtsp://, /dev/videoN, a video file, a folder of pictures, or sim:.",
-        "请使用 rtsp://、/dev/videoN、视频文件、图片目录或 sim:。")
+        "Use rtsp://, http:// of a snapshot, /dev/videoN, a video file, a folder of pictures, push: or sim:.",
+        "请使用 rtsp://、快照的 http:// 地址、/dev/videoN、视频文件、图片目录、push: 或 sim:。")
     SELFTEST_RUNNING = ErrorRow(5003, "selftest-running", 409,
         "a test alarm is under way", "测试报警正在进行",
         "Wait for its result at GET /selftest; a test takes a minute at most.",

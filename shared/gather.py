@@ -73,6 +73,7 @@ def _video(file: Path, video_fps: float) -> Iterator[Gathered]:
         if not capture.isOpened():
             yield Gathered(file=file, at_s=None, picture=_unreadable("the video cannot be opened"))
             return
+        is_empty = True
         source_fps = capture.get(cv2.CAP_PROP_FPS)
         source_fps = source_fps if 1.0 <= source_fps <= 240.0 else 25.0
         number, next_at_s = 0, 0.0
@@ -84,8 +85,11 @@ def _video(file: Path, video_fps: float) -> Iterator[Gathered]:
             next_at_s += 1.0 / video_fps
             ok, bgr = capture.retrieve()
             if ok and bgr is not None and bgr.ndim == 3:
+                is_empty = False
                 picture = jpeg_picture(np.asarray(bgr, dtype=np.uint8), quality=95)
                 yield Gathered(file=file, at_s=round(at_s, 3), picture=picture)
+        if is_empty:
+            yield Gathered(file=file, at_s=None, picture=_unreadable("the video holds no picture"))
     finally:
         capture.release()
 

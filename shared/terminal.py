@@ -111,8 +111,14 @@ def for_each_picture(
 
     Returns:
         how many pictures could not be used; they have a line too.
+
+    Raises:
+        CommandError: there is no file at all, or `save` cannot be written.
     """
     files = list_files(paths)
+    if not files:
+        names = ", ".join(map(str, paths))
+        raise CommandError(f"{names}: no picture or video in it", "Name files, or folders with such.")
     if save:
         with _saving_to(save):
             save.mkdir(parents=True, exist_ok=True)

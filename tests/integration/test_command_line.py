@@ -104,6 +104,7 @@ def test_a_video_shows_when_the_fire_began(classify, tmp_path):
         ("a.jpg", b"not a picture"),
         ("a.jpg", fire_jpeg()[:-300]),
         ("a.mp4", b"x"),
+        ("a.mp4", fire_jpeg()[:200]),  # FFmpeg opens it and finds no frame
         ("gone.jpg", None),
     ],
 )

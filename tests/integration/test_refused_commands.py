@@ -88,7 +88,8 @@ def test_a_file_of_settings_that_cannot_be_used(
         ("replay taken --labels none", "first_fire_second"),
         ("replay taken --cloud ftp:x", "https://"),
         ("replay empty", "videos"),
-        ("users remove x --state taken", "service's user"),
+        ("classify empty", "folders"),
+        ("tokens add x --role viewer --state taken", "service's user"),
         ("tokens add a/b --role viewer", "A-Za-z0-9"),
     ],
 )

@@ -118,7 +118,9 @@ def for_each_picture(
     files = list_files(paths)
     if not files:
         names = ", ".join(map(str, paths))
-        raise CommandError(f"{names}: no picture or video in it", "Name files, or folders with such.")
+        raise CommandError(
+            f"{names}: no picture or video in it", "Name files, or folders with such."
+        )
     if save:
         with _saving_to(save):
             save.mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,8 @@ Evidence is written before it is told of, as long as the disk answers; one that 
 
 from __future__ import annotations
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +19,9 @@ from shared.types import Picture
 
 _KEPT_WITHIN_S = 1.0  # half of the two seconds within which an alert must have been tried
 _TICK_S = 1.0
+# Changes of some fifty events, with their pictures some 20 MB. One is told within two seconds, whatever the disk does,
+# so that more wait only where whoever tells hangs, and that is a trouble of its thread.
+_MOST_NEWS = 200
 
 
 class Announces(Protocol):
@@ -29,7 +32,7 @@ class Announces(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _News:
     """What is to be told, when it is `kept` or its `deadline` has passed."""
 
@@ -40,7 +43,7 @@ class _News:
 
 
 class Announcer:
-    """Owns the thread; `tell` may be called by many."""
+    """Owns the thread; `tell` may be called by many. `dropped` counts what did not fit and was not told."""
 
     def __init__(
         self,
@@ -51,7 +54,10 @@ class Announcer:
         self._announces = announces
         self._clock = SystemClock()  # what is waited for is a disk
         self._beat = beat
-        self._news: queue.SimpleQueue[_News | None] = queue.SimpleQueue()  # events change rarely
+        self._ready = threading.Condition()
+        self._news: deque[_News] = deque()
+        self._is_stopping = False
+        self.dropped = 0
         self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
 
     def start(self) -> None:
@@ -60,24 +66,42 @@ class Announcer:
 
     def stop(self, timeout_s: float) -> None:
         """Tell what is left, and end."""
-        self._news.put(None)
+        with self._ready:
+            self._is_stopping = True
+            self._ready.notify()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
     def tell(self, change: EventChange, snapshot: Picture | None, kept: threading.Event) -> None:
-        """Have a change told, after all that came before it; never waits."""
+        """Have a change told, after all that came before it; never waits.
+
+        Above the bound the oldest change that opens nothing leaves; where all open something, this one does.
+        """
         deadline = Deadline.after(_KEPT_WITHIN_S, self._clock)
-        self._news.put(_News(change=change, snapshot=snapshot, kept=kept, deadline=deadline))
+        with self._ready:
+            self._news.append(_News(change=change, snapshot=snapshot, kept=kept, deadline=deadline))
+            if len(self._news) > _MOST_NEWS:
+                self._drop_one()
+            self._ready.notify()
+
+    def _drop_one(self) -> None:
+        lesser = (news for news in self._news if news.change.step is not EventStep.OPENED)
+        self._news.remove(next(lesser, self._news[-1]))
+        self.dropped += 1
+
+    def _next(self) -> _News | None:
+        with self._ready:
+            self._ready.wait_for(lambda: self._news or self._is_stopping, _TICK_S)
+            return self._news.popleft() if self._news else None
 
     def _run(self) -> None:
         while True:
             self._beat()
-            try:
-                news = self._news.get(timeout=_TICK_S)
-            except queue.Empty:
-                continue
+            news = self._next()
             if news is None:
-                return
+                if self._is_stopping:
+                    return
+                continue
             news.kept.wait(news.deadline.remaining_s())
             _log(news.change)
             try:

@@ -36,8 +36,13 @@ class EventMetrics(Collector):
         )
         yield CounterMetricFamily(
             "fire_edge_frames_not_kept",
-            "Frames of events that the disk was too slow for.",
+            "Frames and changes of events that the disk was too slow for.",
             self._plane.incidents.dropped,
+        )
+        yield CounterMetricFamily(
+            "fire_edge_changes_not_told",
+            "Changes of events that nobody was told of, because whoever tells was too slow.",
+            self._plane.announcer.dropped,
         )
         yield GaugeMetricFamily(
             "fire_edge_preroll_bytes", "Pictures held in memory.", self._plane.preroll.held_bytes()

@@ -78,7 +78,7 @@ class EventPlane:
         self.preroll = section.preroll(clock)
         models = settings.models or shipped_models()
         self._tracer = self._build_tracer(models, ask) if section.trace_origin else None
-        self._announcer = Announcer(
+        self.announcer = Announcer(
             ports.announces, beat=functools.partial(watchman.beat, _ANNOUNCER)
         )
         self.incidents = Incidents(
@@ -90,7 +90,7 @@ class EventPlane:
             ),
             preroll=self.preroll,
             keeps=ports.keeps,
-            tells=self._announcer,
+            tells=self.announcer,
             traces=self._tracer,
             clock=clock,
             beat=functools.partial(watchman.beat, _RECORDER),
@@ -107,7 +107,7 @@ class EventPlane:
         self._watchman.watch(_RECORDER, allowed_s=_SILENT_S)
         self.incidents.start()
         self._watchman.watch(_ANNOUNCER, allowed_s=_SILENT_S)
-        self._announcer.start()
+        self.announcer.start()
         if self._tracer:
             self._watchman.watch(_TRACER, allowed_s=_TRACER_SILENT_S)
             self._tracer.start()
@@ -119,7 +119,7 @@ class EventPlane:
         if self._tracer:
             self._tracer.stop(timeout_s)
         self.incidents.stop(timeout_s)
-        self._announcer.stop(timeout_s)
+        self.announcer.stop(timeout_s)
 
     def seen(self, frame: Frame) -> Frame:
         """Give a frame as everything behind this point may see it: its private zones blacked out.

@@ -29,8 +29,10 @@ from shared.types import Frame, Picture
 _P = ParamSpec("_P")
 _TICK_S = 1.0
 # Waiting for the disk: four cameras' minutes at 2 frames a second. The bytes are mostly those that the pre-roll holds,
-# too; beyond this frames are refused and counted, changes never.
+# too; beyond this frames are refused and counted.
 _MOST_FRAMES = 512
+# As many again that say what became of events and messages: a disk that hangs over a weekend must not fill the memory.
+_MOST_CHANGES = 1024
 
 
 class Records(Protocol):
@@ -129,7 +131,6 @@ class Incidents:
         self._thinning = Thinning(clock)
         self._lock = threading.Lock()
         self._ready = threading.Condition()
-        # As many as events open, change and are told: a handful.
         self._urgent: deque[_Work] = deque()
         self._frames: deque[_Work] = deque()
         self._unkept: set[str] = set()
@@ -209,21 +210,30 @@ class Incidents:
         self._put(_Work(change=None, event_ids=(event_id,), kept=None, notice=notice))
 
     def _put(self, work: _Work) -> None:
-        """Queue work, what opens or matters first; a full queue refuses frames and counts them, nothing else."""
+        """Queue work, what opens or matters first; a full queue refuses and counts it. People are told either way."""
         change = work.change
         if change is not None and change.step is EventStep.CLOSED:
             self._thinning.forget(change.event.event_id)
         is_urgent = work.notice is not None or (
             change is not None and change.step is not EventStep.CLOSED
         )
+        waiting = self._urgent if is_urgent else self._frames
+        most = _MOST_FRAMES if change is None and not is_urgent else _MOST_CHANGES
         with self._ready:
-            if change is None and not is_urgent and len(self._frames) >= _MOST_FRAMES:
-                self.dropped += 1
-                return
-            (self._urgent if is_urgent else self._frames).append(work)
-            self._ready.notify()
+            if len(waiting) < most:
+                waiting.append(work)
+                self._ready.notify()
+            else:
+                self._refuse(work)
         if change is not None and is_news(change):
             self._tells.tell(change, work.kept.frame.picture if work.kept else None, work.done)
+
+    def _refuse(self, work: _Work) -> None:
+        """Count what is not written; an event whose opening is among that is opened with its next change."""
+        self.dropped += 1
+        work.done.set()
+        if work.change is not None and work.change.step is EventStep.OPENED:
+            self._unkept.add(work.change.event.event_id)
 
     def _work(self) -> None:
         ticked_mono_s = self._clock.mono_s()

@@ -18,6 +18,7 @@ from shared.errors import StoreError
 
 DISK_WITHIN_S = 1.0
 """How long a frame waits for the ledger: a card that tidies up answers by then, and most of a deadline is left."""
+_MADE = "2026-11-01"  # before this day there was no such box: a clock that says so was never set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,14 @@ class ChargeStore(Protocol):
         """Sum the open charges of a day by camera."""
         ...
 
+    def spent_micros_since(self, day: str) -> int:
+        """Sum the open charges of a day and of all days after it."""
+        ...
+
+    def move(self, *, after: str) -> None:
+        """Let what the days after a day paid count for that day."""
+        ...
+
     def last_day(self) -> str:
         """Tell the latest day that has charges; empty when there is none."""
         ...
@@ -90,7 +99,7 @@ class BudgetManager:
 
     Invariants: for every local day and month, at every instant, open charges ≤ limit, in integers; one charge a call
     id, however often it is tried; a new budget at local midnight, also on days of 23 or 25 hours; a clock that is set
-    back never reopens a finished day.
+    back never reopens a finished day, unless it stood in the future, and then all counts that was spent since.
     """
 
     def __init__(
@@ -137,10 +146,41 @@ class BudgetManager:
         """Tell the day whose budget holds although the clock is before it; None when clock and books agree.
 
         A clock that stood in the future, even once, leaves its day in the books: nothing is granted twice, so that
-        day's budget holds until it is over. The remedy is a right clock, and patience or another state folder.
+        day's budget holds until it is over, or until `take_back` is sure.
         """
         with self._lock:
             return self._day if self._today() < self._day else None
+
+    def take_back(self, counted_at: datetime) -> str | None:
+        """Give up a day in the future, where the wall clock and the box's own count say that it was none.
+
+        What that day and all others after today paid counts for today.
+
+        Args:
+            counted_at: the time that the box has counted, which no clock that is set moves, see `edge.keep_clock`.
+
+        Returns:
+            the day that was given up; None when there is none, or nobody can say which clock is wrong.
+
+        Raises:
+            StoreError: nothing is changed.
+        """
+        with self._lock:
+            today, day = self._today(), self._day
+        counted = counted_at.astimezone(self._zone).date().isoformat()
+        is_known = today >= _MADE and _days_between(today, counted) <= 1
+        if not is_known or day < today or _days_between(today, day) <= 1:
+            return None
+        others_micros = self._store.spent_micros_since(today) - self._store.spent_micros(day)
+        self._store.move(after=today)
+        by_camera = self._store.spent_by_camera(today)
+        month_micros = self._store.spent_micros_of_month(today[:7])
+        with self._lock:
+            # By what memory knows of that day: a charge may be on its way to the disk.
+            self._day, self._spent_micros = today, self._spent_micros + max(0, others_micros)
+            self._by_camera = by_camera
+            self._month_micros = max(month_micros, self._spent_micros)
+        return day
 
     def today(self, camera: str | None) -> Today:
         """Tell the day as it stands, for one camera."""
@@ -281,6 +321,10 @@ class BudgetManager:
             return 0.0
         began_s, ends_s = _day_bounds_s(now_at.date(), self._zone)
         return min(1.0, max(0.0, (now_at.timestamp() - began_s) / (ends_s - began_s)))
+
+
+def _days_between(day: str, other: str) -> int:
+    return abs((date.fromisoformat(other) - date.fromisoformat(day)).days)
 
 
 @functools.lru_cache(maxsize=4)

@@ -142,6 +142,22 @@ class Ledger:
         return int(total)
 
     @on_disk
+    def spent_micros_since(self, day: str) -> int:
+        """Sum the open charges of a day and of all days after it."""
+        with self._store.transaction() as db:
+            (total,) = db.execute(
+                "SELECT coalesce(sum(cost_micros), 0) FROM charge WHERE day>=? AND is_open=1",
+                (day,),
+            ).fetchone()
+        return int(total)
+
+    @on_disk
+    def move(self, *, after: str) -> None:
+        """Let what the days after a day paid count for that day."""
+        with self._store.transaction() as db:
+            db.execute("UPDATE charge SET day=? WHERE day>?", (after, after))
+
+    @on_disk
     def calls(self, day: str) -> int:
         """Count the calls of a day that were paid, and not refunded."""
         with self._store.transaction() as db:

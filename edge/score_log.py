@@ -73,16 +73,22 @@ class ScoreLog:
                 self._count += 1
 
     def flush(self) -> None:
-        """Write what waits, and let the oldest days go."""
+        """Write what waits."""
         with self._writing:
             with self._lock:
                 waiting, self._waiting, self._count = self._waiting, {}, 0
             for path, records in waiting.items():
                 self._write(path, records)
-            newest = max((date.fromisoformat(path.stem) for path in waiting), default=None)
-            if newest is not None and newest != self._pruned:
-                self._pruned = newest
-                self._prune(newest)
+
+    def prune(self, today: date) -> None:
+        """Let the oldest days go; `today` by a clock that no setting moves, or the newest would go, too."""
+        if today == self._pruned:
+            return
+        self._pruned = today
+        oldest = (today - timedelta(days=self._keep_days)).isoformat()
+        for path in self.folder.glob(f"*/*{SUFFIX}"):
+            if path.stem < oldest:
+                path.unlink(missing_ok=True)
 
     def _is_known(self, camera: str) -> bool:
         """Camera names come with posts, too: the first ones are logged, a flood of others is not."""
@@ -105,12 +111,6 @@ class ScoreLog:
             self._is_broken = True
         else:
             self._is_broken = False
-
-    def _prune(self, today: date) -> None:
-        oldest = (today - timedelta(days=self._keep_days)).isoformat()
-        for path in self.folder.glob(f"*/*{SUFFIX}"):
-            if path.stem < oldest:
-                path.unlink(missing_ok=True)
 
 
 def is_score_log(path: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 import cv2
@@ -201,7 +202,7 @@ class EdgeService:
             self._supervisor,
             keep_days=settings.evidence.keep_days,
             also=self._care,
-            forget=self._counts.prune,
+            forget=self._forget,
         )
 
     def _build_decisions(self) -> None:
@@ -446,6 +447,15 @@ class EdgeService:
         """Keep that somebody has seen an event, then let nobody be called about it any more."""
         self._records.acknowledge(event_id, by=by)
         self.alerting.desk.acknowledge(event_id, by=by)
+
+    def _forget(self, now_at: datetime) -> None:
+        """Let go of what was counted long ago, and of a day of the budget that never was."""
+        before = now_at.date() - timedelta(days=self._settings.evidence.keep_days)
+        self._counts.prune(before.isoformat())
+        if self._scores:
+            self._scores.prune(now_at.date())
+        if day := self._plane.budget.take_back(now_at):
+            get_logger().warning("budget_day_given_up", day=day)
 
     def _care(self, every_s: float) -> None:
         """Count the time that cameras were blind, keep what was counted and scored, take up evidence that came late."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -36,7 +36,7 @@ class Upkeep:
         *,
         keep_days: int,
         also: Callable[[float], None] = lambda every_s: None,
-        forget: Callable[[str], None] = lambda before_day: None,
+        forget: Callable[[datetime], None] = lambda now_at: None,
     ) -> None:
         """Keep what to look after.
 
@@ -46,7 +46,7 @@ class Upkeep:
             supervisor: watches the thread.
             keep_days: of evidence and ledger.
             also: done in each round, whatever became of the evidence; told the seconds since the last one.
-            forget: told the first day that is kept, in each round in which the evidence can be used.
+            forget: told the time by which evidence ages, in each round in which that can be used.
         """
         self._records = records
         self._ledger = ledger
@@ -77,9 +77,10 @@ class Upkeep:
             StoreError: something could not be written; the evidence store has told so as a trouble.
         """
         try:
-            today = self._records.keep_clock.now_at().date()
+            now_at = self._records.keep_clock.now_at()
+            today = now_at.date()
             self._records.prune()
-            self._forget((today - timedelta(days=self._keep_days)).isoformat())
+            self._forget(now_at)
             if today != self._noted:
                 self._note_day(today)
                 self._noted = today

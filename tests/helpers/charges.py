@@ -62,6 +62,17 @@ class MemoryCharges:
                 sums[charge.camera] = sums.get(charge.camera, 0) + charge.cost_micros
         return sums
 
+    def spent_micros_since(self, day: str) -> int:
+        """Sum a day and those after it."""
+        return sum(c.cost_micros for c in self.open.values() if c.day >= day)
+
+    def move(self, *, after: str) -> None:
+        """Bring later charges to a day."""
+        if self.is_broken:
+            raise StoreError(ErrorCode.STORE_UNAVAILABLE, "disk is full")
+        self.open = {i: replace(c, day=min(c.day, after)) for i, c in self.open.items()}
+        self._days = {min(day, after) for day in self._days}
+
     def last_day(self) -> str:
         """Tell the latest day."""
         return max(self._days, default="")

@@ -164,6 +164,57 @@ def test_a_clock_that_is_set_back_before_a_restart_reopens_no_finished_day():
     assert not _budget(10, clock=clock, store=store).check_and_deduct(1, call_id="b")
 
 
+def _back_from_the_future() -> tuple[BudgetManager, FakeClock, MemoryCharges]:
+    """Give a budget of 10 of which 4 are spent today and 3 in fifty years, by a clock that is right again."""
+    now_at = _local_midnight(date(2027, 6, 1)) + timedelta(hours=9)
+    clock, store = FakeClock(now_at), MemoryCharges()
+    budget = _budget(10, clock=clock, store=store)
+    budget.check_and_deduct(4, call_id="today")
+    clock.set_wall(now_at + timedelta(days=50 * 365))
+    budget.check_and_deduct(3, call_id="future", camera="gate")
+    clock.set_wall(now_at)
+    return budget, clock, store
+
+
+def test_a_day_in_the_future_that_never_was_is_given_up_and_what_it_paid_counts_today():
+    budget, clock, store = _back_from_the_future()
+    assert budget.frozen_until() == budget.take_back(clock.now_at())
+    assert (budget.frozen_until(), budget.remaining_micros()) == (None, 3)
+    assert budget.today("gate").camera_micros == 3
+    assert _budget(10, clock=clock, store=store).remaining_micros() == 3
+    clock.advance(86_400)
+    assert budget.remaining_micros() == 10
+
+
+@pytest.mark.parametrize("days", [-300, 300])
+def test_a_day_is_not_given_up_while_the_clock_and_the_box_s_own_count_disagree(days):
+    budget, clock, _ = _back_from_the_future()
+    assert budget.take_back(clock.now_at() + timedelta(days=days)) is None
+    assert budget.remaining_micros() == 7
+
+
+def test_a_clock_that_was_never_set_gives_no_day_up():
+    budget, clock, _ = _back_from_the_future()
+    clock.set_wall(datetime(1970, 1, 1, 12, tzinfo=UTC))
+    assert budget.take_back(clock.now_at()) is None
+
+
+def test_tomorrow_is_not_given_up():
+    clock = FakeClock(_local_midnight(date(2027, 6, 2)))
+    budget = _budget(10, clock=clock)
+    budget.check_and_deduct(10, call_id="a")
+    clock.advance(-60)
+    assert budget.take_back(clock.now_at()) is None
+
+
+def test_a_disk_that_takes_nothing_leaves_the_day_as_it_was():
+    budget, clock, store = _back_from_the_future()
+    store.is_broken = True
+    with pytest.raises(StoreError):
+        budget.take_back(clock.now_at())
+    assert budget.remaining_micros() == 7
+
+
 def test_a_refund_after_midnight_credits_the_day_that_paid():
     clock = FakeClock(_local_midnight(date(2026, 6, 2)) - timedelta(seconds=1))
     budget = _budget(10, clock=clock)

@@ -37,6 +37,7 @@ def test_a_frame_takes_eight_bytes(tmp_path):
 
 def test_old_days_go(tmp_path):
     write(tmp_path, 70, days=10, keep_days=3)
+    ScoreLog(tmp_path, keep_days=3).prune(_AT.date() + timedelta(days=9))
     days = sorted(path.stem for path in (tmp_path / "gate").iterdir())
     assert days[0] == "2026-03-16"
 

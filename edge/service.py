@@ -191,7 +191,7 @@ class EdgeService:
         undo.callback(self._records.close)
         self._counts = self._files.open("tally.sqlite3", SqliteTallyStore)
         undo.callback(self._counts.close)
-        self._tally = Tally(self._counts, settings.policy.zone, self._clock)
+        self._tally = Tally(self._counts, settings.policy.zone, self._clock, settings.cameras)
         scores_days = settings.log.scores_keep_days
         self._scores = (
             ScoreLog(self._files.folder / "scores", keep_days=scores_days) if scores_days else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
@@ -17,11 +17,12 @@ from edge.fuse import Verdict
 from shared.clock import Clock
 from shared.types import Label, Source
 
-POSTED = ""  # the camera of frames that were posted without one
+POSTED = ""  # the camera of frames that were posted without one, or with one name of too many
 # Of the edge's confidence between 0.5 and 1, for the question what a threshold would ask.
 CONFIDENCE_STEPS = 50
 _QUARTER_S = 900  # since the epoch; no zone's hour turns within one
-_MOST_KEYS = 100_000  # 128 cameras with every count, twice; names come with posted frames, too
+_MOST_CAMERAS = 128  # twice what a box is rated for; each has some hundred rows a day on disk
+_MOST_KEYS = 100_000  # 128 cameras with every count, twice
 
 
 class Key(NamedTuple):
@@ -61,13 +62,16 @@ class Tally:
     millionths, `reason.<code>`, `confidence.<step>`, `blind_s`.
     """
 
-    def __init__(self, store: TallyStore, zone: ZoneInfo, clock: Clock) -> None:
-        """Start counting."""
+    def __init__(
+        self, store: TallyStore, zone: ZoneInfo, clock: Clock, cameras: Iterable[str] = ()
+    ) -> None:
+        """Start counting; `cameras` are always counted apart, of names that come with posts the first ones."""
         self._store = store
         self._zone = zone
         self._clock = clock
         self._lock = threading.Lock()
         self._counts: Counter[Key] = Counter()
+        self._cameras = set(cameras)
 
     def note(self, verdict: Verdict) -> None:
         """Count a frame whose last word is spoken."""
@@ -140,6 +144,9 @@ class Tally:
         with self._lock:
             if len(self._counts) > _MOST_KEYS:
                 return
+            if len(self._cameras) < _MOST_CAMERAS:
+                self._cameras.add(camera)
+            camera = camera if camera in self._cameras else POSTED
             for name, count in found.items():
                 if count:
                     self._counts[Key(hour=hour, camera=camera, name=name)] += count

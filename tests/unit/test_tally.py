@@ -51,6 +51,18 @@ def _judge(tally: Tally, *, cloud: Label | None = None, presence: float = 0.1) -
     tally.note(said)
 
 
+def test_a_flood_of_names_takes_bounded_room_on_disk_and_hides_no_configured_camera(tmp_path):
+    store = SqliteTallyStore(tmp_path / "tally.sqlite3")
+    tally = Tally(store, _ZONE, FakeClock(), ["gate"])
+    for name in (*map(str, range(500)), "gate"):
+        tally.note_blind(name, 1)
+    tally.save()
+    counts = store.days("2026-03-10", "2026-03-10", ("blind_s",))
+    assert len(counts) < 200
+    assert total(counts, "blind_s") == 501
+    assert total(counts, "blind_s", lambda key: key.camera == "gate") == 1
+
+
 def test_counts_survive_a_restart_by_local_hour(tmp_path: Path) -> None:
     clock = FakeClock()
     store = SqliteTallyStore(tmp_path / "tally.sqlite3")

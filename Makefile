@@ -8,7 +8,7 @@ SOURCE ?= sim:
 DATA ?= ../shared/data/fire-smoke
 WEIGHTS ?= ../shared/pretrained
 
-.PHONY: run demo test check fmt lint type unit fault e2e bench bench-cameras bench-origin bench-pages bench-cloud bench-gpu bench-policy bench-policy-full lock wheel docs screenshots clean \
+.PHONY: run demo test check fmt lint type unit fault e2e bench bench-cameras bench-origin bench-pages bench-cloud bench-gpu bench-policy bench-policy-full bench-soak lock wheel docs screenshots clean \
 	train-setup train-classifier train-detector distil folds contact-sheets export quantize calibrate evaluate
 
 ## run: both services and a camera on this machine; SOURCE=rtsp://… plays another camera
@@ -85,6 +85,10 @@ bench-policy: $(VENV)/.ready-dev
 bench-policy-full: $(VENV)/.ready-dev
 	$(BIN)/python -m bench.policy --full
 	$(BIN)/python -m bench.policy_footage
+
+## bench-soak: 90 days of a box in some minutes: what grows, drifts or fills
+bench-soak: $(VENV)/.ready-dev
+	$(BIN)/python -m bench.soak $(ARGS)
 
 ## docs: pages that are generated from the code
 docs: $(VENV)/.ready-cpu

@@ -100,6 +100,7 @@ class SnapshotSource:
                 allow_redirects=False,
             ) as response:
                 if response.status_code == 200:
+                    self._refuse_stream(response)
                     return self._read(response)
                 self._note_challenge(response)
         raise self._unavailable("does not accept the password")
@@ -125,6 +126,11 @@ class SnapshotSource:
         if self._login is None:
             raise self._unavailable("wants a password")
         self._challenges = response.raw.headers.getlist("WWW-Authenticate")[:4]
+
+    def _refuse_stream(self, response: requests.Response) -> None:
+        """Say at once what the deadline would end with worse words: an MJPEG stream has no end."""
+        if response.headers.get("Content-Type", "").lower().startswith("multipart/"):
+            raise self._unavailable("sends a stream of pictures; name the address of a single one")
 
     def _read(self, response: requests.Response) -> _Answer:
         body = bytearray()

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.rtsp_probe import why_no_stream
+from edge.rtsp_probe import sent_elsewhere, why_no_stream
 from edge.shot import JPEG_QUALITY, CameraAddress, Pace, Shot
 from shared.error_code import ErrorCode
 from shared.errors import CameraError
@@ -62,6 +62,7 @@ class VideoSource:
             cv2.CAP_PROP_N_THREADS,
             1,  # more decode no faster at a camera's rate, but hold frames back and take memory
         ]
+        self._refuse_redirect()
         url = self._address.with_password()
         try:
             capture = (
@@ -75,6 +76,12 @@ class VideoSource:
             capture.release()
             raise self._unavailable(f"cannot be opened{_why_not(self._address)}")
         return capture
+
+    def _refuse_redirect(self) -> None:
+        if not self._address.url.startswith(_STREAMS):
+            return
+        if where := sent_elsewhere(self._address.bare()):
+            raise self._unavailable(f"sends us on to {where}; if that is right, name that address")
 
     def _read_live(self, capture: cv2.VideoCapture, pace: Pace) -> Iterator[Shot]:
         next_mono_s = 0.0

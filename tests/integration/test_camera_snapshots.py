@@ -198,6 +198,13 @@ def _torn(sent: Exchange) -> None:
     )
 
 
+def _streams(sent: Exchange) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n"
+    sent.send(head)
+    while not sent.stopping.wait(0.05):
+        sent.send(b"--b\r\nContent-Type: image/jpeg\r\n\r\n" + _JPEG + b"\r\n")
+
+
 def _many_challenges(sent: Exchange) -> None:
     lines = "".join(f"WWW-Authenticate: Digest {n}\r\n" for n in range(90))
     sent.send(f"HTTP/1.1 401 X\r\n{lines}\r\n".encode())
@@ -207,6 +214,7 @@ def _many_challenges(sent: Exchange) -> None:
     ("answer", "says"),
     [
         (_endless, "sends more than 300000 bytes"),
+        (_streams, "sends a stream of pictures"),
         (_drips, "gave no picture in 2 s"),
         (hangs, "gave no picture in 2 s"),
         (_torn, "cannot be reached"),
@@ -248,6 +256,11 @@ def test_a_source_that_is_stopped_ends_between_two_pictures():
     assert not reading.is_alive()
 
 
+def test_what_a_camera_calls_its_pictures_does_not_matter():
+    with _camera(lambda sent: sent.reply(200, _JPEG, "text/html")) as camera:
+        assert _shots(camera.url, 1)[0].picture.media_type == "image/jpeg"
+
+
 # --- in the service --------------------------------------------------------------------------------------------
 
 
@@ -267,3 +280,20 @@ def test_a_snapshot_camera_is_watched_and_its_password_shown_nowhere(tmp_path, m
             assert row()["clock_quality"] == "received"
             shown = [edge.get(path).text for path in ("/cameras", "/troubles", "/readyz")]
     assert _SECRET not in "".join([*shown, *capfd.readouterr()])
+
+
+def test_a_camera_whose_pictures_change_their_size_each_time_opens_its_event(tmp_path, models):
+    numbers = itertools.count()
+
+    def answer(sent: Exchange) -> None:
+        number = next(numbers)
+        _picture(
+            sent, fire_jpeg(width_px=320 + 16 * (number % 9), height_px=160 + 8 * (number % 7))
+        )
+
+    with _camera(answer) as camera:
+        section = {"source": f"{camera.url}/still.jpg", "fps": 10}
+        with running_edge(tmp_path, models, cameras={"yard": section}) as edge:
+            wait_until(lambda: edge.get("/events").json()["result"]["events"])
+            (event,) = edge.get("/events").json()["result"]["events"]
+            wait_until(lambda: edge.get(f"/events/{event['event_id']}").json()["result"]["origin"])

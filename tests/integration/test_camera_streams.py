@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import re
 import socket
+import socketserver
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,48 @@ def test_a_path_that_the_camera_does_not_have_is_named_as_that(server):
 def test_what_listens_where_a_camera_should_be_is_told(answer, told):
     with stand_in_cloud(lambda exchange: exchange.send(answer)) as other:
         assert told in why_no_stream(f"rtsp://127.0.0.1:{other.port}/s")
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "RTSPS"])
+@pytest.mark.parametrize("at", [b"OPTIONS", b"DESCRIBE"])
+def test_no_camera_sends_us_and_its_password_elsewhere(at, scheme):
+    with stand_in_cloud(lambda exchange: exchange.reply(404)) as thief:
+
+        def answer(asked: bytes) -> bytes:
+            number = re.search(rb"CSeq: \d+", asked)
+            assert number is not None
+            if not asked.startswith(at):
+                return b"RTSP/1.0 200 OK\r\n" + number[0] + b"\r\nPublic: DESCRIBE\r\n\r\n"
+            target = f"{scheme}://127.0.0.1:{thief.port}/x".encode()
+            return b"RTSP/1.0 302 Found\r\n" + number[0] + b"\r\nLocation: " + target + b"\r\n\r\n"
+
+        with _camera(answer) as url, pytest.raises(CameraError, match="sends us on to") as refused:
+            _shots(url.replace("//", "//op@"), 1, password=_SECRET)
+        assert thief.calls == []
+    assert f"{thief.port}/x" in refused.value.detail
+    assert _SECRET not in refused.value.detail
+
+
+@contextmanager
+def _camera(answer: Callable[[bytes], bytes]) -> Iterator[str]:
+    """Answer request by request, as a camera does, whoever connects."""
+
+    class Talk(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while asked := self.request.recv(4096):
+                self.request.sendall(answer(asked))
+
+    class Listener(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Listener(("127.0.0.1", 0), Talk) as listener:
+        thread = threading.Thread(target=listener.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"rtsp://127.0.0.1:{listener.server_address[1]}/live"
+        finally:
+            listener.shutdown()
+            thread.join(40)
 
 
 def test_a_camera_that_is_not_there_is_told_apart_from_one_that_refuses():

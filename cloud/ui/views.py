@@ -23,6 +23,7 @@ from shared.shrink import shrink
 from shared.types import Reloaded
 from shared.ui.assets import SHARED, add_assets
 from shared.ui.failure import Failure, explain
+from shared.ui.packing import pack
 from shared.ui.speech import Speech
 
 _SHOWN_WIDTH_PX = 960
@@ -32,6 +33,7 @@ _MAX_ID_CHARACTERS = 128
 def add_console(app: Flask, inspector: Inspector, parts: ConsoleParts) -> None:
     """Add the pages at `/` and `/ui/…`."""
     console = Blueprint("console", "cloud.ui", template_folder="templates")
+    console.after_request(pack)
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     kit = Kit(parts)

@@ -6,6 +6,7 @@ Everything becomes attributes of SVG elements: the pages allow no inline styles.
 from __future__ import annotations
 
 import base64
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,10 +72,7 @@ def spark(moments: Sequence[Moment], now_mono_s: float, ask_at: float | None) ->
     points = [(_spark_x(m.at_mono_s, now_mono_s), spark_y(m.presence), m) for m in moments]
     runs = _runs(points)
     line = "".join(_path(run) for run in runs)
-    area = "".join(
-        f"{_path(run)}L{run[-1][0]:.1f} {SPARK_HEIGHT}L{run[0][0]:.1f} {SPARK_HEIGHT}Z"
-        for run in runs
-    )
+    area = "".join(f"{_path(run)}V{SPARK_HEIGHT}H{run[0][0]:.1f}Z" for run in runs)
     dots = tuple(
         Dot(x=round(x, 1), y=round(y, 1), is_yes=moment.has_seen)
         for x, y, moment in points
@@ -170,4 +168,10 @@ def _runs(points: Sequence[_Point]) -> list[list[_Point]]:
 
 
 def _path(run: Sequence[_Point]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y, _ in run)
+    """Draw by steps, half as long as by places: a page of many cameras is mostly these. One point is a dot."""
+    places = [(round(x, 1), round(y, 1)) for x, y, _ in run]
+    steps = " ".join(
+        f"{x - before_x:.3g} {y - before_y:.3g}"
+        for (before_x, before_y), (x, y) in itertools.pairwise(places)
+    )
+    return f"M{places[0][0]:g} {places[0][1]:g}" + (f"l{steps}" if steps else "h0")

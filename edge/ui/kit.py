@@ -27,6 +27,7 @@ from edge.ui.words import LANGUAGES
 from shared.access import Need, Visitor
 from shared.errors import FireError
 from shared.gate import who_says
+from shared.ui.packing import pack
 
 _T = TypeVar("_T")
 _YEAR_S = 365 * 86_400
@@ -127,11 +128,11 @@ def is_fragment() -> bool:
 
 
 def secured(response: Response) -> Response:
-    """Keep pages out of every cache; what else browsers are told is told for all answers in `shared.web`."""
+    """Keep pages out of every cache, and small; what else browsers are told is told for all answers in `shared.web`."""
     if response.content_type.startswith("text/html"):
         response.headers["Cache-Control"] = "no-store"
         response.headers["Vary"] = "Cookie, Accept-Language, HX-Request"
-    return response
+    return pack(response)
 
 
 def _keep_choice(response: Response, given: str | None, known: tuple[str, ...], name: str) -> None:

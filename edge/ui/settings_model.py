@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -31,11 +32,12 @@ class SettingRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingGroup:
-    """The settings of one section."""
+    """The settings of one section: `rows` are shown of its `count`, of which `set_count` are not the default."""
 
     name: str
     rows: tuple[SettingRow, ...]
     set_count: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +51,20 @@ class TestRow:
 
 
 def show_settings(
-    settings: BaseModel, origins: Origins, speech: Speech
+    settings: BaseModel, origins: Origins, speech: Speech, *, camera: str = ""
 ) -> tuple[SettingGroup, ...]:
-    """List every setting by section; secrets are only said to be there."""
+    """List every setting by section; secrets are only said to be there.
+
+    Of the cameras one is listed in full, of the others what was set: they have the same two dozen defaults.
+    """
     rows: dict[str, list[SettingRow]] = {}
+    left_out: Counter[str] = Counter()
     for path, value, meaning in leaves(settings):
+        group = path[0] if len(path) > 1 else ""
         origin = _origin(path, origins)
+        if group == "cameras" and path[1:2] != (camera,) and origin is None:
+            left_out[group] += 1
+            continue
         row = SettingRow(
             name=".".join(path),
             value=_shown(value, speech),
@@ -62,9 +72,14 @@ def show_settings(
             is_set=origin is not None,
             meaning=settings_in_chinese()[meaning] if speech.is_chinese else meaning,
         )
-        rows.setdefault(path[0] if len(path) > 1 else "", []).append(row)
+        rows.setdefault(group, []).append(row)
     return tuple(
-        SettingGroup(name=name, rows=tuple(found), set_count=sum(r.is_set for r in found))
+        SettingGroup(
+            name=name,
+            rows=tuple(found),
+            set_count=sum(row.is_set for row in found),
+            count=len(found) + left_out[name],
+        )
         for name, found in sorted(rows.items())
     )
 

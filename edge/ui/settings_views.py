@@ -31,6 +31,7 @@ def add_settings(console: Blueprint, kit: Kit) -> None:
                 zones.effective(settings),
                 with_zones(kit.parts.origins, zones, settings, speech),
                 speech,
+                camera=chosen,
             ),
             cameras=titles,
             chosen=chosen,

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response
 
 from shared.error_code import ErrorCode
 from shared.errors import FireError
+from shared.ui.packing import takes_gzip
 
 SHARED = Path(__file__).with_name("static")
 """What every console shows."""
@@ -61,7 +62,7 @@ def add_assets(app: Flask, console: Blueprint, folders: Sequence[Path]) -> None:
         found = assets.get(name)
         if found is None:
             raise FireError(ErrorCode.HTTP_NOT_FOUND, "no such file")
-        is_packed = "gzip" in request.headers.get("Accept-Encoding", "")
+        is_packed = takes_gzip()
         body = found.packed if is_packed else found.plain
         response = Response(body, content_type=found.content_type)
         if is_packed:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import itertools
+
+import pytest
+
 from edge.live import HISTORY_S, LiveView
 from edge.ui.drawing import SPARK_HEIGHT, SPARK_WIDTH, around, place_in_words, spark, spark_y
 from shared.types import Box, Classification, Label, Source
@@ -75,11 +79,33 @@ def test_a_line_is_not_drawn_over_a_gap() -> None:
     look = view.look("yard")
     assert look is not None
     drawn = spark(look.history, clock.mono_s(), ask_at=0.12)
-    assert drawn.line.count("M") == 2
+    runs = [_places(run) for run in drawn.line.split("M")[1:]]
+    assert [len(run) for run in runs] == [21, 19]
     assert drawn.price_y is not None
     assert 0 < drawn.price_y < SPARK_HEIGHT
-    assert all(
-        0 <= float(p.split()[0]) <= SPARK_WIDTH for p in drawn.line.replace("M", "L").split("L")[1:]
+    for run in runs:
+        assert all(0 <= x <= SPARK_WIDTH and abs(y - spark_y(0.1)) < 0.06 for x, y in run)
+    newest_x = SPARK_WIDTH * (1 - 1 / HISTORY_S)
+    assert runs[-1][-1][0] == pytest.approx(newest_x, abs=0.06)
+
+
+def test_a_camera_that_gives_a_frame_now_and_then_has_dots_for_a_line() -> None:
+    clock = FakeClock()
+    view = LiveView(clock)
+    for number in range(3):
+        _note(view, number, 0.1)
+        clock.advance(20.0)
+    look = view.look("yard")
+    assert look is not None
+    assert spark(look.history, clock.mono_s(), ask_at=None).line.count("h0") == 3
+
+
+def _places(run: str) -> list[tuple[float, float]]:
+    """Walk a path: where it begins, then by steps."""
+    start, _, steps = run.partition("l")
+    numbers = [float(n) for n in f"{start} {steps}".split()]
+    return list(
+        zip(itertools.accumulate(numbers[::2]), itertools.accumulate(numbers[1::2]), strict=True)
     )
 
 

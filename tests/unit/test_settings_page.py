@@ -27,7 +27,7 @@ def test_every_value_tells_where_it_came_from_and_no_secret_is_shown(tmp_path: P
         },
         flags={"server": {"port": 5005}},
     )
-    groups = show_settings(settings, origins, _SPEECH)
+    groups = show_settings(settings, origins, _SPEECH, camera="gate")
     rows = {row.name: row for group in groups for row in group.rows}
     assert (rows["policy.daily_limit"].value, rows["policy.daily_limit"].origin) == (
         "5.00",
@@ -38,3 +38,19 @@ def test_every_value_tells_where_it_came_from_and_no_secret_is_shown(tmp_path: P
     assert (rows["policy.threshold"].origin, rows["policy.threshold"].is_set) == ("default", False)
     assert rows["cameras.gate.password"].value == "set, not shown"
     assert "hunter22" not in repr(groups)
+
+
+def test_one_camera_is_listed_in_full_and_of_the_others_what_was_set() -> None:
+    cameras = {name: {"source": "sim:", "fps": 1} for name in ("gate", "yard")}
+    settings = EdgeSettings.model_validate({"cameras": cameras})
+    origins = {("cameras", name, key): "edge.toml" for name in cameras for key in cameras[name]}
+    groups = {g.name: g for g in show_settings(settings, origins, _SPEECH, camera="gate")}
+    names = [row.name for row in groups["cameras"].rows]
+    assert "cameras.gate.title" in names
+    assert [n for n in names if n.startswith("cameras.yard.")] == [
+        "cameras.yard.source",
+        "cameras.yard.fps",
+    ]
+    assert groups["cameras"].set_count == 4
+    assert groups["cameras"].count == 2 * (len(names) - 2)
+    assert groups["policy"].count == len(groups["policy"].rows)

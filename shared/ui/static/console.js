@@ -46,8 +46,14 @@
   document.addEventListener('pointerdown', function () { is_pointer_down = true; });
   ['pointerup', 'pointercancel'].forEach(function (name) { document.addEventListener(name, function () { is_pointer_down = false; }); });
 
+  function is_far(tile) { // a screen away: of many cameras most are, and their pictures are the cost of the wall
+    var box = tile.getBoundingClientRect();
+    return box.bottom < -innerHeight || box.top > 2 * innerHeight;
+  }
+  function stays(old, fresh) { return /^tile-/.test(old.id) && old.id === fresh.id && old.className === fresh.className && is_far(old); }
+
   function become(old, fresh) {
-    if (old.isEqualNode(fresh)) return;
+    if (old.isEqualNode(fresh) || stays(old, fresh)) return;
     if (old.nodeName !== fresh.nodeName || old.id !== fresh.id && old.nodeType === 1 && !/^tile-/.test(old.id)) { old.replaceWith(fresh); return; }
     if (old.nodeType !== 1) { old.data = fresh.data; return; }
     all_names(old, fresh).forEach(function (name) {
@@ -68,7 +74,10 @@
   }
   function update(text) {
     var fresh = new DOMParser().parseFromString(text, 'text/html');
-    var pictures = all('img[src]', fresh).map(function (image) { return image.getAttribute('src'); });
+    var pictures = all('img[src]', fresh).filter(function (image) {
+      var tile = image.closest('.tile'), old = tile && document.getElementById(tile.id);
+      return !old || !stays(old, tile);
+    }).map(function (image) { return image.getAttribute('src'); });
     var shown = all('img[src]').map(function (image) { return image.getAttribute('src'); });
     var waited = new Promise(function (done) { setTimeout(done, 1500); });
     var coming = Promise.all(pictures.filter(function (source) { return source && shown.indexOf(source) < 0; }).map(loaded));
@@ -123,6 +132,12 @@
     one('.offline').hidden = true;
     body.classList.remove('is-offline');
   }
+
+  var scroll_timer = 0;
+  document.addEventListener('scroll', function () { // what comes into sight is as old as it says for a moment only
+    clearTimeout(scroll_timer);
+    if (one('.wall')) scroll_timer = setTimeout(function () { htmx.trigger('#pulse', 'now'); }, 100);
+  });
 
   // ---- messages go away by themselves; an undo is offered for ten seconds
   var toast_timer = 0;

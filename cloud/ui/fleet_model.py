@@ -58,7 +58,7 @@ def show_edge(edge: FleetEdge, speech: Speech) -> EdgeRow:
 
 
 def _trouble(told: ToldTrouble, speech: Speech) -> Markup:
-    """Say what a trouble is about, with its code: its sentence is on the edge, which knows the details."""
-    kind = speech.known(f"kind.{told.kind}", told.kind)
-    about = Markup(" ({})").format(told.subject) if told.subject else ""
-    return Markup("{}{}{}{}").format(kind, "：" if speech.is_chinese else ": ", told.code, about)
+    """Say what it is about, and in a word or two what: the rest is on the edge, which knows the details."""
+    about = told.subject or speech.known(f"kind.{told.kind}", told.kind)
+    what = speech.known(f"trouble.{told.kind}_{told.code}", told.code.replace("_", " "))
+    return Markup("{}{}{}").format(about, "：" if speech.is_chinese else ": ", what)

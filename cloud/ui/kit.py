@@ -28,7 +28,7 @@ from shared.ui.page import (
     pick_language,
 )
 from shared.ui.speech import Speech
-from shared.ui.words import COMMON, LANGUAGES, Words
+from shared.ui.words import COMMON, LANGUAGES, TROUBLES, Words
 
 FOLDER = Path(__file__).parent
 _YEAR_S = 365 * 86_400
@@ -59,7 +59,7 @@ class Kit:
     def __init__(self, parts: ConsoleParts) -> None:
         """Keep the parts, and read the words."""
         self.parts = parts
-        self.words = Words([COMMON, FOLDER / "words.toml"])
+        self.words = Words([COMMON, TROUBLES, FOLDER / "words.toml"])
         self._zone = ZoneInfo(tzlocal.get_localzone_name())
 
     def speech(self) -> Speech:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from shared.ui.words import COMMON, LANGUAGES, Words
+from shared.ui.words import COMMON, LANGUAGES, TROUBLES, Words
 
 __all__ = ["LANGUAGES", "catalogue", "has_words", "say", "words"]
 
@@ -17,7 +17,7 @@ __all__ = ["LANGUAGES", "catalogue", "has_words", "say", "words"]
 @functools.cache  # the files are part of the package and do not change while it runs
 def words() -> Words:
     """Give all texts."""
-    return Words([COMMON, Path(__file__).with_name("words.toml")])
+    return Words([COMMON, TROUBLES, Path(__file__).with_name("words.toml")])
 
 
 @functools.cache  # as above

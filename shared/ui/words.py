@@ -11,6 +11,8 @@ from markupsafe import Markup, escape
 LANGUAGES = ("en", "zh")
 COMMON = Path(__file__).with_name("words.toml")
 """The words that every console needs."""
+TROUBLES = Path(__file__).with_name("troubles.toml")
+"""What the troubles of an edge are called, which its cloud tells, too."""
 
 
 class Words:

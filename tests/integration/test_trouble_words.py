@@ -35,6 +35,7 @@ from edge.ui.words import catalogue
 from shared.breaker import BreakerState
 from shared.supervise import Supervisor
 from shared.trouble import Trouble
+from shared.ui.words import TROUBLES, Words
 from shared.users import users_unreadable
 from tests.helpers.alerts import Recorder, fire_event, office_in, opened
 from tests.helpers.clock import FakeClock
@@ -202,7 +203,8 @@ def test_the_catalogue_has_exactly_the_troubles_that_there_are(troubles):
     }
     assert told == set(troubles)
     for key in troubles:
-        assert {key, f"{key}_why", f"{key}_do"} <= set(catalogue())
+        assert {f"{key}_why", f"{key}_do"} <= set(catalogue())
+    assert set(Words([TROUBLES]).texts) == set(troubles)  # as its cloud calls them, too
 
 
 def test_both_languages_tell_every_figure(troubles):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import ValidationError
 
 from cloud.fleet import SILENT_AFTER_S, Fleet
+from cloud.ui.fleet_model import show_edge
+from cloud.ui.kit import FOLDER
 from shared.fleet import EdgeReport
+from shared.ui.speech import Speech
+from shared.ui.words import COMMON, TROUBLES, Words
 from tests.helpers.clock import FakeClock
 
 
@@ -114,3 +119,23 @@ def test_a_report_that_makes_no_sense_is_none(changes):
 
 def test_a_newer_edge_may_tell_more():
     assert report(moon_phase="full").name == "gate"
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", ["Disk: nearly full", "roof: no picture", "Link: moon phase"]),
+        ("zh", ["磁盘：空间不足", "roof：无画面", '链路：<span lang="en">moon phase</span>']),
+    ],
+)
+def test_troubles_of_an_edge_are_told_in_the_words_of_whoever_looks(language, said):
+    since = "2026-03-10T11:00:00Z"
+    told = [("disk", "", "low"), ("camera", "roof", "lost"), ("link", "", "moon_phase")]
+    troubles = [{"kind": k, "subject": s, "code": c, "since": since} for k, s, c in told]
+    fleet = Fleet(FakeClock())
+    hear(fleet, report(troubles=troubles))
+    words = Words([COMMON, TROUBLES, FOLDER / "words.toml"])
+    now = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    speech = Speech(words=words, language=language, zone=ZoneInfo("UTC"), now=now)
+    (edge,) = fleet.edges()
+    assert [str(trouble) for trouble in show_edge(edge, speech).troubles] == said

@@ -28,10 +28,14 @@ _STEPS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """One line in a box of 1000 × 100, its kind, its name and where that stands in per cent."""
+    """One line in a box of 1000 × 100, its kind, its name and where that stands in per cent.
+
+    `is_point`: it was seen on one frame alone, so that the line has no length.
+    """
 
     kind: str
     path: str
+    is_point: bool
     name: Markup
     x: float
     y: float
@@ -126,17 +130,17 @@ def frame_x(index: int, count: int) -> float:
 
 
 def _curve(kind: str, values: Sequence[float | None], top: float, speech: Speech) -> Curve:
-    path, is_down = "", False
     best = max(range(len(values)), key=lambda i: values[i] or 0.0)
-    for index, value in enumerate(values):
-        if value is None:
-            continue
-        x, y = 10 * frame_x(index, len(values)), 100 * (1 - value / top)
-        path += f"{'L' if is_down else 'M'}{x:.1f} {y:.1f}"
-        is_down = True
+    places = [
+        f"{10 * frame_x(index, len(values)):.1f} {100 * (1 - value / top):.1f}"
+        for index, value in enumerate(values)
+        if value is not None
+    ]
+    is_point = len(places) == 1
     return Curve(
         kind=kind,
-        path=path,
+        path="M" + "L".join(places) + ("h0" if is_point else ""),
+        is_point=is_point,
         name=speech.t(f"label.{kind}"),
         x=round(min(92.0, frame_x(best, len(values))), 1),
         y=round(100 * (1 - (values[best] or 0.0) / top), 1),

@@ -76,7 +76,7 @@ class Archive:
             yield db
 
     def events(self, query: EventQuery) -> EventPage:
-        """Give a page of events, newest first.
+        """Give a page of events, newest first unless the query says otherwise.
 
         Raises:
             RequestError(REQUEST_FIELD_INVALID): the cursor is not one of ours, or the limit out of 1…200.
@@ -85,15 +85,16 @@ class Archive:
             detail = f"limit is {query.limit}, allowed are 1 to {MOST_EVENTS_A_PAGE}"
             raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, detail)
         where, values = _conditions(query)
+        way = "ASC" if query.is_oldest_first else "DESC"
         sql = (
             f"SELECT {_EVENT_COLUMNS}, opened_at FROM event WHERE {where}"  # noqa: S608 – conditions are ours
-            " ORDER BY opened_at DESC, event_id DESC LIMIT ?"
+            f" ORDER BY opened_at {way}, event_id {way} LIMIT ?"
         )
         with self.snapshot() as db:
             rows = db.execute(sql, (*values, query.limit + 1)).fetchall()
             shown = rows[: query.limit]
             events = _event_records(db, shown)
-        has_more = len(rows) > len(shown)
+        has_more = len(rows) > len(shown) and not query.is_oldest_first
         cursor = _cursor(shown[-1][-1], shown[-1][0]) if has_more else None
         return EventPage(events=tuple(events), cursor=cursor)
 

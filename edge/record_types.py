@@ -134,7 +134,8 @@ class Notice:
 class EventQuery:
     """Which events, newest first; None does not filter. `since` ≤ opened < `until`.
 
-    `is_calling` asks for those that want somebody's eyes: they go on, or nobody has acknowledged that fire or smoke.
+    `is_oldest_first` turns the order round, for one page. `is_calling` asks for those that want somebody's eyes: they
+    go on, or nobody has acknowledged that fire or smoke.
     """
 
     limit: int = 50
@@ -147,6 +148,7 @@ class EventQuery:
     until: datetime | None = None
     with_tests: bool = False
     is_calling: bool = False
+    is_oldest_first: bool = False
     is_held: bool | None = None
     is_closed: bool | None = None
 

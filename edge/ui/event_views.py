@@ -158,15 +158,14 @@ def _picture(kit: Kit, event_id: str, frame_id: str) -> Picture:
 def _neighbours(kit: Kit, record: EventRecord) -> tuple[str | None, str | None]:
     """Find the events right after and right before this one."""
     at, events = record.event.opened_at, kit.parts.records.events
-    after = EventQuery(limit=200, since=at + timedelta(microseconds=1), with_tests=True)
+    just_after = at + timedelta(microseconds=1)
+    after = EventQuery(limit=1, since=just_after, with_tests=True, is_oldest_first=True)
+    before = EventQuery(limit=1, until=at, with_tests=True)
+    found = [or_none(lambda q=query: events(q)) for query in (after, before)]  # type: ignore[misc] # bound now
     newer, older = (
-        or_none(lambda: events(after)),
-        or_none(lambda: events(EventQuery(limit=1, until=at, with_tests=True))),
+        page.events[0].event.event_id if page and page.events else None for page in found
     )
-    return (
-        newer.events[-1].event.event_id if newer and newer.events else None,
-        older.events[0].event.event_id if older and older.events else None,
-    )
+    return newer, older
 
 
 def _frames_text(record: EventRecord, frames: tuple[FrameRecord, ...], speech: Speech) -> str:
@@ -230,8 +229,9 @@ def _add_marks(console: Blueprint, kit: Kit) -> None:
             raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, f"mark {given[:20]!r}")
         mark = Mark(given) if given else None
         record = kit.parts.records.event(event_id)
-        before = record.mark
-        note = form.get("note", "")[:_MOST_NOTE]
+        before, said = record.mark, record.marked
+        kept = said.text if said and mark else ""  # a key on a card has no word to say
+        note = form.get("note", kept)[:_MOST_NOTE]
         kit.parts.records.label(event_id, mark, by=kit.visitor(), note=note)
         if mark is not None and record.acknowledged is None:
             kit.parts.acknowledge(event_id, by=kit.visitor())  # who says what it was has seen it

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from edge.record_types import Mark
 from shared.types import Classification, Label, Source
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import verdict
 from tests.helpers.frames import frame
 from tests.helpers.services import Running, running_edge
+from tests.helpers.story import tell_fire
 
 _CAMERAS = 64
 _HISTORY = 120
@@ -50,3 +54,31 @@ def test_who_cannot_unpack_gets_the_page_as_it_is(edge: Running) -> None:
         assert "Content-Encoding" not in page.headers
         assert page.text.startswith("<!doctype html>")
     assert edge.get("/ui/health").headers["Content-Encoding"] == "gzip"
+
+
+def test_a_word_about_an_event_stays_until_another_is_said(edge: Running) -> None:
+    records = edge.service._records
+    event_id = tell_fire(records, began_at=datetime.now(UTC), is_over=True).event_id
+
+    def say(**fields: str) -> tuple[Mark | None, str]:
+        form = edge.post(f"/ui/events/{event_id}/label", data=fields, allow_redirects=False)
+        assert form.status_code == 303
+        record = records.event(event_id)
+        return record.mark, record.marked.text if record.marked else ""
+
+    assert say(mark="true", note="chip pan") == (Mark.TRUE, "chip pan")
+    assert say(mark="false", back="list") == (Mark.FALSE, "chip pan")
+    assert say(mark="true") == (Mark.TRUE, "chip pan")
+    assert say(mark="true", note="") == (Mark.TRUE, "")
+    assert say(mark="") == (None, "")
+
+
+def test_the_event_before_and_the_event_after_are_a_key_away(edge: Running) -> None:
+    records, now = edge.service._records, datetime.now(UTC)
+    ids = [
+        tell_fire(records, began_at=now - timedelta(hours=ago), is_over=True).event_id
+        for ago in (1, 2, 3, 4)
+    ]
+    page = edge.get(f"/ui/events/{ids[2]}").text
+    keys = dict(re.findall(r'href="/ui/events/(\w+)" data-key="([jk])"', page))
+    assert keys == {ids[1]: "k", ids[3]: "j"}

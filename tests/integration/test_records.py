@@ -171,6 +171,7 @@ def test_events_are_found_by_what_they_are(tmp_path):
         assert _ids(records, since=AT + timedelta(minutes=1)) == ["burning", "later"]
         assert _ids(records, until=AT + timedelta(minutes=1)) == ["yard", "gate"]
         assert _ids(records, with_tests=True) == ["burning", "later", "yard", "test", "gate"]
+        assert _ids(records, limit=2, is_oldest_first=True) == ["gate", "yard"]
 
 
 @pytest.mark.parametrize("cursor", ["", "!", "e30", "WzFd", "W10", "☂", "bnVsbA"])

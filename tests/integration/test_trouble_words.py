@@ -42,6 +42,7 @@ from tests.helpers.clock import FakeClock
 
 _NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 _FIGURE = re.compile(r"{(\w+)}")
+_CODE = re.compile(r"`[^`]+`")
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -216,6 +217,12 @@ def test_both_languages_tell_every_figure(troubles):
         for figure in trouble.figures.values():
             assert figure in trouble.cause, key
             assert str(escape(figure)) in chinese, key
+
+
+def test_both_languages_show_what_is_typed_as_code(troubles):
+    for key in troubles:
+        english, chinese = (set(_CODE.findall(text)) for text in catalogue()[f"{key}_do"])
+        assert english == chinese, key
 
 
 def test_no_number_stands_in_english_alone(troubles):

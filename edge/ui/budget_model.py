@@ -137,9 +137,10 @@ def show_audits(report: AuditReport | None, speech: Speech) -> AuditPanel | None
 def show_cameras_spend(
     status: Mapping[str, Any], titles: Mapping[str, str], speech: Speech
 ) -> tuple[CameraSpend, ...]:
-    """List what each camera was given."""
+    """List what each camera was given that was given anything, the most expensive first."""
     cameras: Mapping[str, Mapping[str, Any]] = status["cameras"]
-    most = max((camera["spent"] for camera in cameras.values()), default=0.0) or 1.0
+    spends = sorted(cameras.items(), key=lambda camera: -camera[1]["spent"])
+    most = max((camera["spent"] for camera in cameras.values()), default=0.0)
     return tuple(
         CameraSpend(
             title=titles.get(name, name),
@@ -147,7 +148,8 @@ def show_cameras_spend(
             weight=f"{camera['weight']:g}",
             bar=round(100 * camera["spent"] / most, 1),
         )
-        for name, camera in cameras.items()
+        for name, camera in spends
+        if camera["spent"] > 0
     )
 
 

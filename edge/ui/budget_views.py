@@ -33,6 +33,7 @@ def add_budget(console: Blueprint, kit: Kit) -> None:
         status = or_none(kit.status.policy_status)
         titles = {name: kit.title_of(name) for name in kit.settings.cameras}
         today = tally.hour_of(speech.now)[:10]
+        cameras = show_cameras_spend(status, titles, speech) if status else ()
         spends = or_none(lambda: tally.between(f"{today}T00", f"{today}T23", ("charged",))) or {}
         reasons = or_none(lambda: tally.days(today, today, REASONS)) or {}
         policy = kit.settings.policy
@@ -48,7 +49,8 @@ def add_budget(console: Blueprint, kit: Kit) -> None:
             calls=show_calls(status, speech),
             facts_list=money_facts(status, speech) if status else (),
             spend=show_spend_chart(spends, status, speech) if status else None,
-            cameras=show_cameras_spend(status, titles, speech) if status else (),
+            cameras=cameras,
+            unspent=len(status["cameras"]) - len(cameras) if status else 0,
             reasons=show_reasons(reasons, speech),
             audits=show_audits(or_none(kit.status.audit_report), speech),
             what_if=show_what_if(

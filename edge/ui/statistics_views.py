@@ -38,6 +38,8 @@ def add_statistics(console: Blueprint, kit: Kit) -> None:
             cameras = [row for row in day_rows(*found, zone) if row.day == chosen.day]
         else:
             cameras = list(sums_by_camera(*(found or ({}, [])), zone))
+        places = {name: place for place, name in enumerate(titles)}  # as on the wall
+        cameras.sort(key=lambda row: places.get(row.camera, len(places)))
         return kit.render(
             "statistics.html",
             speech,

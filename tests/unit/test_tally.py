@@ -3,7 +3,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,8 @@ from edge.reasons import Reason
 from edge.record_types import EventRecord, Mark
 from edge.tally import Key, Tally, total
 from edge.tally_store import SqliteTallyStore
+from edge.ui.budget_model import show_cameras_spend
+from edge.ui.speech import Speech
 from edge.ui.statistics_model import as_csv, day_rows, sums_by_camera, sums_by_day
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
@@ -178,3 +180,16 @@ def test_a_camera_s_name_is_no_formula_in_a_spreadsheet() -> None:
     cells = list(csv.reader(io.StringIO(as_csv([row]))))
     assert cells[0][1] == "camera"
     assert cells[1][1] == "'=HYPERLINK(1)"
+
+
+def test_the_budget_names_the_cameras_that_were_paid_for_and_the_dearest_first() -> None:
+    spent = {"gate": 0.0, "yard": 0.1, "dock": 0.4}
+    status = {"cameras": {name: {"spent": s, "weight": 1.0} for name, s in spent.items()}}
+    speech = Speech(language="en", zone=_ZONE, now=datetime(2026, 3, 10, tzinfo=UTC))
+    rows = show_cameras_spend(status, {"yard": "Loading yard"}, speech)
+    assert [(r.title, r.spent, r.bar) for r in rows] == [
+        ("dock", "0.40", 100.0),
+        ("Loading yard", "0.10", 25.0),
+    ]
+    nothing = {"cameras": {"gate": {"spent": 0.0, "weight": 1.0}}}
+    assert show_cameras_spend(nothing, {}, speech) == ()

@@ -24,6 +24,7 @@ from shared.types import ModelIdentity
 from shared.ui.speech import with_code
 from shared.web import CheckState
 
+_SOON_DAYS = 10.0  # from here on nobody counts the hours
 _ICONS = {
     TroubleKind.CAMERA: "eye",
     TroubleKind.VIEW: "frozen",
@@ -236,7 +237,9 @@ def show_disk(forecast: Forecast | None, speech: Speech) -> StatePanel:
         )
     is_far = forecast.days_left is None or forecast.days_left > 3650.0
     left = speech.size(forecast.left_bytes) if forecast.left_bytes is not None else "–"
-    big: Markup | str = left if is_far else speech.duration(86_400 * (forecast.days_left or 0.0))
+    days = forecast.days_left or 0.0
+    whole_days = round(days) if days >= _SOON_DAYS else days
+    big: Markup | str = left if is_far else speech.duration(86_400 * whole_days)
     keep = speech.t("now.v_evidence_days", n=forecast.keep_days)
     facts = [
         Fact(name=speech.t("health.used"), text=speech.size(forecast.used_bytes)),

@@ -62,15 +62,20 @@ def show_settings(
     for path, value, meaning in leaves(settings):
         group = path[0] if len(path) > 1 else ""
         origin = _origin(path, origins)
-        if group == "cameras" and path[1:2] != (camera,) and origin is None:
+        is_of_another = group == "cameras" and path[1:2] != (camera,)
+        if is_of_another and origin is None:
             left_out[group] += 1
             continue
+        if is_of_another:
+            meaning = ""  # said once, with the camera that is listed in full
+        elif speech.is_chinese:
+            meaning = settings_in_chinese()[meaning]
         row = SettingRow(
             name=".".join(path),
             value=_shown(value, speech),
             origin=origin or speech.t("settings.default"),
             is_set=origin is not None,
-            meaning=settings_in_chinese()[meaning] if speech.is_chinese else meaning,
+            meaning=meaning,
         )
         rows.setdefault(group, []).append(row)
     return tuple(

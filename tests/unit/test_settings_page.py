@@ -51,6 +51,8 @@ def test_one_camera_is_listed_in_full_and_of_the_others_what_was_set() -> None:
         "cameras.yard.source",
         "cameras.yard.fps",
     ]
+    meanings = {row.name: row.meaning for row in groups["cameras"].rows}
+    assert (bool(meanings["cameras.gate.fps"]), meanings["cameras.yard.fps"]) == (True, "")
     assert groups["cameras"].set_count == 4
     assert groups["cameras"].count == 2 * (len(names) - 2)
     assert groups["policy"].count == len(groups["policy"].rows)

@@ -164,8 +164,11 @@
       if (best === null || Math.abs(node.dataset.frame - at) < Math.abs(best.dataset.frame - at)) best = node;
       node.removeAttribute('aria-current');
     });
-    if (best) best.setAttribute('aria-current', 'true');
+    if (!best) return;
+    best.setAttribute('aria-current', 'true');
+    best.parentNode.scrollLeft = best.offsetLeft - best.parentNode.offsetLeft - (best.parentNode.clientWidth - best.clientWidth) / 2;
   }
+  if (one('#slider')) mark_frame(); // a phone shows a part of the strip
   document.addEventListener('click', function (event) {
     var frame = event.target.closest('[data-frame]');
     if (!frame || event.ctrlKey || event.metaKey) return;

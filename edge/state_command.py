@@ -22,15 +22,18 @@ def state_command() -> None:
 
 @state_command.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--keep", type=click.IntRange(min=1), help="Delete all but so many of this machine's backups."
+)
 @of_a_box
-def backup(settings: EdgeSettings, folder: Path) -> None:
+def backup(settings: EdgeSettings, folder: Path, keep: int | None) -> None:
     """Write all of it into one file in FOLDER.
 
     The service may run. The file holds keys and names: keep it as you keep those.
     """
     if not settings.state.is_dir():
         raise CommandError(f"{settings.state} does not exist: there is nothing to keep", NAME_STATE)
-    path = back_up(_places(settings), folder, SystemClock().now_at())
+    path = back_up(_places(settings), folder, SystemClock().now_at(), keep=keep)
     click.echo(f"{path}: {path.stat().st_size} bytes")
     if path.stat().st_dev == settings.state.stat().st_dev:
         click.echo(

@@ -12,6 +12,8 @@ import hashlib
 import io
 import json
 import os
+import platform
+import re
 import shutil
 import sqlite3
 import tarfile
@@ -35,6 +37,8 @@ _SUFFIX = ".sqlite3"
 _STAYS = ("lock", "lost+found", _ASIDE := "before-restore-", _WORK := "restoring-")
 _PASSING = ("-wal", "-shm", "-journal", ".part")  # parts of an open database, half-written files
 _RUNNING = "running"  # of the process, which is not what is restored
+_TIME = "%Y%m%dT%H%M%SZ"
+_OF_A_TIME = re.compile(r"\d{8}T\d{6}Z\.tar\Z")
 _ROUNDS = 5  # a picture that is pruned while it is copied costs a round
 _CHUNK = 1 << 20
 
@@ -59,13 +63,20 @@ class Places:
         return self.evidence / path.relative_to(_EVIDENCE) if is_evidence else self.state / path
 
 
-def back_up(places: Places, target: Path, now_at: datetime) -> Path:
+def back_up(places: Places, target: Path, now_at: datetime, *, keep: int | None = None) -> Path:
     """Write everything into a new file in a folder, and give its path.
+
+    Args:
+        places: what to copy.
+        target: the folder, which boxes may share: the file has the machine's name in its own.
+        now_at: for its name.
+        keep: so many of this machine's files stay, the newest; None is all.
 
     Raises:
         StoreError(STORE_UNAVAILABLE): something cannot be read, or the folder cannot be written.
     """
-    path = target / f"emberlink-edge-{now_at:%Y%m%dT%H%M%SZ}.tar"
+    box = f"emberlink-edge-{platform.node()}-"
+    path = target / f"{box}{now_at:{_TIME}}.tar"
     try:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target) as work:
@@ -78,6 +89,9 @@ def back_up(places: Places, target: Path, now_at: datetime) -> Path:
                 file.flush()
                 os.fsync(file.fileno())
             part.rename(path)
+        ours = [p for p in target.glob("*.tar") if _OF_A_TIME.sub("", p.name) == box]
+        for old in sorted(ours)[:-keep] if keep else ():
+            old.unlink()
     except (OSError, sqlite3.Error) as err:
         remedy = "Name a folder that you may write, with room; `evidence verify` tells whether the state is damaged."
         detail = f"backup to {target}: {err}"
@@ -282,7 +296,7 @@ def _swap(fresh: Path, folder: Path, now_at: datetime) -> Iterator[Path]:
     """Move what a folder holds aside, and what was unpacked to its place."""
     old = [path for path in folder.iterdir() if not path.name.startswith(_STAYS)]
     if old:
-        aside = folder / f"{_ASIDE}{now_at:%Y%m%dT%H%M%SZ}"
+        aside = folder / f"{_ASIDE}{now_at:{_TIME}}"
         aside.mkdir()
         for path in old:
             path.rename(aside / path.name)

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from edge.cli import main
 from edge.record_types import Mark
+from edge.state_copy import Places, back_up
 from shared.blobs import Blobs
 from shared.errors import StoreError
 from shared.store import Store
@@ -263,6 +265,21 @@ def test_a_backup_can_be_read_by_its_owner_only(tmp_path):
     (tmp_path / "s").mkdir()
     backup = _back_up(tmp_path / "s", tmp_path / "b")
     assert backup.stat().st_mode & 0o077 == 0
+
+
+def test_a_backup_each_night_fills_no_disk_and_touches_no_other_boxs(tmp_path, monkeypatch):
+    places = Places(state=tmp_path / "s", evidence=tmp_path / "s" / "evidence")
+    Store(places.state / "ledger.sqlite3", [_ONE]).close()
+    for box in ("gate", "gate-2"):  # both at three o'clock, into one folder
+        monkeypatch.setattr("platform.node", lambda box=box: box)
+        for night in range(4):
+            back_up(places, tmp_path / "b", AT + timedelta(days=night), keep=2)
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [
+        "emberlink-edge-gate-2-20260312T120000Z.tar",
+        "emberlink-edge-gate-2-20260313T120000Z.tar",
+        "emberlink-edge-gate-20260312T120000Z.tar",
+        "emberlink-edge-gate-20260313T120000Z.tar",
+    ]
 
 
 def test_a_service_can_write_its_log_to_a_file(tmp_path, models):

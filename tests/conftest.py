@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,22 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("shared-machine")
 prepare_libraries()  # OpenCV reads its limits once, when it is loaded
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 # pytest makes a folder of its own in it
+# The tests together need a tenth of it; below a gigabyte the product says that its disk is low.
+_ROOM_BYTES = 3 << 30
+
+
+def pytest_configure() -> None:
+    """Put the folders of tests into memory where that has room: each of hundreds of services makes ten databases.
+
+    Nothing is proven about a disk there; tests about disks mount their own.
+    """
+    if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
+        disk = os.statvfs(_MEMORY)
+        has_room = disk.f_bavail * disk.f_frsize >= _ROOM_BYTES
+        if has_room and not disk.f_flag & os.ST_NOEXEC:
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 
 from shared.imaging import jpeg_picture
 from shared.scene import Scene, SceneSettings
-from tests.helpers.browser import DESK_PX, PHONE_PX, Browser, chromium
+from tests.helpers.browser import DESK_PX, PHONE_PX
 from tests.helpers.services import Running, running_cloud
 from tests.unit.test_fleet import report
 
@@ -18,12 +18,6 @@ pytestmark = pytest.mark.e2e
 
 _PAGES = ["/", "/ui/fleet", "/ui/queue", "/ui/models", "/ui/jobs?id=nothing"]
 _MOST_BYTES = 150_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from shared.errors import StoreError
 from shared.imaging import jpeg_picture
 from shared.manifest import shipped_models
 from shared.scene import Scene, SceneSettings
-from tests.helpers.browser import DESK_PX, PHONE_PX, Browser, chromium
+from tests.helpers.browser import DESK_PX, PHONE_PX, Browser
 from tests.helpers.services import Running, running_cloud, running_edge
 from tests.helpers.story import tell_fire
 
@@ -46,12 +46,6 @@ _PAGES = {
     "settings": "/ui/settings",
     "try": "/ui/try",
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from edge.record_types import Mark
 from shared.access import Role
 from shared.users import add_user
-from tests.helpers.browser import PHONE_PX, Browser, Sheet, chromium
+from tests.helpers.browser import PHONE_PX, Browser, Sheet
 from tests.helpers.services import Running, running_cloud, running_edge
 from tests.helpers.story import tell_fire
 from tests.unit.test_fleet import report
@@ -54,12 +54,6 @@ class World:
 
     edge: Running
     event: str
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

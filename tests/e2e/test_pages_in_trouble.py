@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,8 +18,9 @@ from shared.access import Role
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.users import add_user
-from tests.helpers.browser import PHONE_PX, Browser, Sheet, chromium
+from tests.helpers.browser import PHONE_PX, Browser, Sheet
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
+from tests.helpers.processes import free_port
 from tests.helpers.services import Running, running_cloud, running_edge
 from tests.helpers.story import tell_fire
 
@@ -35,12 +35,6 @@ _EDGE_PAGES = (
 _CLOUD_PAGES = ("/", "/ui/fleet", "/ui/queue", "/ui/models", "/ui/jobs", "/errors")
 _STILL_PAGES = ("/ui/statistics", "/ui/settings", "/ui/try")
 _HALF_A_DESK_PX = 720
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +88,7 @@ def test_a_page_that_outlives_its_session_asks_to_sign_in_and_comes_back(
 def test_a_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(
     browser: Browser, tmp_path: Path, models: Path
 ) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    settings = {"cameras": _CAMERAS, "server": {"port": port}}
+    settings = {"cameras": _CAMERAS, "server": {"port": free_port()}}
     with contextlib.ExitStack() as open_pages:
         with running_edge(tmp_path, models, **settings) as edge:
             event = burning(edge)

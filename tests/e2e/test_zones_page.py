@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.browser import Sheet, chromium
+from tests.helpers.browser import Browser, Sheet
 from tests.helpers.pictures import calm_jpeg
 from tests.helpers.services import Running, running_edge
 
 pytestmark = pytest.mark.e2e
 
 
-def test_a_zone_is_drawn_on_a_still_saved_and_removed(tmp_path: Path, models: Path) -> None:
+def test_a_zone_is_drawn_on_a_still_saved_and_removed(
+    browser: Browser, tmp_path: Path, models: Path
+) -> None:
     with (
         running_edge(tmp_path, models, cameras={"yard": {"source": "push:"}}) as edge,
-        chromium() as browser,
         browser.sheet(edge.url) as sheet,
     ):
         page, zones = sheet.page, edge.service._zones
@@ -56,11 +57,10 @@ _CAMERA = {
 
 
 @pytest.fixture
-def editor(tmp_path: Path, models: Path) -> Iterator[tuple[Sheet, Running]]:
+def editor(browser: Browser, tmp_path: Path, models: Path) -> Iterator[tuple[Sheet, Running]]:
     """Open the editor of a camera that has one zone in the configuration."""
     with (
         running_edge(tmp_path, models, cameras={"yard": _CAMERA}) as edge,
-        chromium() as browser,
         browser.sheet(edge.url) as sheet,
     ):
         assert edge.show("/joint_predict?camera=yard", calm_jpeg()).status_code == 200

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +16,31 @@ import requests
 
 from tests.helpers.waiting import wait_until
 
+_MOST_WORKERS = 16
+
+
+def _own_ports() -> Iterator[int]:
+    """Give the ports of this process of tests over and over: below those that the system gives away by itself.
+
+    What lies between finding a port and listening on it is the start of a program; whatever else the machine opens
+    meanwhile must not get the port.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    mine = range(20_000 + worker % _MOST_WORKERS, 32_000, _MOST_WORKERS)
+    start = os.getpid() % len(mine)
+    return itertools.cycle([*mine[start:], *mine[:start]])
+
+
+_ports = _own_ports()
+
 
 def free_port() -> int:
-    """Find a port of this machine on which nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a port of this machine on which nothing listens now, and that nobody else will be given."""
+    for port in itertools.islice(_ports, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("a hundred ports in a row are taken")
 
 
 def wait_until_listening(process: subprocess.Popen[Any], port: int, log: Path) -> None:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.helpers.processes import free_port
+
 MODEL = {"name": "stand-in", "version": "1.0.0", "sha256_12": "0" * 12}
 
 
@@ -116,7 +118,7 @@ def stand_in_cloud(answer: Answer, *, port: int = 0) -> Iterator[StandIn]:
 def dead_url() -> Iterator[str]:
     """Give the address of a port that refuses connections and that nobody else can take meanwhile."""
     with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
+        reserved.bind(("127.0.0.1", free_port()))  # some tests let somebody listen there afterwards
         yield f"http://127.0.0.1:{reserved.getsockname()[1]}"
 
 

@@ -80,17 +80,17 @@ def _command(world: World, *arguments: object) -> int:
     return int(found.group(1))
 
 
-def _ask(url: str) -> int:
+def _ask(url: str, timeout_s: float = 20.0) -> int:
     client = HttpCloudClient(
         url,
-        RetrySettings(tries=1, timeout_s=0.2, first_pause_s=0.1, longest_pause_s=0.1),
+        RetrySettings(tries=1, timeout_s=timeout_s, first_pause_s=0.1, longest_pause_s=0.1),
         pool_size=1,
     )
     try:
         client.infer(
             picture(),
             call_id="call",
-            deadline=Deadline.after(2.0, SystemClock()),
+            deadline=Deadline.after(30.0, SystemClock()),
             trace=None,
         )
     except FireError as err:
@@ -214,10 +214,10 @@ def _unreachable(_world: World) -> int:
         return _ask(url)
 
 
-def _stand_in(answer: Any) -> Callable[[World], int]:
+def _stand_in(answer: Any, timeout_s: float = 20.0) -> Callable[[World], int]:
     def provoke(_world: World) -> int:
         with stand_in_cloud(answer) as cloud:
-            return _ask(cloud.url)
+            return _ask(cloud.url, timeout_s)
 
     return provoke
 
@@ -392,7 +392,7 @@ PROVOCATIONS: dict[ErrorCode, Callable[[World], int]] = {
     ErrorCode.RUNTIME_CONFLICT: _runtime_conflict,
     ErrorCode.EDGE_OVERLOADED: _edge_overloaded,
     ErrorCode.CLOUD_UNREACHABLE: _unreachable,
-    ErrorCode.CLOUD_TIMEOUT: _stand_in(hangs),
+    ErrorCode.CLOUD_TIMEOUT: _stand_in(hangs, timeout_s=0.2),
     ErrorCode.CLOUD_BAD_ANSWER: _stand_in(answers(raw=b"hello")),
     ErrorCode.CLOUD_OVERLOADED: _overloaded,
     ErrorCode.DEADLINE_MISSED: _deadline_missed,

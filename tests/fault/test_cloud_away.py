@@ -12,6 +12,7 @@ from tests.helpers.pictures import fire_jpeg, unsure_jpeg
 from tests.helpers.processes import free_port
 from tests.helpers.services import Running, running_cloud, running_edge, taken_place
 from tests.helpers.stand_in_clouds import (
+    Exchange,
     answers,
     dead_url,
     drips,
@@ -26,6 +27,7 @@ _ALWAYS: dict[str, Any] = {"policy": {"name": "always", "daily_limit": 100}}
 _SILENT = [hangs, drips, drips_headers]
 # A try by itself may take long here: who keeps a deadline of less than a second does so on a busy machine, too.
 _SLOW_TRIES = {"cloud": {"tries": 1, "timeout_s": 30.0}}
+_PATIENT = {"X_Request_Deadline_Ms": "30000"}
 _WELL_BEFORE_S = 15.0
 
 
@@ -68,25 +70,26 @@ def test_of_many_callers_of_a_hanging_cloud_those_without_a_place_are_answered_f
     tmp_path, models
 ):
     bodies: list[dict[str, Any]] = []
+    go_on = threading.Event()
     with (
-        stand_in_cloud(hangs) as cloud,
-        running_edge(tmp_path, models, cloud.url, **_ALWAYS) as edge,
+        stand_in_cloud(lambda exchange: go_on.wait(30)) as cloud,
+        running_edge(tmp_path, models, cloud.url, **_ALWAYS, **_SLOW_TRIES) as edge,
     ):
         threads = [
-            threading.Thread(
-                target=lambda: bodies.append(_ask(edge, X_Request_Deadline_Ms="2000")[0])
-            )
+            threading.Thread(target=lambda: bodies.append(_ask(edge, **_PATIENT)[0]))
             for _ in range(24)
         ]
         for thread in threads:
             thread.start()
+        wait_until(lambda: len(bodies) == 24 - len(cloud.calls))
+        reasons = [body["decision"]["reason"] for body in bodies]
+        go_on.set()
         for thread in threads:
             thread.join()
     assert len(bodies) == 24
     assert all(_is_the_edge_s(body) for body in bodies)
-    reasons = [body["decision"]["reason"] for body in bodies]
-    assert reasons[:8] == ["fallback_uplink_busy"] * 8
-    assert "fallback_timeout" in reasons
+    assert len(reasons) >= 8
+    assert set(reasons) == {"fallback_uplink_busy"}
 
 
 def test_callers_beyond_the_places_do_not_wait(tmp_path, models):
@@ -96,11 +99,10 @@ def test_callers_beyond_the_places_do_not_wait(tmp_path, models):
         stand_in_cloud(lambda exchange: go_on.wait(30)) as cloud,
         running_edge(tmp_path, models, cloud.url, **sections) as edge,
     ):
-        patient = {"X_Request_Deadline_Ms": "30000"}
-        first = threading.Thread(target=_ask, args=(edge,), kwargs=patient)
+        first = threading.Thread(target=_ask, args=(edge,), kwargs=_PATIENT)
         first.start()
         wait_until(lambda: cloud.calls)
-        body, _ = _ask(edge, **patient)
+        body, _ = _ask(edge, **_PATIENT)
         is_first_waiting = first.is_alive()
         go_on.set()
         first.join()
@@ -151,20 +153,32 @@ def test_while_the_cloud_is_away_only_one_call_at_a_time_tries_it(tmp_path, mode
     sections = {
         "policy": {**_ALWAYS["policy"], "max_in_flight": 8},
         "breaker": {"failures_to_open": 1, "probe_after_s": 0.05, "probe_after_max_s": 0.05},
-        "cloud": {"tries": 1, "timeout_s": 2.0},
+        **_SLOW_TRIES,
     }
+    go_on = threading.Event()
+    answered: list[dict[str, Any]] = []
+
+    def dies_then_hangs(exchange: Exchange) -> None:
+        if exchange.number:
+            go_on.wait(30)
+
     with (
-        stand_in_cloud(hangs) as cloud,
+        stand_in_cloud(dies_then_hangs) as cloud,
         running_edge(tmp_path, models, cloud.url, **sections) as edge,
     ):
         _ask(edge)
         time.sleep(0.06)
-        threads = [threading.Thread(target=_ask, args=(edge,)) for _ in range(8)]
+        threads = [
+            threading.Thread(target=lambda: answered.append(_ask(edge, **_PATIENT)[0]))
+            for _ in range(8)
+        ]
         for thread in threads:
             thread.start()
+        wait_until(lambda: len(answered) == 7)
+        assert len(cloud.calls) == 2
+        go_on.set()
         for thread in threads:
             thread.join()
-        assert len(cloud.calls) == 2
 
 
 def test_a_cloud_that_refuses_pictures_is_alive(tmp_path, models):
@@ -190,7 +204,7 @@ def test_a_full_cloud_is_told_apart_from_a_dead_one(tmp_path, models):
 
 def test_stopping_the_cloud_while_posting_loses_no_answer(tmp_path, models):
     port = free_port()
-    sections = {**_ALWAYS, "cloud": {"tries": 1, "timeout_s": 0.5}}
+    sections = {**_ALWAYS, "cloud": {"tries": 1, "timeout_s": 10.0}}
     bodies: list[dict[str, Any]] = []
     stop = threading.Event()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -129,12 +128,15 @@ def test_a_running_box_takes_the_folder_up_by_itself(tmp_path, models):
             (tmp_path / "log").open("wb") as log,
             subprocess.Popen([*command, "--state", str(disk / "state")], stderr=log) as box,
         ):
-            wait_until(lambda: "state_in_memory" in told(port), 100.0)
-            remount(disk, "rw")
-            wait_until(lambda: told(port) not in ("", "state_in_memory"), 100.0)
-            assert (disk / "state" / "ledger.sqlite3").exists()
-            box.send_signal(signal.SIGTERM)
-            assert box.wait(30) == 0
+            try:
+                wait_until(lambda: "state_in_memory" in told(port), 100.0)
+                remount(disk, "rw")
+                wait_until(lambda: told(port) not in ("", "state_in_memory"), 100.0)
+                assert (disk / "state" / "ledger.sqlite3").exists()
+                box.send_signal(signal.SIGTERM)
+                assert box.wait(30) == 0
+            finally:
+                box.kill()
     assert (tmp_path / "log").read_text().count('"edge_ready"') == 2
 
 
@@ -170,19 +172,19 @@ def test_a_folder_that_another_process_has_is_still_refused(tmp_path, models):
         EdgeService(edge_settings(tmp_path / "state", models))
 
 
-def test_nothing_is_left_in_memory_by_a_box_that_stopped_or_was_killed(tmp_path, models):
+def test_nothing_is_left_in_memory_by_a_box_that_stopped_or_was_killed(
+    tmp_path, models, monkeypatch
+):
     (tmp_path / "state").write_text("in the way")
-    shared = spare_state._IN_MEMORY
-    if not os.access(shared, os.W_OK):
-        pytest.skip("this machine has no disk in memory")
-    before = set(shared.glob("emberlink-state-*"))
-    left = shared / "emberlink-state-killed"
-    left.mkdir()
+    memory = tmp_path / "memory"
+    monkeypatch.setattr(spare_state, "_IN_MEMORY", memory)
+    left = memory / "emberlink-state-killed"
+    left.mkdir(parents=True)
     (left / "lock").touch()
     with edge_on(tmp_path / "state", models):
-        assert not left.exists()
-        assert set(shared.glob("emberlink-state-*")) - before
-    assert set(shared.glob("emberlink-state-*")) - before == set()
+        (held,) = memory.iterdir()
+        assert held != left
+    assert list(memory.iterdir()) == []
 
 
 def test_a_folder_that_fills_up_at_the_probe_is_left_as_it_was(tmp_path):

@@ -79,7 +79,7 @@ def test_cameras_that_hang_are_waited_for_together(monkeypatch):
     cameras.stop(timeout_s=1.0)
     took_s = time.monotonic() - begun_s
     source.release.set()
-    assert took_s < 3.0
+    assert took_s < 5.0  # one after the other they take six
 
 
 # --- readers that hang -----------------------------------------------------------------------------------------

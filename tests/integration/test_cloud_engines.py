@@ -272,13 +272,13 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def _sections(server: RedisServer, **more: Any) -> dict[str, Any]:
-    redis = {"url": server.url, "timeout_s": 1.0, **more.pop("redis", {})}
+    redis = {"url": server.url, "timeout_s": 10.0, **more.pop("redis", {})}
     engine = {"kind": "redis", **more.pop("engine", {})}
     return {"engine": engine, "redis": redis, **more}
 
 
 def test_the_bound_holds_over_all_front_ends(tmp_path, models, server):
-    sections = _sections(server, engine={"places": 5}, redis={"timeout_s": 10.0})
+    sections = _sections(server, engine={"places": 5})
     with (
         running_cloud(tmp_path / "a", models, **sections) as one,
         running_cloud(tmp_path / "b", models, **sections) as two,
@@ -383,15 +383,18 @@ def test_a_front_end_that_died_over_a_key_keeps_it_no_longer_than_its_request_co
     link = RedisLink(server.url, "test", SystemClock(), timeout_s=1.0)
     answers = RedisAnswers(link, SystemClock(), ttl_s=600.0)
     link.client.expire = None  # dead before it could ask for anything more
-    assert answers.begin("gate", "k1", "asked", within_s=1.0) is None
+    name = answers.name("gate", "k1")
+    assert answers.begin("gate", "k1", "asked", within_s=30.0) is None
     with pytest.raises(FireError):
-        answers.begin("gate", "k1", "asked", within_s=1.0)
-    time.sleep(1.2)
+        answers.begin("gate", "k1", "asked", within_s=30.0)
+    assert 0 < link.client.ttl(name) <= 30
+    link.client.pexpire(name, 1)  # the time that the request could take is over
+    wait_until(lambda: not link.client.exists(name))
     assert answers.look("gate", "k1") is None  # nothing was kept, so that nothing has expired
-    assert answers.begin("gate", "k1", "asked", within_s=1.0) is None
+    assert answers.begin("gate", "k1", "asked", within_s=30.0) is None
     answers.keep("gate", "k1", Answer.of("done"))
-    time.sleep(1.2)
-    assert answers.begin("gate", "k1", "asked", within_s=1.0) == Answer.of("done")
+    assert link.client.ttl(name) > 30
+    assert answers.begin("gate", "k1", "asked", within_s=30.0) == Answer.of("done")
     link.close()
 
 
@@ -443,7 +446,8 @@ def test_a_waiting_caller_is_told_at_once_when_redis_dies(tmp_path, models, serv
         answers: list[requests.Response] = []
         thread = threading.Thread(target=lambda: answers.append(_post(cloud)))
         thread.start()
-        time.sleep(0.3)
+        link = cloud.service.house._link
+        wait_until(lambda: link.client.xlen(link.now) == 1)  # there is no worker: the caller waits
         server.kill()
         thread.join(8)  # well inside the time that a caller is given
         assert answers[0].status_code == 503

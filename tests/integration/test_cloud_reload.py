@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import threading
-import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,8 +191,10 @@ def test_a_watched_folder_is_taken_from_without_being_told(tmp_path):
     folder = tmp_path / "models"
     write_detector(folder)
     with running_cloud(tmp_path / "state", folder, model={"watch_s": 0.05}) as cloud:
-        bad = write_detector(folder, version="0.2.0", fire_bias=-3.5)
+        bad = write_detector(tmp_path / "made", version="0.2.0", fire_bias=-3.5)
         _lying_hash(bad)
-        time.sleep(0.2)
+        bad.rename(folder / "cloud-detector" / "0.2.0")  # whole: it is looked at all the time
+        wait_until(lambda: cloud.service.house.slot.refusal)
+        assert cloud.get("/models").json()["result"]["models"][0]["version"] == "0.1.0"
         write_detector(folder, version="0.3.0", fire_bias=-3.6)
         wait_until(lambda: cloud.get("/models").json()["result"]["models"][0]["version"] == "0.3.0")

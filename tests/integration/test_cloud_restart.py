@@ -102,7 +102,7 @@ def test_front_ends_of_one_redis_agree_who_is_signed_in_and_who_reports(
         add_user(users, "anna", Role.ADMIN, _PASSWORD)
         sections: dict[str, Any] = {
             "engine": {"kind": "redis"},
-            "redis": {"url": server.url, "timeout_s": 1.0},
+            "redis": {"url": server.url, "timeout_s": 10.0},
             "access": {"users_file": users},
         }
         with (

@@ -8,7 +8,6 @@ import json
 import shutil
 import socket
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -285,7 +284,7 @@ def test_the_policy_is_calibrated_on_the_scores_of_the_model_that_runs(pair):
 
 
 @pytest.mark.parametrize("where", ["folder", "cloud"])
-def test_a_newer_version_is_taken_without_being_told(tmp_path, where):
+def test_a_newer_version_is_taken_without_being_told(tmp_path, log, where):
     for folder in ("edge-models", "cloud-models"):
         write_classifier(tmp_path / folder)
     write_detector(tmp_path / "cloud-models")
@@ -295,9 +294,10 @@ def test_a_newer_version_is_taken_without_being_told(tmp_path, where):
         running_edge(tmp_path / "edge", tmp_path / "edge-models", cloud.url, model=often) as edge,
     ):
         source = tmp_path / ("edge-models" if where == "folder" else "cloud-models")
-        bad = write_classifier(source, version="0.2.0", fire_bias=_NEVER_FIRE)
+        bad = write_classifier(tmp_path / "made", version="0.2.0", fire_bias=_NEVER_FIRE)
         add_self_test(bad, "fire", fire_jpeg())
-        time.sleep(0.3)
+        bad.rename(source / "edge-classifier" / "0.2.0")  # whole: it is looked at all the time
+        wait_until(lambda: "model_not_taken" in log.getvalue())
         assert _version(edge) == "0.1.0"
         write_classifier(source, version="0.3.0")
         wait_until(lambda: _version(edge) == "0.3.0")

@@ -367,14 +367,15 @@ def test_putting_wakes_the_thread_within_a_tenth_of_a_second(tmp_path: Path) -> 
     with outbox_in(tmp_path, SystemClock()) as outbox:
         outbox.handle("cloud", take)
         outbox.start()
-        took_s = []
-        for number in range(3):
+        for number in range(10):  # a busy machine delays some; what is slow is slow in all
             time.sleep(0.3)  # the thread sleeps by now
             started_s = time.monotonic()
             outbox.put([item(f"{number}", key=f"{number}")])
             wait_until(lambda wanted=f"{number}": wanted in arrived)
-            took_s.append(time.monotonic() - started_s)
-    assert min(took_s) < 0.1
+            took_s = time.monotonic() - started_s
+            if took_s < 0.1:
+                break
+    assert took_s < 0.1
 
 
 def _fill_disk(outbox: Outbox) -> None:

@@ -292,7 +292,7 @@ def test_a_service_can_write_its_log_to_a_file(tmp_path, models):
     with subprocess.Popen(command) as service:
         log = tmp_path / "logs" / "edge.log"
         try:
-            wait_until(lambda: log.exists() and "edge_ready" in log.read_text())
+            wait_until(lambda: log.exists() and "edge_ready" in log.read_text(), 100.0)
         finally:
             service.terminate()
     assert "edge_stopped" in log.read_text()

@@ -63,9 +63,10 @@ def test_a_firewall_that_drops_packets_is_a_cloud_that_is_away(tmp_path, models)
     ):
         bodies = [edge.show("/joint_predict", unsure_jpeg()).json() for _ in range(5)]
         troubles = edge.get("/troubles").json()["result"]["troubles"]
+        links = [trouble["code"] for trouble in troubles if trouble["kind"] == "link"]
     assert {body["source"] for body in bodies} == {"edge_fallback"}
     assert bodies[-1]["decision"]["reason"] == "fallback_cloud_down"
-    assert [(t["kind"], t["code"]) for t in troubles] == [("link", "cloud_away")]
+    assert links == ["cloud_away"]
 
 
 def view_troubles(edge: Running, clock: FakeClock, jpeg: bytes) -> list[str]:

@@ -1,15 +1,22 @@
 """A log file that does not grow without bound: when it is full it becomes `.1`, that one `.2`, the last goes.
 
-Ring: adapter (disk). A disk that cannot be written costs lines, never the service; they go to stderr meanwhile.
+Ring: adapter (disk, a thread). A disk that cannot be written, or hangs, costs lines, never the service, all of whose
+threads write here; they go to stderr meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import sys
 from pathlib import Path
 from typing import IO
+
+from shared.disk_thread import DiskThread
+from shared.errors import StoreError
+
+_PATIENCE_S = 1.0  # for the first line that a disk that hangs does not take; whoever logs waits
 
 
 class RotatedLog(io.TextIOBase):
@@ -29,12 +36,31 @@ class RotatedLog(io.TextIOBase):
         self.trouble = ""
         self._file: IO[bytes] = io.BytesIO()
         self._file.close()
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        self._reopen()
+        self._disk = DiskThread("log", patience_s=_PATIENCE_S)
+        try:
+            self._disk.do(self._open)
+        except StoreError as err:
+            self.trouble = f"{path}: {err.detail}"
 
     def write(self, text: str) -> int:
         """Write a line, into a fresh file where this one is full."""
+        try:
+            self._disk.do(functools.partial(self._write, text))
+        except StoreError:
+            sys.stderr.write(text)
+        return len(text)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._disk.stop(lambda: self._file.close())
+        super().close()
+
+    def _open(self) -> None:
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._reopen()
+
+    def _write(self, text: str) -> None:
         line = text.encode("utf-8", "backslashreplace")
         try:
             if self._file.tell() and self._file.tell() + len(line) > self._max_bytes:
@@ -44,12 +70,6 @@ class RotatedLog(io.TextIOBase):
         except (OSError, ValueError):  # full, read-only, or closed by a rotation that failed
             sys.stderr.write(text)
             self._reopen()
-        return len(text)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-        super().close()
 
     def _rotate(self) -> None:
         self._file.close()

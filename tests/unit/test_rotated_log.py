@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 
 from shared.logs import configure_logs, get_logger
 from shared.rotated_log import RotatedLog
+from tests.helpers.waiting import wait_until
 
 
 def _names(folder) -> list[str]:
@@ -74,6 +77,29 @@ def test_a_place_that_cannot_be_written_costs_no_line_and_is_used_once_it_can(tm
     log.close()
     assert log.trouble == ""
     assert (tmp_path / "logs" / "edge.log").read_text() == "line 2\n"
+
+
+def test_a_disk_that_hangs_sends_lines_to_stderr_and_keeps_no_thread_that_logs(tmp_path, capsys):
+    fifo = tmp_path / "edge.log"
+    os.mkfifo(fifo)  # whoever opens it for writing waits for a reader
+    log = RotatedLog(fifo, max_bytes=1000, keep=1)
+    assert "does not answer" in log.trouble
+    began_s = time.monotonic()
+    for number in range(50):
+        log.write(f"line {number}\n")
+    assert time.monotonic() - began_s < 20.0  # not its patience fifty times
+    assert "line 49" in capsys.readouterr().err
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # the disk answers again
+    fifo.unlink()
+    os.close(reader)
+
+    def is_written() -> bool:
+        log.write("line 50\n")
+        return fifo.is_file() and "line 50" in fifo.read_text()
+
+    wait_until(is_written)
+    assert log.trouble == ""
+    log.close()
 
 
 def test_the_logger_writes_json_into_it(tmp_path):

@@ -43,7 +43,7 @@ from tests.helpers.raw_http import raw_call
 from tests.helpers.services import running_cloud, running_edge, taken_place
 from tests.helpers.signing import SignedBy
 from tests.helpers.stand_in_clouds import answers, dead_url, hangs, stand_in_cloud
-from tests.helpers.tiny_models import write_classifier, write_detector
+from tests.helpers.tiny_models import write_classifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,8 +193,12 @@ def _model_not_ready(world: World) -> int:
 
 
 def _model_failed(world: World) -> int:
-    write_detector(world.tmp_path / "m", fire_bias=float("nan"))
-    with running_cloud(world.tmp_path / "c", world.tmp_path / "m") as running:
+    def fails(*_given: Any) -> Any:
+        raise RuntimeError("the card has fallen off the bus")
+
+    with running_cloud(world.tmp_path / "c", world.models) as running:
+        detector = running.service.house.slot.current  # it has passed its self-test
+        world.monkeypatch.setattr(detector._session._session, "run", fails)
         return running.show("/infer", fire_jpeg()).json()["err_no"]
 
 

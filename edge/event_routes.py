@@ -9,10 +9,10 @@ import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import BufferedRandom
-from typing import Annotated, Any, BinaryIO, Protocol, TypeVar
+from typing import Annotated, Any, BinaryIO, Protocol
 
 from flask import Flask, Response, request, send_file
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from edge import answers
 from edge.event_wire import event_answer, frame_answer, notice_answer
@@ -43,8 +43,6 @@ _Moment = Annotated[
     AwareDatetime, Field(ge=datetime(1970, 1, 2, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC))
 ]
 _Name = Annotated[str, Field(min_length=1, max_length=64)]
-
-_M = TypeVar("_M", bound=BaseModel)
 
 
 class Events(Protocol):
@@ -154,7 +152,7 @@ def _add_reading(app: Flask, events: Events) -> None:
         "List events, newest first.", tag=_TAG, result=answers.EventsAnswer, query=EventArguments
     )
     def list_events() -> Response:
-        asked = _parse(EventArguments, request.args.to_dict())
+        asked = arguments.validated(EventArguments, request.args.to_dict())
         page = events.events(EventQuery(**asked.model_dump(exclude={"req_id"})))
         shown = [event_answer(record, is_chinese=is_chinese()) for record in page.events]
         return web.success({"events": shown, "cursor": page.cursor})
@@ -169,7 +167,7 @@ def _add_reading(app: Flask, events: Events) -> None:
         "List the frames of an event.", tag=_TAG, result=answers.FramesAnswer, query=FrameArguments
     )
     def list_frames(event_id: str) -> Response:
-        asked = _parse(FrameArguments, request.args.to_dict())
+        asked = arguments.validated(FrameArguments, request.args.to_dict())
         frames = events.frames(event_id)
         end = asked.cursor + asked.limit
         shown = [
@@ -250,14 +248,14 @@ def _add_actions(app: Flask, events: Events, acknowledge: Acknowledges) -> None:
         "Say that somebody has seen it.", tag=_TAG, result=answers.EventAnswer, body=Acknowledgement
     )
     def acknowledge_event(event_id: str) -> Response:
-        said = _parse(Acknowledgement, _body())
+        said = arguments.validated(Acknowledgement, _body())
         acknowledge(event_id, by=who_says(said.by))
         return _answer(events, event_id)
 
     @app.post("/events/<event_id>/label")
     @describes("Say what it was.", tag=_TAG, result=answers.EventAnswer, body=Labelling)
     def label_event(event_id: str) -> Response:
-        said = _parse(Labelling, _body())
+        said = arguments.validated(Labelling, _body())
         events.label(event_id, said.mark, by=who_says(said.by), note=said.note)
         return _answer(events, event_id)
 
@@ -269,7 +267,7 @@ def _add_actions(app: Flask, events: Events, acknowledge: Acknowledges) -> None:
         body=Holding,
     )
     def hold_event(event_id: str) -> Response:
-        said = _parse(Holding, _body())
+        said = arguments.validated(Holding, _body())
         events.hold(event_id, is_held=said.is_held, by=who_says(said.by), why=said.why)
         return _answer(events, event_id)
 
@@ -297,11 +295,3 @@ def _body() -> dict[str, Any]:
     values = arguments.parse_json_object(request.get_data(cache=False))
     web.take_req_id(values)
     return values
-
-
-def _parse(model: type[_M], values: dict[str, Any]) -> _M:
-    try:
-        return model.model_validate(values)
-    except ValidationError as err:
-        detail = arguments.name_problems(err.errors(include_url=False))
-        raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, detail) from err

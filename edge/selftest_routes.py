@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Flask, Response, request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from edge.selftest import SelfTest
 from edge.selftest_rules import TestResult
 from shared import arguments, web
 from shared.answers import Answer
-from shared.error_code import ErrorCode
-from shared.errors import RequestError
 from shared.openapi import Reply, describes
 
 _TAG = "Test alarms"
@@ -75,11 +73,7 @@ def add_selftest_routes(app: Flask, selftest: SelfTest) -> None:
         raw = request.get_data(cache=False)
         values = arguments.parse_json_object(raw) if raw else {}
         web.take_req_id(values)
-        try:
-            wish = Wish.model_validate(values)
-        except ValidationError as err:
-            detail = arguments.name_problems(err.errors(include_url=False))
-            raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, detail) from err
+        wish = arguments.validated(Wish, values)
         selftest.begin(wish.camera, is_cloud_asked=wish.cloud)
         response = web.success(_status(selftest))
         response.status_code = 202

@@ -22,6 +22,7 @@ _MAX_DEADLINE_MS = 600_000
 # An empty list is two bytes on the wire and 64 in memory; a call has a handful of fields and at most 256 pictures.
 _MAX_JSON_VALUES = 10_000
 _MAX_PROBLEMS = 10  # a body of a thousand wrong fields must not make an answer of a megabyte
+_MISSING = "missing"  # what pydantic calls it
 M = TypeVar("M", bound=BaseModel)
 _WHITESPACE = str.maketrans("", "", " \t\r\n")
 
@@ -196,24 +197,31 @@ def validated(model: type[M], values: Mapping[str, Any]) -> M:
     """Validate what a caller sent.
 
     Raises:
-        RequestError(REQUEST_FIELD_INVALID): every problem, by name.
+        RequestError(REQUEST_FIELD_INVALID, or REQUEST_FIELD_MISSING where nothing else is wrong): every problem, by
+            name.
     """
     try:
         return model.model_validate(values)
     except ValidationError as err:
-        detail = name_problems(err.errors(include_url=False))
-        raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, detail) from err
+        problems = err.errors(include_url=False)
+        is_missing = all(problem["type"] == _MISSING for problem in problems)
+        code = ErrorCode.REQUEST_FIELD_MISSING if is_missing else ErrorCode.REQUEST_FIELD_INVALID
+        raise RequestError(code, _name_problems(problems)) from err
 
 
-def name_problems(problems: Sequence[Any]) -> str:
+def _name_problems(problems: Sequence[Any]) -> str:
     """Write a validation's problems in one line, each with its field; names, values and their number are cut short."""
-    named = [
-        f"{'.'.join(str(part) for part in p['loc'])[:40]}: {p['msg']}, got {str(p['input'])[:40]!r}"
-        for p in problems[:_MAX_PROBLEMS]
-    ]
+    named = [_name_problem(problem) for problem in problems[:_MAX_PROBLEMS]]
     if len(problems) > _MAX_PROBLEMS:
         named.append(f"and {len(problems) - _MAX_PROBLEMS} more")
     return "; ".join(named)
+
+
+def _name_problem(problem: Any) -> str:
+    field_name = ".".join(str(part) for part in problem["loc"])[:40]
+    if problem["type"] == _MISSING:
+        return f"{field_name} is missing"
+    return f"{field_name}: {problem['msg']}, got {str(problem['input'])[:40]!r}"
 
 
 def parse_deadline_ms(text: str | None) -> int | None:

@@ -151,7 +151,6 @@ def test_an_acknowledgement_needs_no_body(edge):
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("label", {}),
         ("label", {"mark": "maybe"}),
         ("label", {"mark": "true", "note": "x" * 2001}),
         ("label", {"mark": "true", "note": "\ud800"}),
@@ -163,6 +162,12 @@ def test_an_acknowledgement_needs_no_body(edge):
 def test_a_body_that_makes_no_sense_is_refused(edge, path, body):
     answer = edge.post(f"/events/e0/{path}", json=body)
     assert (answer.status_code, answer.json()["err_no"]) == (400, 1004)
+
+
+def test_a_body_without_what_is_needed_is_told_what_that_is(edge):
+    answer = edge.post("/events/e0/label", json={})
+    assert (answer.status_code, answer.json()["err_no"]) == (400, 1003)
+    assert answer.json()["detail"] == "mark is missing"
 
 
 def test_a_form_cannot_speak_for_a_person(edge):

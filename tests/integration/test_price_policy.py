@@ -72,11 +72,23 @@ def test_explaining_charges_nothing_and_changes_nothing(tmp_path, models, clock)
     assert told[0]["decision"]["reason"] == "cloud_routine"
 
 
-@pytest.mark.parametrize("question", ["fire=nan", "fire=1.5", "smoke=0.5", "fire=0.5&colour=red"])
-def test_a_question_that_makes_no_sense_is_refused_by_name(tmp_path, models, question):
+@pytest.mark.parametrize(
+    ("question", "err_no", "named"),
+    [
+        ("fire=nan", 1004, "fire: "),
+        ("fire=1.5", 1004, "fire: "),
+        ("smoke=0.5", 1003, "fire is missing"),
+        ("fire=0.5&colour=red", 1004, "colour: "),
+        ("colour=red", 1004, "fire is missing"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused_by_name(
+    tmp_path, models, question, err_no, named
+):
     with running_edge(tmp_path, models, policy=_ON_PLAN) as edge:
         answer = edge.get(f"/policy/explain?{question}")
-    assert (answer.status_code, answer.json()["err_no"]) == (400, 1004)
+    assert (answer.status_code, answer.json()["err_no"]) == (400, err_no)
+    assert named in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("name", ["fixed", "sliding_window", "always", "edge_only", "price"])

@@ -86,7 +86,7 @@ bench-policy-full: $(VENV)/.ready-dev
 	$(BIN)/python -m bench.policy --full
 	$(BIN)/python -m bench.policy_footage
 
-## bench-soak: 90 days of a box in some minutes: what grows, drifts or fills
+## bench-soak: 90 days of a box in minutes: what grows, drifts or fills
 bench-soak: $(VENV)/.ready-dev
 	$(BIN)/python -m bench.soak $(ARGS)
 

@@ -86,7 +86,7 @@ def on_disk(folder: Path, wanted: set[str], now_at: datetime) -> Sample:
         return {
             "entries": len(paths),
             "log_mb": sum(p.stat().st_size for p in (folder / "log").iterdir()) / 1e6,
-            "databases": {p.name: p.stat().st_size for p in paths if ".sqlite3" in p.name},
+            "databases": {p.name: p.stat().st_size for p in paths if p.suffix == ".sqlite3"},
             "events": len(kept),
             "lost": len(wanted - set(kept)),
             "oldest_days": (now_at - oldest_at) / timedelta(days=1),

@@ -217,14 +217,13 @@ def _reference_values() -> dict[str, Any]:
     media_type = arguments.media_type_of(request.content_type)
     if media_type == "application/x-www-form-urlencoded":
         values: dict[str, Any] = request.form.to_dict()
-        if (
-            "image" in values
-        ):  # a + that was not escaped arrives as a space, which base64 does not have
-            values["image"] = values["image"].replace(" ", "+")
-        return values
+        # A + that was not escaped arrives as a space, which base64 does not have.
+        return (
+            {**values, "image": values["image"].replace(" ", "+")} if "image" in values else values
+        )
     if media_type == "application/json":
         return arguments.parse_json_object(request.get_data(cache=False))
-    raise bodies.not_supported(media_type)
+    raise bodies.not_supported(media_type, "application/json, application/x-www-form-urlencoded")
 
 
 def _add_headers(response: Response) -> Response:

@@ -219,9 +219,13 @@ def _name_problems(problems: Sequence[Any]) -> str:
 
 def _name_problem(problem: Any) -> str:
     field_name = ".".join(str(part) for part in problem["loc"])[:40]
-    if problem["type"] == _MISSING:
-        return f"{field_name} is missing"
-    return f"{field_name}: {problem['msg']}, got {str(problem['input'])[:40]!r}"
+    match problem["type"]:
+        case "missing":
+            return f"{field_name} is missing"
+        case "extra_forbidden":
+            return f"{field_name} is not known here"
+        case _:
+            return f"{field_name}: {problem['msg']}, got {str(problem['input'])[:40]!r}"
 
 
 def parse_deadline_ms(text: str | None) -> int | None:
@@ -238,7 +242,8 @@ def parse_deadline_ms(text: str | None) -> int | None:
         and 1 <= int(text[:9]) <= _MAX_DEADLINE_MS
         and len(text) <= 9
     ):
-        raise RequestError(ErrorCode.REQUEST_DEADLINE_INVALID, f"got {text[:40]!r}")
+        detail = f"expected whole milliseconds, 1…{_MAX_DEADLINE_MS}, got {text[:40]!r}"
+        raise RequestError(ErrorCode.REQUEST_DEADLINE_INVALID, detail)
     return int(text)
 
 

@@ -43,7 +43,7 @@ def read_posted(limits: LimitsSection, *, several: bool = False) -> Posted:
         return _read_multipart(limits, query, several=several)
     if media_type == "application/json":
         return _read_json(limits, query, several=several)
-    raise not_supported(media_type)
+    raise not_supported(media_type, "image/jpeg, image/png, multipart/form-data, application/json")
 
 
 def refuse_packed(environ: Mapping[str, Any]) -> None:
@@ -58,10 +58,11 @@ def refuse_packed(environ: Mapping[str, Any]) -> None:
         raise RequestError(ErrorCode.REQUEST_CONTENT_TYPE, detail)
 
 
-def not_supported(media_type: str) -> RequestError:
-    """Say that a body of this type is not taken here; the `req_id` of a form is still echoed."""
+def not_supported(media_type: str, taken: str) -> RequestError:
+    """Say that a body of this type is not taken here, and what is; the `req_id` of a form is still echoed."""
     web.take_req_id(request.form)
-    return RequestError(ErrorCode.REQUEST_CONTENT_TYPE, f"got {media_type or 'none'}")
+    detail = f"expected one of {taken}; got {media_type or 'none'}"
+    return RequestError(ErrorCode.REQUEST_CONTENT_TYPE, detail)
 
 
 def _read_body(now: Request) -> bytes:

@@ -216,3 +216,20 @@ def test_no_wrong_call_is_answered_with_a_page(pair, service, method, path):
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.json()["err_no"] >= 100
     assert 400 <= answer.status_code < 500
+
+
+@pytest.mark.parametrize("service", ["edge", "cloud"])
+def test_a_refusal_says_what_was_expected_in_words_of_its_own(pair, service):
+    path = {"edge": "/predict", "cloud": "/infer"}[service]
+    ask = getattr(pair, service)
+    stranger = ask.show(path + "?colour=red", fire_jpeg())
+    assert stranger.json()["detail"] == "colour is not known here"
+    late = ask.show(path, fire_jpeg(), X_Request_Deadline_Ms="soon")
+    assert late.json()["detail"] == "expected whole milliseconds, 1…600000, got 'soon'"
+    other = ask.show(path, fire_jpeg(), content_type="text/plain")
+    assert "image/jpeg" in other.json()["detail"]
+
+
+def test_a_report_of_which_everything_is_missing_is_told_so(pair):
+    detail = pair.cloud.post("/edges/heartbeat", json={}).json()["detail"]
+    assert detail.startswith("name is missing; version is missing; ")

@@ -228,6 +228,22 @@ def test_a_front_end_without_a_worker_says_so(tmp_path: Path, models: Path):
             assert "emberlink-cloud worker" in running.get("/ui/queue").text
 
 
+def test_a_front_end_with_a_model_answers_alone_while_no_worker_is_there(
+    tmp_path: Path, models: Path
+):
+    with redis_server(tmp_path) as server:
+        redis = {"url": server.url, "fallback": True}
+        sections: dict[str, Any] = {"engine": {"kind": "redis"}, "redis": redis}
+        with running_cloud(tmp_path, models, **sections) as running:
+            wait_until(lambda: codes(running) == {("model", "no_worker")})
+            assert running.get("/readyz").json()["status"] == "degraded"
+            assert running.show("/infer", fire_jpeg()).json()["result"]["label"] == "fire"
+            job_id = running.show("/infer/async", fire_jpeg()).json()["request_id"]
+            assert running.settled(job_id).json()["result"]["label"] == "fire"
+            running.service.house._fallback.slot.current.trouble = "the card failed"
+            assert running.get("/readyz").status_code == 503
+
+
 def test_a_callback_that_was_given_up_is_a_trouble():
     clock = SystemClock()
     with dead_url() as url:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import assert_never
 
 from flask import g, request
@@ -111,9 +112,12 @@ def check_door(settings: CloudSettings, clock: Clock) -> bool:
     """
     read_keys(settings.keys_path)
     read_users(settings.users_path)
-    keys = KeyRing(settings.keys_path, clock)
-    refuse_open_door(settings, keys, Users(settings.users_path, clock))
-    return must_sign(settings, keys)
+    with (
+        closing(KeyRing(settings.keys_path, clock)) as keys,
+        closing(Users(settings.users_path, clock)) as users,
+    ):
+        refuse_open_door(settings, keys, users)
+        return must_sign(settings, keys)
 
 
 def must_sign(settings: CloudSettings, keys: KeyRing) -> bool:

@@ -28,7 +28,10 @@ T = TypeVar("T")
 
 
 class WatchedFile(Generic[T]):
-    """What a file says; a changed file is read again within a second, a broken one is not taken."""
+    """What a file says; a changed file is read again within a second, one that is broken or gone is not taken.
+
+    A file that tells who may come in must not let everybody in because a disk was unmounted, or somebody moved it away.
+    """
 
     def __init__(
         self, path: Path, read: Callable[[Path], T], clock: Clock, *, fallback: T | None = None
@@ -91,6 +94,8 @@ class WatchedFile(Generic[T]):
             return
         self._stamp = stamp
         try:
+            if stamp is None and not is_first:
+                raise ConfigError(ErrorCode.CONFIG_INVALID, f"{self._path}: it is gone")
             self._value, self._error = self._read(self._path), None
         except ConfigError as err:
             self._error = err

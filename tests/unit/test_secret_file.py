@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,25 @@ def test_a_file_that_was_not_ours_to_read_is_read_once_it_is(file):
     file.chmod(0o640)  # its content stays as it was
     clock.advance(1.1)
     assert watched.value() == "second"
+
+
+def test_a_file_that_vanishes_changes_nothing_and_is_told_until_it_is_back(file):
+    clock = FakeClock()
+    with closing(WatchedFile(file, Path.read_text, clock)) as watched:
+        file.unlink()
+        clock.advance(1.1)
+        assert watched.trouble() == f"{file}: it is gone"
+        assert watched.value() == "first"
+        file.write_text("second")
+        clock.advance(1.1)
+        assert (watched.trouble(), watched.value()) == (None, "second")
+
+
+def test_a_file_that_never_was_is_no_trouble(tmp_path):
+    clock = FakeClock()
+    with closing(WatchedFile(tmp_path / "users.json", lambda path: path.name, clock)) as watched:
+        clock.advance(1.1)
+        assert watched.trouble() is None
 
 
 def test_commands_that_change_the_file_at_the_same_time_lose_nothing(tmp_path):

@@ -22,7 +22,7 @@ _MAX_DEADLINE_MS = 600_000
 # An empty list is two bytes on the wire and 64 in memory; a call has a handful of fields and at most 256 pictures.
 _MAX_JSON_VALUES = 10_000
 _MAX_PROBLEMS = 10  # a body of a thousand wrong fields must not make an answer of a megabyte
-_MISSING = "missing"  # what pydantic calls it
+_MISSING, _UNKNOWN = "missing", "extra_forbidden"  # what pydantic calls them
 M = TypeVar("M", bound=BaseModel)
 _WHITESPACE = str.maketrans("", "", " \t\r\n")
 
@@ -219,13 +219,11 @@ def _name_problems(problems: Sequence[Any]) -> str:
 
 def _name_problem(problem: Any) -> str:
     field_name = ".".join(str(part) for part in problem["loc"])[:40]
-    match problem["type"]:
-        case "missing":
-            return f"{field_name} is missing"
-        case "extra_forbidden":
-            return f"{field_name} is not known here"
-        case _:
-            return f"{field_name}: {problem['msg']}, got {str(problem['input'])[:40]!r}"
+    if problem["type"] == _MISSING:
+        return f"{field_name} is missing"
+    if problem["type"] == _UNKNOWN:
+        return f"{field_name} is not known here"
+    return f"{field_name}: {problem['msg']}, got {str(problem['input'])[:40]!r}"
 
 
 def parse_deadline_ms(text: str | None) -> int | None:

@@ -27,6 +27,7 @@ _OPEN_TIMEOUT_MS = 5_000
 _READ_TIMEOUT_MS = 5_000
 _LEAST_SIDE_PX = 16
 _DEVICES = "/dev/"
+_IN_MEMORY = "/dev/shm/"  # noqa: S108 # files on a disk in memory are none
 _STREAMS = "rtsp://"
 _MOST_USELESS = 20  # frames in a row; a stream that recovers does so with its next key frame, every 10 s or sooner
 
@@ -67,7 +68,7 @@ class VideoSource:
         try:
             capture = (
                 cv2.VideoCapture(url, cv2.CAP_V4L2)
-                if url.startswith(_DEVICES)
+                if _is_device(url)
                 else cv2.VideoCapture(url, cv2.CAP_FFMPEG, params)
             )
         except cv2.error as err:
@@ -153,11 +154,15 @@ class VideoSource:
         return CameraError(ErrorCode.CAMERA_UNAVAILABLE, f"{self._address.shown} {what}")
 
 
+def _is_device(url: str) -> bool:
+    return url.startswith(_DEVICES) and not url.startswith(_IN_MEMORY)
+
+
 def _why_not(address: CameraAddress) -> str:
     """Say what the system tells of a device that OpenCV cannot open, or the server of a stream; nothing of a file."""
     if address.url.startswith(_STREAMS):
         return f": {why_no_stream(address.bare())}"
-    if not address.url.startswith(_DEVICES):
+    if not _is_device(address.url):
         return ""
     try:
         os.close(os.open(address.url, os.O_RDWR | os.O_NONBLOCK))

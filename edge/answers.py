@@ -271,10 +271,11 @@ class EventAnswer(Answer):
 
 
 class EventsAnswer(Answer):
-    """Events, newest first; `cursor` asks for the page after."""
+    """Events, newest first; `cursor` asks for the page after, `unreadable` names those that were altered or damaged."""
 
     events: list[EventAnswer]
     cursor: str | None
+    unreadable: list[str]
 
 
 class SaidAnswer(Answer):

@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -93,10 +93,18 @@ class Archive:
         with self.snapshot() as db:
             rows = db.execute(sql, (*values, query.limit + 1)).fetchall()
             shown = rows[: query.limit]
-            events = _event_records(db, shown)
+            found = _event_records(db, shown)
         has_more = len(rows) > len(shown) and not query.is_oldest_first
         cursor = _cursor(shown[-1][-1], shown[-1][0]) if has_more else None
-        return EventPage(events=tuple(events), cursor=cursor)
+        return EventPage(
+            events=tuple(_readable(found)),
+            cursor=cursor,
+            unreadable=tuple(
+                str(row[0])
+                for row, event in zip(shown, found, strict=True)
+                if isinstance(event, StoreError)
+            ),
+        )
 
     def event(self, event_id: str) -> EventRecord:
         """Give one event.
@@ -229,13 +237,13 @@ class Archive:
         return int(total)
 
     def removable(self) -> list[EventRecord]:
-        """Give every event that is not held and still has pictures."""
+        """Give every event that is not held, still has pictures, and can be read."""
         with self.snapshot() as db:
             rows = db.execute(
                 f"SELECT {_EVENT_COLUMNS} FROM event WHERE is_held=0"  # noqa: S608 – a constant
                 " AND EXISTS(SELECT 1 FROM frame WHERE frame.event_id=event.event_id)"
             ).fetchall()
-            return _event_records(db, rows)
+            return list(_readable(_event_records(db, rows)))
 
 
 def _conditions(query: EventQuery) -> tuple[str, list[Any]]:
@@ -310,11 +318,19 @@ def _event_record(db: sqlite3.Connection, event_id: str) -> EventRecord:
         f"SELECT {_EVENT_COLUMNS} FROM event WHERE event_id=?",  # noqa: S608 – a constant
         (event_id,),
     ).fetchall()
-    return _event_records(db, rows)[0]
+    found = _event_records(db, rows)[0]
+    if isinstance(found, StoreError):
+        raise found
+    return found
 
 
-def _event_records(db: sqlite3.Connection, rows: Sequence[Any]) -> list[EventRecord]:
-    entries = _entries(db, [seq for row in rows for seq in row[1:7] if seq is not None])
+def _readable(found: Iterable[EventRecord | StoreError]) -> Iterator[EventRecord]:
+    return (event for event in found if isinstance(event, EventRecord))
+
+
+def _event_records(db: sqlite3.Connection, rows: Sequence[Any]) -> list[EventRecord | StoreError]:
+    """Give each row's event, or why it cannot be read."""
+    lines = _lines(db, [seq for row in rows for seq in row[1:7] if seq is not None])
     event_ids = json.dumps([row[0] for row in rows])
     kept = {
         event_id: (count, size)
@@ -331,23 +347,23 @@ def _event_records(db: sqlite3.Connection, rows: Sequence[Any]) -> list[EventRec
             (event_ids,),
         ).fetchall()
     )
-    return [
-        _assembled(
-            row[0],
-            [entries.get(seq) for seq in row[1:7]],
-            kept.get(row[0], (0, 0)),
-            gone.get(row[0], 0),
-        )
-        for row in rows
-    ]
+    found: list[EventRecord | StoreError] = []
+    for event_id, *seqs in (row[:7] for row in rows):
+        try:
+            entries = [None if s is None else _read_entry(s, lines.get(s)) for s in seqs]
+            here, away = kept.get(event_id, (0, 0)), gone.get(event_id, 0)
+            found.append(_assembled(event_id, entries, here, away))
+        except StoreError as err:
+            found.append(err)
+    return found
 
 
-def _entries(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, Entry]:
+def _lines(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, str | None]:
     rows = db.execute(
         "SELECT seq, line FROM journal WHERE seq IN (SELECT value FROM json_each(?))",
         (json.dumps(seqs),),
     )
-    return {seq: _read_entry(seq, line) for seq, line in rows}
+    return dict(rows.fetchall())
 
 
 def _read_entry(seq: int, line: str | None) -> Entry:

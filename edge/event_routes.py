@@ -155,7 +155,8 @@ def _add_reading(app: Flask, events: Events) -> None:
         asked = arguments.validated(EventArguments, request.args.to_dict())
         page = events.events(EventQuery(**asked.model_dump(exclude={"req_id"})))
         shown = [event_answer(record, is_chinese=is_chinese()) for record in page.events]
-        return web.success({"events": shown, "cursor": page.cursor})
+        beside = {"cursor": page.cursor, "unreadable": list(page.unreadable)}
+        return web.success({"events": shown, **beside})
 
     @app.get("/events/<event_id>")
     @describes("Tell one event, its origin first.", tag=_TAG, result=answers.EventAnswer)

@@ -95,11 +95,17 @@ def list_events(
     with _reading(settings) as archive:
         page = archive.events(EventQuery(camera=camera, limit=limit, with_tests=with_tests))
     if as_json:
-        _print_json({"events": [event_answer(r) for r in page.events], "cursor": page.cursor})
+        answers = [event_answer(record) for record in page.events]
+        beside = {"cursor": page.cursor, "unreadable": list(page.unreadable)}
+        _print_json({"events": answers, **beside})
         return
     for record in page.events:
         click.echo(_summary(record))
-    if not page.events:
+    for event_id in page.unreadable:
+        click.echo(
+            f"{event_id}  cannot be read; `evidence verify` names what was altered", err=True
+        )
+    if not page.events and not page.unreadable:
         click.echo("no events are kept")
     elif page.cursor:
         click.echo(f"… and older ones; --limit shows up to {MOST_EVENTS_A_PAGE}")

@@ -41,6 +41,20 @@ def set_aside(aside: str, now_at: datetime) -> Trouble:
     )
 
 
+def unreadable(event_id: str, now_at: datetime) -> Trouble:
+    """An event is there, and what the journal says of it makes no sense."""
+    return _trouble(
+        "unreadable",
+        "Event {event} cannot be read: what the journal says of it was altered or is damaged. All others are as they "
+        "were.",
+        "`emberlink-edge evidence verify` names what was altered. Check the disk, restore a backup with "
+        "`emberlink-edge state restore`, or acknowledge.",
+        now_at,
+        needs_acknowledgement=True,
+        event=event_id,
+    )
+
+
 def lost(now_at: datetime) -> Trouble:
     """The journal went away while it was written."""
     return _trouble(

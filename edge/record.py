@@ -27,6 +27,7 @@ from edge.evidence_troubles import (
     not_written,
     room,
     set_aside,
+    unreadable,
 )
 from edge.export import export
 from edge.fire_event import FireEvent, KeptFrame, Origin
@@ -142,6 +143,7 @@ class Records:
         self._is_open: _Opened | None = None
         self._reader: Archive | None = None
         self._is_late = False
+        self._unreadable: set[str] = set()
         self._pruner = Pruner(self, rules, free_bytes)
         if is_visitor:
             refuse_link(folder)
@@ -215,8 +217,12 @@ class Records:
             journal.append_about(event_id, EntryKind.HELD, body, is_held=is_held)
 
     def events(self, query: EventQuery) -> EventPage:
-        """Give a page of events, newest first; see `Archive.events`."""
-        return self.archive.events(query)
+        """Give a page of events, newest first, see `Archive.events`; one that cannot be read is a trouble, once."""
+        page = self.archive.events(query)
+        for event_id in set(page.unreadable) - self._unreadable:
+            self._unreadable.add(event_id)
+            self._troubles.raise_trouble(unreadable(event_id, self._clock.now_at()))
+        return page
 
     def event(self, event_id: str) -> EventRecord:
         """Give one event; see `Archive.event`."""

@@ -155,10 +155,14 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPage:
-    """Some events, newest first; `cursor` asks for what comes after them, None at the end."""
+    """Some events, newest first; `cursor` asks for what comes after them, None at the end.
+
+    `unreadable` names those of the page whose entries were altered or are damaged: one of them hides no other.
+    """
 
     events: tuple[EventRecord, ...]
     cursor: str | None
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

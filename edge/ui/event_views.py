@@ -30,6 +30,7 @@ from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
 from shared.imaging import read_picture
 from shared.types import Picture
+from shared.ui.speech import with_code
 
 _MOST_NOTE = 500
 _SHAPES_PX = {"card": (368, 276), "hero": (264, 198), "zoom": (640, 360)}
@@ -84,6 +85,10 @@ def _list_page(kit: Kit) -> Response:
         filters=filters,
         days=show_days(records, titles, speech),
         is_away=page is None,
+        unreadable=[
+            with_code(speech.t("events.unreadable_do", event=event_id))
+            for event_id in (page.unreadable if page else ())
+        ],
         count=len(records),
         cursor=page.cursor if page else None,
         cameras=titles,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -191,6 +191,49 @@ def test_a_service_and_a_command_beside_it_write_one_chain(tmp_path):
         seqs = [row[0] for row in db.execute("SELECT seq FROM journal ORDER BY seq")]
     db.close()
     assert seqs == list(range(1, len(seqs) + 1))
+
+
+def _break_entries(folder, event_id):
+    with sqlite3.connect(folder / "records.sqlite3") as db:
+        changed = db.execute(
+            "UPDATE journal SET line=substr(line, 9) WHERE event_id=? AND kind='opened'",
+            (event_id,),
+        ).rowcount
+    db.close()
+    assert changed == 1
+
+
+def test_one_event_that_cannot_be_read_hides_no_other(tmp_path):
+    supervisor = Supervisor(FakeClock(AT))
+    with open_records(tmp_path, supervisor=supervisor) as records:
+        for name in ("first", "broken", "last"):
+            fill(records, name)
+        _break_entries(tmp_path, "broken")
+        for _ in range(2):
+            page = records.events(EventQuery())
+        assert {record.event.event_id for record in page.events} == {"first", "last"}
+        assert page.unreadable == ("broken",)
+        assert {r.event.event_id for r in records.archive.removable()} == {"first", "last"}
+        with pytest.raises(StoreError, match="cannot be read") as caught:
+            records.event("broken")
+    assert caught.value.code is ErrorCode.EVIDENCE_DAMAGED
+    (trouble,) = supervisor.active()
+    assert (trouble.code, trouble.figures["event"]) == ("unreadable", "broken")
+
+
+def test_the_pages_show_every_other_event_and_name_the_broken_one(tmp_path, models):
+    with running_edge(tmp_path, models) as edge:
+        for name in ("first", "broken"):
+            fill(edge.service._records, name, opened_at=datetime.now(UTC))
+        _break_entries(tmp_path / "evidence", "broken")
+        answer = edge.get("/events").json()["result"]
+        assert [event["event_id"] for event in answer["events"]] == ["first"]
+        assert answer["unreadable"] == ["broken"]
+        for language, words in (("en", "cannot be read"), ("zh", "无法读取")):
+            page = edge.get(f"/ui/events?show=all&days=30&lang={language}").text
+            assert words in page
+            assert "broken" in page
+            assert "evidence verify</code>" in page
 
 
 def test_two_boxes_do_not_record_into_one_folder(tmp_path, models):

@@ -223,13 +223,13 @@ def test_something_else_in_the_place_of_redis_is_a_redis_that_is_away(
 
 
 def test_who_waits_for_a_worker_is_told_before_a_front_end_has_stopped(tmp_path, models, server):
-    sections = _sections(server.url, timeout_s=0.4)
+    sections = _sections(server.url)
     with (
-        running_cloud(tmp_path / "a", models, server={"stop_timeout_s": 1.0}, **sections) as cloud,
+        running_cloud(tmp_path / "a", models, server={"stop_timeout_s": 3.0}, **sections) as cloud,
         ThreadPoolExecutor(4) as callers,
     ):
         answers = [callers.submit(_alone, cloud) for _ in range(4)]
-        wait_until(lambda: cloud.service.house.admission.taken == 4)
+        wait_until(lambda: server.client().xlen(cloud.service.house._link.now) == 4)
         cloud.service.stop()
         told = [answer.result(20) for answer in answers]
     assert [(t.status_code, t.json()["err_no"]) for t in told] == [(503, 503)] * 4

@@ -113,7 +113,7 @@ def test_a_front_end_with_a_model_answers_alone_while_redis_takes_nothing(
 
 
 def test_jobs_wait_out_a_redis_that_may_not_be_written_to_and_the_log_says_so_once(
-    tmp_path, models, server, capsys, monkeypatch
+    tmp_path, models, server, log, monkeypatch
 ):
     monkeypatch.setattr("cloud.redis_worker._PAUSE_S", 0.02)
     sections = _sections(server.url)
@@ -133,7 +133,7 @@ def test_jobs_wait_out_a_redis_that_may_not_be_written_to_and_the_log_says_so_on
         wait_until(lambda: len(tries) > 5)
         server.client().replicaof("no", "one")
         assert [cloud.settled(job_id).status_code for job_id in (first, second)] == [200, 200]
-    assert capsys.readouterr().out.count("worker_turn_failed") == 1
+    assert log.getvalue().count("worker_turn_failed") == 1
 
 
 def test_who_waits_when_redis_forgets_is_told_and_lost_jobs_are_a_trouble(tmp_path, models, server):

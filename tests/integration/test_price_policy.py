@@ -78,7 +78,7 @@ def test_explaining_charges_nothing_and_changes_nothing(tmp_path, models, clock)
         ("fire=nan", 1004, "fire: "),
         ("fire=1.5", 1004, "fire: "),
         ("smoke=0.5", 1003, "fire is missing"),
-        ("fire=0.5&colour=red", 1004, "colour: "),
+        ("fire=0.5&colour=red", 1004, "colour is not known here"),
         ("colour=red", 1004, "fire is missing"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import edge.box_status
+import edge.state_files
 import edge.supervision
 from edge.clock_skew import ClockSkew
 from tests.helpers.clock import FakeClock
@@ -66,9 +66,9 @@ def test_a_limit_of_nothing_is_a_choice_and_no_trouble(tmp_path, models):
 
 def test_a_disk_that_runs_full_is_a_trouble_before_it_is_full(tmp_path, models, monkeypatch):
     with running_edge(tmp_path, models) as running:
-        monkeypatch.setattr(edge.box_status, "free_bytes", lambda folder: 400_000_000)
+        monkeypatch.setattr(edge.state_files, "free_bytes", lambda folder: 400_000_000)
         assert "400 MB left" in _troubles(running)["disk//low"]["cause"]
-        monkeypatch.setattr(edge.box_status, "free_bytes", lambda folder: 4_000_000_000)
+        monkeypatch.setattr(edge.state_files, "free_bytes", lambda folder: 4_000_000_000)
         assert _troubles(running) == {}
 
 

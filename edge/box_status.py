@@ -102,6 +102,8 @@ class BoxStatus:
             ledger_trouble=self.ledger.trouble,
             free_bytes=self.files.free_bytes(),
             classifier_trouble=self.models.classifier.trouble,
+            model_failure=self.models.tried.failure if self.models.tried else "",
+            newer_refusal=self.models.refusal,
         )
 
     def version(self) -> Mapping[str, Any]:

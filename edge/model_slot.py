@@ -61,6 +61,11 @@ class ClassifierSlot:
         """Tell when the model that runs was tried on its artifact's pictures, and what came of it."""
         return self._slot.tried
 
+    @property
+    def refusal(self) -> str:
+        """Tell why a newer model was not taken when somebody looked for one last; "" when it was, or there is none."""
+        return self._slot.refusal
+
     def reload(self) -> Reloaded:
         """Take the newest version of this box's folders, or else of the cloud when that has a newer one.
 

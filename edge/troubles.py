@@ -30,7 +30,8 @@ class BoxState:
     `is_cloud_silent`: nobody answers this box's reports. `cloud_refusal`: why the cloud takes none of this box.
     `overdue_call_s`: for how long a call to the cloud has outlived its deadline. `frozen_day`: the budget's day that
     holds although the clock is before it. `clock_skew_s`: this box's clock against the cloud's, positive when ours is
-    ahead; the least that is certain.
+    ahead; the least that is certain. `model_failure`: what the model said wrongly of its own pictures, `newer_refusal`:
+    why a newer one was not taken; both "" when all is well.
     """
 
     breaker: BreakerState | None
@@ -46,6 +47,8 @@ class BoxState:
     ledger_trouble: str | None
     free_bytes: int | None
     classifier_trouble: str | None
+    model_failure: str
+    newer_refusal: str
 
 
 def box_troubles(state: BoxState, now_at: datetime) -> Iterator[Trouble]:
@@ -54,14 +57,7 @@ def box_troubles(state: BoxState, now_at: datetime) -> Iterator[Trouble]:
     yield from _cloud_troubles(state, found)
     yield from _clock_troubles(state, found)
     yield from _disk_troubles(state, found)
-    if state.classifier_trouble is not None:
-        yield found(
-            TroubleKind.MODEL,
-            "broken_scores",
-            "The classifier gives numbers that mean nothing: {detail}",
-            'Install the model again, or start with `model.variant = "fp32"`.',
-            detail=state.classifier_trouble,
-        )
+    yield from _model_troubles(state, found)
 
 
 def camera_troubles(camera: CameraState, now_at: datetime) -> Iterator[Trouble]:
@@ -221,6 +217,33 @@ def _cloud_troubles(state: BoxState, found: _Find) -> Iterator[Trouble]:
             "spent",
             "Today's money for the cloud is spent; the edge decides alone until midnight.",
             "Raise `policy.daily_limit`, or choose the `price` policy, which spreads it over the day.",
+        )
+
+
+def _model_troubles(state: BoxState, found: _Find) -> Iterator[Trouble]:
+    if state.classifier_trouble is not None:
+        yield found(
+            TroubleKind.MODEL,
+            "broken_scores",
+            "The classifier gives numbers that mean nothing: {detail}",
+            'Install the model again, or start with `model.variant = "fp32"`.',
+            detail=state.classifier_trouble,
+        )
+    if state.model_failure:
+        yield found(
+            TroubleKind.MODEL,
+            "untrue",
+            "The model fails on its own pictures; for want of another it goes on: {detail}",
+            "Put a sound version into the models folder; if the shipped model fails, run `emberlink-edge doctor`.",
+            detail=state.model_failure,
+        )
+    if state.newer_refusal:
+        yield found(
+            TroubleKind.MODEL,
+            "newer_refused",
+            "The newest model was not taken, the one before goes on: {detail}",
+            "Put a sound version into the models folder, or take this one out.",
+            detail=state.newer_refusal,
         )
 
 

@@ -78,7 +78,9 @@ class ModelSlot(Generic[M]):
         self._changing = threading.Lock()
         self._stop = threading.Event()
         self._watchers: list[threading.Thread] = []
-        self._refusal = ""
+        self._refusals: list[
+            str
+        ] = []  # of each watcher: one finds nothing wrong where another does
         self.current: M | None = None
         self.tried: Tried | None = None
 
@@ -122,8 +124,8 @@ class ModelSlot(Generic[M]):
 
     @property
     def refusal(self) -> str:
-        """Tell why the last look for a newer version failed; "" when it did not."""
-        return self._refusal
+        """Tell why the newest version that was found is not fit; "" when it is, or there is none."""
+        return "; ".join(refusal for refusal in self._refusals if refusal)
 
     def watch(
         self,
@@ -132,7 +134,9 @@ class ModelSlot(Generic[M]):
         watchman: Watchman = NOBODY,
     ) -> None:
         """Look for a newer version every `every_s` seconds, in a thread of its own; `look` replaces `reload`."""
-        work = functools.partial(self._watch, every_s, look or self.reload, watchman)
+        self._refusals.append("")
+        number = len(self._refusals) - 1
+        work = functools.partial(self._watch, number, every_s, look or self.reload, watchman)
         watcher = threading.Thread(target=work, name=_WATCHER, daemon=True)
         watchman.watch(_WATCHER, allowed_s=_BUILDING_S)
         self._watchers.append(watcher)
@@ -180,17 +184,20 @@ class ModelSlot(Generic[M]):
         except (FireError, ValueError, IndexError, KeyError, TypeError) as err:
             raise ModelError(ErrorCode.MODEL_REFUSED, f"the self-test failed: {err}") from err
 
-    def _watch(self, every_s: float, look: Callable[[], object], watchman: Watchman) -> None:
-        # By this watcher: another one may look elsewhere meanwhile, and find nothing wrong.
+    def _watch(
+        self, number: int, every_s: float, look: Callable[[], object], watchman: Watchman
+    ) -> None:
         told = ""
         while not self._is_over(every_s, watchman):
             try:
                 look()
-                self._refusal = told = ""
+                self._refusals[number] = told = ""
             except FireError as err:
                 if err.detail != told:  # once a trouble, not once a look
                     get_logger().error("model_not_taken", detail=err.detail)
-                self._refusal = told = err.detail
+                told = err.detail
+                # A link that is away, or another reload under way, says nothing of a model.
+                self._refusals[number] = told if isinstance(err, ModelError) else ""
             except Exception as err:  # thread top: a look that fails must not end the watching
                 get_logger().error("model_watch_failed", exc_info=err)
         watchman.unwatch(_WATCHER)

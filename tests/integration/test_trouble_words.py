@@ -65,6 +65,8 @@ def _box() -> Iterator[Trouble]:
         ledger_trouble="disk I/O error",
         free_bytes=412_000_000,
         classifier_trouble="the logits are not finite",
+        model_failure="self-test: fire-1 shows fire, the model says none",
+        newer_refusal="version 0.6.0: its hash is not that of its manifest",
     )
     yield from box_troubles(worst, _NOW)
     yield from box_troubles(replace(worst, cloud_refusal="HTTP 401, err_no 1021"), _NOW)
@@ -115,6 +117,7 @@ def _cameras() -> Iterator[Trouble]:
 def _evidence() -> Iterator[Trouble]:
     yield evidence_troubles.not_written("read-only file system", _NOW)
     yield evidence_troubles.lost(_NOW)
+    yield evidence_troubles.unreadable("01M80K35S2CHZKCY28036ZHRRF", _NOW)
     yield evidence_troubles.set_aside("records.sqlite3.damaged", _NOW)
     off = evidence_troubles.clock_off(timedelta(days=12), _NOW)
     assert off is not None

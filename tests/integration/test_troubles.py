@@ -12,9 +12,10 @@ import edge.state_files
 import edge.supervision
 from edge.clock_skew import ClockSkew
 from tests.helpers.clock import FakeClock
-from tests.helpers.pictures import unsure_jpeg
+from tests.helpers.pictures import calm_jpeg, unsure_jpeg
 from tests.helpers.services import Running, running_cloud, running_edge
 from tests.helpers.stand_in_clouds import dead_url
+from tests.helpers.tiny_models import add_self_test, write_classifier
 from tests.helpers.waiting import wait_until
 
 _CLOSED_BREAKER = {"breaker": {"failures_to_open": 1}, "cloud": {"tries": 1}}
@@ -70,6 +71,28 @@ def test_a_disk_that_runs_full_is_a_trouble_before_it_is_full(tmp_path, models, 
         assert "400 MB left" in _troubles(running)["disk//low"]["cause"]
         monkeypatch.setattr(edge.state_files, "free_bytes", lambda folder: 4_000_000_000)
         assert _troubles(running) == {}
+
+
+def test_a_newer_model_that_is_not_fit_is_a_trouble_until_a_sound_one_comes(tmp_path):
+    folder = tmp_path / "models"
+    write_classifier(folder)
+    with running_edge(tmp_path / "edge", folder, model={"watch_s": 0.05}) as running:
+        bad = write_classifier(tmp_path / "made", version="0.2.0")
+        add_self_test(bad, "fire", calm_jpeg())
+        bad.rename(folder / "edge-classifier" / "0.2.0")  # whole: it is looked at all the time
+        wait_until(lambda: list(_troubles(running)) == ["model//newer_refused"])
+        assert "selftest/fire-1.jpg" in _troubles(running)["model//newer_refused"]["cause"]
+        write_classifier(folder, version="0.3.0")
+        wait_until(lambda: _troubles(running) == {})
+
+
+def test_a_model_that_fails_on_its_own_pictures_watches_on_and_is_a_trouble(tmp_path):
+    folder = tmp_path / "models"
+    add_self_test(write_classifier(folder), "fire", calm_jpeg())
+    with running_edge(tmp_path / "edge", folder) as running:
+        assert list(_troubles(running)) == ["model//untrue"]
+        assert running.show("/predict", unsure_jpeg()).json()["err_no"] == 0
+        assert "自检未通过" in running.get("/ui/health?lang=zh").text
 
 
 def test_a_clock_that_nobody_has_set_is_a_trouble(tmp_path, models, monkeypatch):

@@ -19,9 +19,9 @@ run: $(VENV)/.ready-cpu
 demo: $(VENV)/.ready-cpu
 	$(BIN)/python deploy/demo
 
-## test: the whole suite, as CI runs it
+## test: the whole suite, as CI runs it; most tests wait for something, so two processes share the files
 test: $(VENV)/.ready-dev check
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 ## check: formatting, lint, import rules, types
 check: $(VENV)/.ready-dev lint type

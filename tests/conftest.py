@@ -37,6 +37,13 @@ def pytest_configure() -> None:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
+@pytest.hookimpl(trylast=True)  # after the tests were shuffled
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what waits longest, so that processes that share the tests end together."""
+    order = ("e2e", "fault", "integration", "security", "contract", "unit")
+    items.sort(key=lambda item: order.index(item.path.parent.name))
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder with tiny real artifacts; no test writes into it."""

@@ -7,6 +7,7 @@ thread wait for as long as a client likes that sends requests and reads no answe
 from __future__ import annotations
 
 import resource
+import socket
 import time
 from typing import Any
 
@@ -16,6 +17,7 @@ from waitress.server import TcpWSGIServer
 from shared.logs import get_logger
 
 _MOST = 1024  # an idle one costs 20 kB; more would only let more of them wait
+_READ_AWAY_S = 5  # what a refused client goes on sending; nginx' lingering_timeout
 
 
 def most_connections() -> int:
@@ -31,6 +33,7 @@ class Connection(HTTPChannel):  # type: ignore[misc] # waitress has no types
         """Take over an accepted socket, see `HTTPChannel`."""
         self.rests_since_mono_s = time.monotonic()
         self._is_held_back = False
+        self._reads_away_until_mono_s: float | None = None
         super().__init__(*arguments, **named)
 
     def service(self) -> None:
@@ -46,6 +49,40 @@ class Connection(HTTPChannel):  # type: ignore[misc] # waitress has no types
             self._is_held_back = self._is_held_back and not is_free
         if is_free and self.connected:
             self.server.add_task(self)
+
+    def handle_close(self) -> None:
+        """Close; after an answer that ends the connection only when the client has closed, too, or time is up.
+
+        To close with input unread is a reset, which can cost a client that still sends the answer (RFC 9112, 9.6).
+        """
+        has_just_answered = self.will_close and self._reads_away_until_mono_s is None
+        if not (has_just_answered and self.connected and self._say_that_no_more_comes()):
+            super().handle_close()
+
+    def handle_read(self) -> None:
+        """Take in what came, or throw it away after the last answer."""
+        if self._reads_away_until_mono_s is None:
+            super().handle_read()
+        elif time.monotonic() > self._reads_away_until_mono_s:
+            self.handle_close()
+        else:
+            self.recv(self.adj.recv_bytes)
+
+    def readable(self) -> bool:
+        """Tell the loop whether to wait for input."""
+        return self._reads_away_until_mono_s is not None or bool(super().readable())
+
+    def writable(self) -> bool:
+        """Tell the loop whether there is something to send."""
+        return self._reads_away_until_mono_s is None and bool(super().writable())
+
+    def _say_that_no_more_comes(self) -> bool:
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:  # the client has gone
+            return False
+        self._reads_away_until_mono_s = time.monotonic() + _READ_AWAY_S
+        return True
 
     def hold_back(self) -> bool:
         """Put off the next request while an answer is on its way; `handle_write` comes back to it."""

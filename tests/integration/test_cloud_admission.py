@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from cloud.keys import add_key
+from tests.helpers.clock import FakeClock
 from tests.helpers.held_model import held_model
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, running_cloud
@@ -37,14 +38,15 @@ def _posting(cloud: Running, count: int, answers: list[requests.Response]) -> li
 
 
 def test_a_caller_above_its_rate_is_told_when_to_come_back(tmp_path: Path, models: Path):
-    with running_cloud(tmp_path, models, rate={"per_s": 0.3, "burst": 3}) as cloud:
+    clock = FakeClock()
+    with running_cloud(tmp_path, models, clock=clock, rate={"per_s": 0.3, "burst": 3}) as cloud:
         answers = [cloud.show("/infer", fire_jpeg()) for _ in range(4)]
         assert [a.status_code for a in answers] == [200, 200, 200, 429]
         assert answers[-1].json()["err_no"] == 429
         come_back_s = int(answers[-1].headers["Retry-After"])
         assert cloud.show("/infer/async", fire_jpeg()).status_code == 429
         assert 'fire_cloud_dropped_total{reason="rate"} 2.0' in cloud.get("/metrics").text
-        time.sleep(come_back_s)
+        clock.advance(come_back_s)
         assert cloud.show("/infer", fire_jpeg()).status_code == 200
 
 
@@ -104,7 +106,8 @@ def test_callers_who_prefer_to_wait_leave_threads_for_the_others(tmp_path: Path,
 def test_a_stopping_service_finishes_what_is_in_and_refuses_what_comes(
     tmp_path: Path, models: Path
 ):
-    with running_cloud(tmp_path, models) as cloud, held_model(cloud) as model:
+    server = {"stop_timeout_s": 60.0}
+    with running_cloud(tmp_path, models, server=server) as cloud, held_model(cloud) as model:
         answers: list[requests.Response] = []
         threads = _posting(cloud, 4, answers)
         wait_until(lambda: cloud.service.house.admission.taken == 4)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from shared.users import add_user
 from tests.helpers.clock import FakeClock
 from tests.helpers.redis_server import redis_server
 from tests.helpers.services import Running, running_cloud
+from tests.helpers.waiting import wait_until
 from tests.unit.test_fleet import report
 
 _PASSWORD = "correct horse"
@@ -44,13 +43,6 @@ def tell(cloud: Running, name: str) -> None:
 
 def names(cloud: Running) -> list[str]:
     return [edge["name"] for edge in cloud.get("/edges").json()["result"]["edges"]]
-
-
-def until(is_true: Callable[[], object]) -> None:
-    ends_s = time.monotonic() + 20
-    while not is_true():
-        assert time.monotonic() < ends_s, "not true within 20 s"
-        time.sleep(0.1)
 
 
 def test_a_restart_signs_nobody_out_and_forgets_no_edge(tmp_path: Path, models: Path):
@@ -91,7 +83,7 @@ def test_a_disk_that_takes_nothing_leaves_the_console_open_and_is_a_trouble(
         sign_in(cloud)
         tell(cloud, "gate")
         assert names(cloud) == ["gate"]
-        until(lambda: cloud.get("/readyz").json()["checks"]["disk"]["state"] == "degraded")
+        wait_until(lambda: cloud.get("/readyz").json()["checks"]["disk"]["state"] == "degraded")
 
 
 def test_front_ends_of_one_redis_agree_who_is_signed_in_and_who_reports(
@@ -114,16 +106,16 @@ def test_front_ends_of_one_redis_agree_who_is_signed_in_and_who_reports(
             assert two.get("/whoami").json()["result"]["name"] == "anna"
             tell(one, "gate")
             tell(two, "yard")
-            until(lambda: names(one) == names(two) == ["gate", "yard"])
+            wait_until(lambda: names(one) == names(two) == ["gate", "yard"])
             server.kill()
             assert names(two) == ["gate", "yard"]  # as it was last known here
             assert sign_out(two).status_code == 503  # it could not be told to the other
             server.start()
-            until(lambda: one.get("/readyz").json()["checks"]["links"]["state"] == "ok")
+            wait_until(lambda: one.get("/readyz").json()["checks"]["links"]["state"] == "ok")
             sign_in(one)
             two.session.cookies.update(one.session.cookies)
             # A front end that still takes Redis for away keeps a session until it can hand it over.
-            until(lambda: (one.get("/edges").ok, two.get("/edges").ok) == (True, True))
+            wait_until(lambda: (one.get("/edges").ok, two.get("/edges").ok) == (True, True))
             assert sign_out(two).status_code == 303
             assert one.get("/edges").status_code == 401
 

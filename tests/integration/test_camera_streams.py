@@ -71,9 +71,9 @@ def _shots(url: str, count: int, fps: float = 10.0, password: str | None = None)
 @_needs_server
 def test_a_stream_is_read_at_the_wanted_rate(server):
     source = open_source(CameraAddress(url=server.url("/good")), 2.0, _LIMITS)
+    started_s = time.monotonic()
     shots = source.shots(Pace())
     next(shots)
-    started_s = time.monotonic()
     sizes = {(s.picture.width_px, s.picture.height_px) for s in itertools.islice(shots, 6)}
     assert sizes == {(320, 192)}
     assert time.monotonic() - started_s > 2.0

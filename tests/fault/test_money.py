@@ -134,7 +134,7 @@ def _spend_until_killed(path: Path, limit: int, run: int) -> list[str]:
     command = [sys.executable, "-c", _SPENDER, str(path), str(limit), str(run)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as spender:
         assert spender.stdout is not None
-        said = [spender.stdout.readline().strip()]
+        said = [spender.stdout.readline().strip() for _ in range(2)]  # it has begun to spend
         time.sleep(0.03 + 0.02 * run)  # each run dies at another point
         spender.send_signal(signal.SIGKILL)
         said += [line.strip() for line in spender.stdout if line.endswith("\n")]

@@ -25,6 +25,7 @@ from shared.errors import StoreError
 from shared.imaging import ImageLimits, decode, encode_jpeg, read_picture
 from shared.supervise import Supervisor
 from tests.helpers.alerts import outbox_in
+from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import calm_jpeg, colour_bgr, fire_jpeg
 from tests.helpers.services import Running, edge_settings, running_cloud, running_edge
 from tests.helpers.tiny_models import write_classifier, write_detector
@@ -244,21 +245,19 @@ def test_cameras_tell_their_zones_and_what_was_suppressed(models, tmp_path):
 
 
 def test_posted_frames_with_a_camera_open_one_event_that_is_recorded_and_told(models, tmp_path):
-    with running_edge(tmp_path / "state", models, policy={"name": "edge_only"}) as edge:
-        for _ in range(3):
-            post(edge, calm_jpeg())
-            time.sleep(0.5)
-        for _ in range(6):
-            post(edge, fire_jpeg())
-            time.sleep(0.5)
+    clock, policy = FakeClock(), {"name": "edge_only"}
+    with running_edge(tmp_path / "state", models, clock=clock, policy=policy) as edge:
+        for jpeg in [calm_jpeg()] * 3 + [fire_jpeg()] * 6:
+            post(edge, jpeg)
+            clock.advance(0.5)
         wait_until(lambda: events(edge) and events(edge)[0]["origin"])
         (event,) = events(edge)
         assert (event["camera"], event["severity"]) == ("gate", "fire")
         counted = 'fire_edge_events_total{camera="http",class="fire"} 1.0'
         assert counted in edge.get("/metrics").text
         assert event["origin"]["captured_at"] < event["opened_at"]
-        kept = edge.get(f"/events/{event['event_id']}/frames").json()["result"]["frames"]
-        assert len(kept) >= 8
+        frames = f"/events/{event['event_id']}/frames"
+        wait_until(lambda: len(edge.get(frames).json()["result"]["frames"]) >= 8)
 
 
 def test_an_event_that_a_dead_box_left_open_is_closed_at_the_next_start(models, tmp_path):
@@ -336,13 +335,14 @@ def test_the_newest_frame_of_a_camera_can_be_fetched(models, tmp_path):
 
 
 def test_the_cloud_is_asked_once_about_the_frame_found(models, tmp_path):
+    clock, policy = FakeClock(), {"name": "fixed"}
     with (
         running_cloud(tmp_path / "cloud", models) as cloud,
-        running_edge(tmp_path / "state", models, cloud.url, policy={"name": "fixed"}) as edge,
+        running_edge(tmp_path / "state", models, cloud.url, clock=clock, policy=policy) as edge,
     ):
         for _ in range(6):
             post(edge, fire_jpeg())
-            time.sleep(0.5)
+            clock.advance(0.5)
         wait_until(
             lambda: events(edge) and (events(edge)[0]["origin"] or {}).get("method") == "cloud"
         )

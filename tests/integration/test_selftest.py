@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,7 +77,7 @@ def test_a_drawn_flame_comes_out_as_an_alert_that_says_it_is_a_test(tmp_path: Pa
         assert said["passed"]
         assert said["camera"] == "yard"
         assert said["sinks"] == {"phone": True}
-        assert 0.0 <= said["event_s"] <= said["alert_s"] <= 30.0
+        assert 0.0 <= said["event_s"] <= said["alert_s"] <= 60.0
         assert {a["camera"] for a in alerts(phone)} == {"yard"}  # the others see nothing of it
         assert all(a["is_test"] for a in alerts(phone))
         assert "TEST, no real fire" in alerts(phone)[0]["text"]
@@ -228,21 +226,16 @@ def test_the_command_says_when_nobody_answers(tmp_path: Path) -> None:
 
 
 def test_live_frames_go_on_while_a_test_runs(tmp_path: Path) -> None:
-    ages: list[float] = []
     with stand_in_cloud(answers({})) as phone, watched(tmp_path, phone.url) as edge:
-        wait_until(lambda: all(c["frame_age_s"] is not None for c in _cameras(edge)))
-        thread = threading.Thread(target=lambda: call(edge, "--camera", "yard"))
-        thread.start()
-        while thread.is_alive():
-            ages += [c["frame_age_s"] for c in _cameras(edge)]
-            time.sleep(0.1)
-        thread.join()
-    assert max(ages) < 5.0
+        wait_until(lambda: all(_received(edge).values()))
+        before = _received(edge)
+        assert call(edge, "--camera", "yard").exit_code == 0
+        after = _received(edge)
+    assert all(after[camera] - before[camera] >= 3 for camera in ("yard", "hall")), after
 
 
-def _cameras(edge: Running) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = edge.get("/cameras").json()["result"]["cameras"]
-    return found
+def _received(edge: Running) -> dict[str, int]:
+    return {c["name"]: c["received"] for c in edge.get("/cameras").json()["result"]["cameras"]}
 
 
 def _is_marked(jpeg: bytes) -> bool:

@@ -9,12 +9,13 @@ import numpy as np
 
 from bench.numbers import Number, median
 from bench.processes import Setting
-from shared.imaging import ImageLimits, decode, read_picture
+from shared.imaging import decode, read_picture
 from shared.inference import Session
 from shared.letterbox import letterbox_for
 from shared.manifest import load_artifact
 from shared.preprocess import preprocess
 from shared.startup import keep_freed_memory
+from shared.types import ImageLimits
 
 
 def measure(setting: Setting) -> list[Number]:

@@ -33,10 +33,10 @@ from edge.tracing import find_origin, load_look
 from shared.boxes import iou_matrix
 from shared.composite import RenderedFrame
 from shared.growth import draw_growing_fire, sway
-from shared.imaging import ImageLimits, decode, jpeg_picture, read_picture
+from shared.imaging import decode, jpeg_picture, read_picture
 from shared.inference import best_cpu_variant
 from shared.manifest import load_artifact, shipped_models
-from shared.types import Picture
+from shared.types import ImageLimits, Picture
 
 _BEGINS_AT = datetime(2026, 3, 10, 12, tzinfo=UTC)
 _FPS = 2.0

@@ -38,10 +38,10 @@ from edge.replay import OpenLink, ReplayBudget, ReplayClock
 from shared.clock import SystemClock
 from shared.deadline import Deadline
 from shared.gather import gather
-from shared.imaging import ImageLimits, jpeg_picture
+from shared.imaging import jpeg_picture
 from shared.inference import best_cpu_variant
 from shared.manifest import Artifact, load_artifact, shipped_models
-from shared.types import Classification, Frame, ModelIdentity, Picture
+from shared.types import Classification, Frame, ImageLimits, ModelIdentity, Picture
 
 _FPS = 2.0
 _HELD_S, _FIRE_S = 60, 120

@@ -28,10 +28,10 @@ from shared.clock import Clock
 from shared.detector import Detector, Prepared
 from shared.error_code import ErrorCode
 from shared.errors import FireError
-from shared.imaging import ImageLimits, read_picture
+from shared.imaging import read_picture
 from shared.logs import get_logger
 from shared.supervise import Supervisor
-from shared.types import Picture
+from shared.types import ImageLimits, Picture
 
 _THREAD, _BEATER = "worker", "worker-beat"
 _SILENT_S = 30.0  # above the longest batch, and the longest wait for Redis

@@ -16,10 +16,11 @@ from edge.record_types import MOST_EVENTS_A_PAGE, EventQuery, EventRecord, Frame
 from edge.site_calibration import SiteCalibration, write_site_calibration
 from shared.clock import SystemClock
 from shared.errors import FireError
-from shared.imaging import ImageLimits, read_picture
+from shared.imaging import read_picture
 from shared.inference import best_cpu_variant
 from shared.manifest import Platt, load_artifact, shipped_models
 from shared.recalibrate import Calibration, LabelledLogit, Refit, TooFewLabelsError, refit
+from shared.types import ImageLimits
 
 # Frames of one event are alike: more of them would count one opinion many times.
 _FRAMES_AN_EVENT = 5

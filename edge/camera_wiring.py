@@ -16,10 +16,9 @@ from edge.troubles import camera_troubles
 from shared.clock import Clock
 from shared.config import read_secret
 from shared.deadline import Deadline
-from shared.imaging import ImageLimits
 from shared.supervise import Supervisor
 from shared.trouble import Trouble, TroubleKind
-from shared.types import Frame, Picture
+from shared.types import Frame, ImageLimits, Picture
 
 
 class Cameras:

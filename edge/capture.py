@@ -12,7 +12,7 @@ from edge.capture_video import VideoSource
 from edge.shot import CameraAddress, FrameSource
 from shared.error_code import ErrorCode
 from shared.errors import CameraError
-from shared.imaging import ImageLimits
+from shared.types import ImageLimits
 
 
 def open_source(address: CameraAddress, fps: float, limits: ImageLimits) -> FrameSource:

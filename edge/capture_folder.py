@@ -11,7 +11,8 @@ from pathlib import Path
 from edge.shot import Pace, Shot
 from shared.errors import ImageError
 from shared.gather import list_pictures
-from shared.imaging import ImageLimits, read_picture
+from shared.imaging import read_picture
+from shared.types import ImageLimits
 
 
 class FolderSource:

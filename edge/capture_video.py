@@ -21,7 +21,8 @@ from edge.rtsp_probe import sent_elsewhere, why_no_stream
 from edge.shot import JPEG_QUALITY, CameraAddress, Pace, Shot
 from shared.error_code import ErrorCode
 from shared.errors import CameraError
-from shared.imaging import ImageLimits, jpeg_picture
+from shared.imaging import jpeg_picture
+from shared.types import ImageLimits
 
 _OPEN_TIMEOUT_MS = 5_000
 _READ_TIMEOUT_MS = 5_000

@@ -18,8 +18,9 @@ from shared import arguments, web
 from shared.access import could_be_rebound
 from shared.clock import Clock
 from shared.ids import is_req_id, new_id
-from shared.imaging import ImageLimits, read_picture
+from shared.imaging import read_picture
 from shared.serve import WAITED_S
+from shared.types import ImageLimits
 
 Environ = dict[str, Any]
 _KNOWN_HOOKS = {"shared.web", "shared.gate"}

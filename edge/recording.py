@@ -21,8 +21,7 @@ from shared.deadline import Deadline
 from shared.errors import CommandError, FireError
 from shared.gather import VIDEO_SUFFIXES, gather, list_pictures
 from shared.ids import new_id
-from shared.imaging import ImageLimits
-from shared.types import Frame, Picture
+from shared.types import Frame, ImageLimits, Picture
 
 _CALL_PATIENCE_S = 10.0
 _SOURCES = "Name videos, pictures, folders with such, or score logs of an edge."

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from shared.access import is_local_address
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError
-from shared.imaging import ImageLimits
 from shared.logs import redact
+from shared.types import ImageLimits
 
 _DEFAULT_SECRETS_DIR = "/run/secrets"
 _FIRST_FILE = "`emberlink-edge init` writes a first one for a box."

@@ -11,8 +11,8 @@ import numpy as np
 
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ImageError
-from shared.imaging import ImageLimits, jpeg_picture, read_picture
-from shared.types import Picture
+from shared.imaging import jpeg_picture, read_picture
+from shared.types import ImageLimits, Picture
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".gif"})

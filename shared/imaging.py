@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from shared.error_code import ErrorCode
 from shared.errors import ImageError
-from shared.types import MediaType, Picture
+from shared.types import ImageLimits, MediaType, Picture
 
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -35,16 +35,6 @@ _MAX_CHUNKS = 20_000
 _IDAT = memoryview(b"IDAT")
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _PACKED_STEP_BYTES, _UNPACKED_STEP_BYTES = 1 << 14, 1 << 18
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageLimits:
-    """Bounds that hold before any pixel is decoded."""
-
-    max_bytes: int = 8_000_000
-    """Longest accepted file. A 4K JPEG at quality 95 has about 4 MB."""
-    max_pixels: int = 20_000_000
-    """Largest accepted picture; decoding takes 3 bytes a pixel, so 60 MB here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

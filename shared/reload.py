@@ -21,10 +21,10 @@ from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError
 from shared.heartbeat import NOBODY, Watchman
-from shared.imaging import ImageLimits, jpeg_picture, read_picture
+from shared.imaging import jpeg_picture, read_picture
 from shared.logs import get_logger
 from shared.manifest import Artifact
-from shared.types import Label, ModelIdentity, Picture, Reloaded
+from shared.types import ImageLimits, Label, ModelIdentity, Picture, Reloaded
 
 _WATCHER = "model-watch"
 _BEAT_S = 5.0

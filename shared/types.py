@@ -36,6 +36,16 @@ class MediaType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLimits:
+    """Bounds that hold before any pixel is decoded."""
+
+    max_bytes: int = 8_000_000
+    """Longest accepted file. A 4K JPEG at quality 95 has about 4 MB."""
+    max_pixels: int = 20_000_000
+    """Largest accepted picture; decoding takes 3 bytes a pixel, so 60 MB here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """Encoded picture bytes whose header was read and found within the limits.
 

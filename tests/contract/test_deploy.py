@@ -129,7 +129,7 @@ def command_lines() -> Iterator[tuple[str, str, list[str]]]:
 )
 def test_what_a_deploy_file_starts_is_what_the_command_line_takes(program, arguments):
     name, *rest = arguments
-    command = PROGRAMS[program].commands[name]
+    command = PROGRAMS[program].commands[name].load()
     assert command.make_context(name, list(rest)).params
     with pytest.raises(click.UsageError):  # it would have said so
         command.make_context(name, [*rest, "--magic"])

@@ -32,7 +32,7 @@ from shared.config import ServerSection
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError
-from shared.imaging import ImageLimits
+from shared.types import ImageLimits
 from shared.users import add_token, add_user
 from tests.contract.conftest import Pair
 from tests.helpers.clock import FakeClock

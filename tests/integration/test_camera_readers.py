@@ -18,9 +18,8 @@ from edge.config_cameras import CameraSection
 from edge.shot import Pace, Shot
 from shared.clock import SystemClock
 from shared.errors import CameraError
-from shared.imaging import ImageLimits
 from shared.supervise import Supervisor
-from shared.types import ClockQuality, Frame
+from shared.types import ClockQuality, Frame, ImageLimits
 from tests.helpers.clock import FakeClock
 from tests.helpers.frames import picture
 from tests.helpers.pictures import calm_jpeg

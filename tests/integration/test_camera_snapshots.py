@@ -18,7 +18,7 @@ import edge.capture_http
 from edge.capture import open_source
 from edge.shot import CameraAddress, Pace, Shot
 from shared.errors import CameraError
-from shared.imaging import ImageLimits
+from shared.types import ImageLimits
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import running_edge
 from tests.helpers.stand_in_clouds import Answer, Exchange, StandIn, dead_url, hangs, stand_in_cloud

@@ -23,9 +23,9 @@ from edge.capture import open_source
 from edge.rtsp_probe import why_no_stream
 from edge.shot import CameraAddress, Pace, Shot
 from shared.errors import CameraError
-from shared.imaging import ImageLimits, decode, jpeg_picture
+from shared.imaging import decode, jpeg_picture
 from shared.scene import Scene, SceneSettings
-from shared.types import ClockQuality
+from shared.types import ClockQuality, ImageLimits
 from tests.helpers.services import Running, running_edge
 from tests.helpers.stand_in_clouds import dead_url, stand_in_cloud
 from tests.helpers.waiting import wait_until

@@ -20,9 +20,8 @@ from edge.shot import CameraAddress, Pace, Shot
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import CameraError, ConfigError
-from shared.imaging import ImageLimits
 from shared.supervise import Supervisor
-from shared.types import Frame
+from shared.types import Frame, ImageLimits
 from tests.helpers.frames import frame, picture
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import edge_settings, running_edge

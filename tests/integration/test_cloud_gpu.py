@@ -23,9 +23,10 @@ from cloud.gpu import GpuMemoryCollector, read_card_memory
 from shared.detector import Detector, Running
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
-from shared.imaging import ImageLimits, read_picture
+from shared.imaging import read_picture
 from shared.inference import Session
 from shared.manifest import load_artifact
+from shared.types import ImageLimits
 from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.redis_server import redis_server

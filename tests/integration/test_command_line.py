@@ -17,7 +17,8 @@ from click.testing import CliRunner, Result
 
 import cloud.cli
 import edge.cli
-from shared.imaging import ImageLimits, read_picture
+from shared.imaging import read_picture
+from shared.types import ImageLimits
 from tests.helpers.pictures import calm_jpeg, colour_bgr, fire_jpeg, png
 from tests.helpers.videos import write_video
 
@@ -271,3 +272,45 @@ def test_sample_tells_when_it_cannot_write(tmp_path):
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"]])
 def test_help_and_version_are_there(main, arguments):
     assert _run(main, *arguments).exit_code == 0
+
+
+@pytest.mark.parametrize("main", [edge.cli.main, cloud.cli.main])
+def test_the_list_of_commands_says_of_each_what_its_own_help_begins_with(main):
+    for name, row in main.commands.items():
+        command = row.load()
+        assert command.name == name
+        assert command.get_short_help_str(limit=200) == row.short_help
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "told"),
+    [
+        ("edge", ["--help"], "diagnostics"),
+        ("edge", ["--version"], "emberlink-edge, version"),
+        ("edge", ["completion", "bash"], "_EMBERLINK_EDGE_COMPLETE"),
+        ("edge", ["evidence", "ls"], "Name the state folder"),
+        ("edge", ["users", "list"], "nobody"),
+        ("edge", ["init", "--help"], "edge.toml"),
+        ("cloud", ["--help"], "detect"),
+        ("cloud", ["keys", "list"], "no edge has a key"),
+    ],
+)
+def test_a_command_that_needs_no_pictures_loads_no_library_for_them(
+    tmp_path, program, arguments, told
+):
+    code = (
+        f"import sys; from click.testing import CliRunner; from {program}.cli import main\n"
+        "print(CliRunner().invoke(main, sys.argv[1:], prog_name='emberlink-edge').output)\n"
+        "print(*{'cv2', 'flask', 'numpy', 'onnxruntime', 'requests'} & {*sys.modules}, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={"PYTHONPATH": str(Path(edge.cli.__file__).parents[1])},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert told in done.stdout
+    assert done.stderr.strip() == ""

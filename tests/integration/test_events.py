@@ -22,8 +22,9 @@ from edge.zones import Masks
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
-from shared.imaging import ImageLimits, decode, encode_jpeg, read_picture
+from shared.imaging import decode, encode_jpeg, read_picture
 from shared.supervise import Supervisor
+from shared.types import ImageLimits
 from tests.helpers.alerts import outbox_in
 from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import calm_jpeg, colour_bgr, fire_jpeg

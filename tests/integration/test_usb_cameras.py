@@ -17,7 +17,7 @@ import edge.capture_video
 from edge.capture import open_source
 from edge.shot import CameraAddress, Pace
 from shared.errors import CameraError
-from shared.imaging import ImageLimits
+from shared.types import ImageLimits
 from tests.helpers.services import Running, running_edge
 
 _NOBODY = 65534

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 
 from edge.config_events import ZoneSections
 from shared.access import Role
-from shared.imaging import ImageLimits, decode, read_picture
+from shared.imaging import decode, read_picture
+from shared.types import ImageLimits
 from shared.users import add_token
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, running_edge

@@ -9,9 +9,10 @@ import pytest
 from edge.classify import Classifier, LoadedClassifier
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
-from shared.imaging import ImageLimits, read_picture
+from shared.imaging import read_picture
 from shared.inference import Session, best_cpu_variant, check_finite, refuse_two_runtimes
 from shared.manifest import Artifact, load_artifact
+from shared.types import ImageLimits
 from tests.helpers.frames import frame
 from tests.helpers.pictures import calm_jpeg, fire_jpeg, unsure_jpeg
 from tests.helpers.tiny_models import write_classifier

@@ -10,8 +10,9 @@ pytest.importorskip("torch", reason="the training extra is not installed")
 
 from models.half import VARIANT, add_half  # noqa: E402
 from shared.detector import Detector, Running  # noqa: E402
-from shared.imaging import ImageLimits, read_picture  # noqa: E402
+from shared.imaging import read_picture  # noqa: E402
 from shared.manifest import load_artifact  # noqa: E402
+from shared.types import ImageLimits  # noqa: E402
 from tests.helpers.clock import FakeClock  # noqa: E402
 from tests.helpers.pictures import calm_jpeg, fire_jpeg  # noqa: E402
 from tests.helpers.tiny_models import add_self_test, write_detector  # noqa: E402

@@ -14,6 +14,7 @@ from shared.access import Rules
 from shared.answers import OpenApiDocument
 from shared.openapi import EMPTY, Message, Reply, describes, document
 from shared.ui.assets import SHARED
+from shared.ui.packing import takes_gzip
 from shared.version import version
 
 _VENDOR = SHARED / "vendor"
@@ -90,12 +91,12 @@ def add_docs_routes(
 
 def _program() -> Response:
     packed = (_VENDOR / f"{_VIEWER}.gz").read_bytes()
-    takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
-    body = packed if takes_gzip else gzip.decompress(packed)
+    is_packed = takes_gzip()
+    body = packed if is_packed else gzip.decompress(packed)
     response = Response(body, content_type="text/javascript; charset=utf-8")
-    if takes_gzip:
+    if is_packed:
         response.headers["Content-Encoding"] = "gzip"
-    response.headers["Vary"] = "Accept-Encoding"
+    response.vary.add("Accept-Encoding")
     response.add_etag()
     response.make_conditional(request)
     return response

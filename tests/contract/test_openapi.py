@@ -196,8 +196,9 @@ def test_the_viewer_comes_from_the_service_itself(world, service):
     page = world.named(service).get("/docs")
     assert "script-src 'self';" in page.headers["Content-Security-Policy"]
     viewer, own = re.findall(r'<script[^>]* src="([^"]+)"', page.text)
-    for encoding in ("gzip", "identity"):
+    for encoding, packed in (("gzip", "gzip"), ("identity", None), ("gzip;q=0", None)):
         program = world.named(service).get(viewer, headers={"Accept-Encoding": encoding})
+        assert program.headers.get("Content-Encoding") == packed
         assert program.headers["Content-Type"].startswith("text/javascript")
         assert "RapiDoc 9.3.8" in program.text[:200]
     assert world.named(service).get(own).headers["Content-Type"].startswith("text/javascript")

@@ -10,6 +10,7 @@ from cloud.config import ENV_PREFIX, CloudSettings, EngineKind
 from cloud.gate import check_door
 from cloud.house_wiring import check_redis, slot_settings
 from cloud.model_slot import load_sound
+from cloud.troubles import EVICTION_REPAIR, evicts
 from shared.clock import SystemClock
 from shared.config import load_settings
 from shared.inference import refuse_two_runtimes
@@ -28,8 +29,10 @@ def check_command(config: Path | None) -> None:
         is_signed = check_door(settings, SystemClock())
         click.echo(f"ok    requests {'must be signed' if is_signed else 'need no signature'}")
         if settings.engine.kind is EngineKind.REDIS:
-            check_redis(settings)
+            policy = check_redis(settings)
             click.echo("ok    Redis answers")
+            if policy:
+                click.echo(f"warn  {evicts(policy)} {EVICTION_REPAIR}")
         refuse_two_runtimes()
         detector = load_sound(slot_settings(settings, SystemClock()))
         model = detector.identity

@@ -16,6 +16,7 @@ from cloud.config import ENV_PREFIX, CloudSettings, EngineKind
 from cloud.gate import check_door
 from cloud.house_wiring import check_redis, slot_settings
 from cloud.model_slot import load_sound
+from cloud.troubles import EVICTION_REPAIR, evicts
 from shared import checkup
 from shared.checkup import Finding, State, as_line, checked, fail, ok, warn
 from shared.clock import Stopwatch, SystemClock
@@ -116,5 +117,8 @@ def _keys(settings: CloudSettings) -> Iterator[Finding]:
 
 
 def _redis(settings: CloudSettings) -> Iterator[Finding]:
-    check_redis(settings)
-    yield ok("redis", "answers")
+    policy = check_redis(settings)
+    if policy:
+        yield fail("redis", evicts(policy), EVICTION_REPAIR)
+    else:
+        yield ok("redis", "answers")

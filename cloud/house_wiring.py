@@ -99,8 +99,8 @@ def _reports(metrics: CloudMetrics, callbacks: Callbacks) -> Reports:
     )
 
 
-def check_redis(settings: CloudSettings) -> None:
-    """Ask Redis for an answer.
+def check_redis(settings: CloudSettings) -> str:
+    """Ask Redis for an answer; gives the rule by which it would throw jobs away, "" where it keeps them.
 
     Raises:
         ConfigError: the redis package is missing.
@@ -114,8 +114,11 @@ def check_redis(settings: CloudSettings) -> None:
     if place.hostname and (why := unreachable(place.hostname, place.port or 6379)):
         raise FireError(ErrorCode.ENGINE_UNAVAILABLE, f"Redis at {place.hostname}: {why}")
     link = build_link(settings, SystemClock())
-    link.prepare()
-    link.close()
+    try:
+        link.prepare()
+        return link.evicts_by()
+    finally:
+        link.close()
 
 
 def house_settings(settings: CloudSettings) -> HouseSettings:

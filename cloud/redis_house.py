@@ -23,7 +23,7 @@ from cloud.redis_books import RedisAnswers, RedisJobs, RedisNonces
 from cloud.redis_link import Bound, RedisLink
 from cloud.redis_reload import ReloadBoard, Told
 from cloud.redis_status import WorkerStatus
-from cloud.troubles import no_worker, redis_away, redis_lost
+from cloud.troubles import no_worker, redis_away, redis_evicts, redis_lost
 from shared.admission import Admission
 from shared.clock import Clock
 from shared.deadline import Deadline
@@ -70,7 +70,6 @@ class RedisHouse:
         self._is_over = False
         self._mark: bytes | None = None
         self._asked_until_mono_s = -math.inf  # for the jobs that were taken here
-        self._lost_until_mono_s = -math.inf
         self.admission = Admission(settings.places, clock, full=ErrorCode.CLOUD_OVERLOADED)
         self.jobs = RedisJobs(link, fallback.jobs if fallback else None)
         self.answers = RedisAnswers(
@@ -122,11 +121,14 @@ class RedisHouse:
         try:
             alive = self._alive()
             self._look_for_loss()
+            is_lost, policy = self._link.is_lost(), self._link.evicts_by()
         except FireError as err:
             return [redis_away(err.detail, now_at), *own]
         self._is_served = _is_served(alive)
-        if self._clock.mono_s() < self._lost_until_mono_s:
+        if is_lost:
             own.append(redis_lost(now_at))
+        if policy:
+            own.append(redis_evicts(policy, now_at))
         if not alive:
             own.append(no_worker(now_at))
         return [*own, *(trouble for worker in alive.values() for trouble in worker.troubles)]
@@ -232,10 +234,14 @@ class RedisHouse:
         return {"queue": int(queue), "jobs": int(jobs)}
 
     def _look_for_loss(self) -> None:
-        """See by its mark whether Redis lost what it held; that counts while somebody may ask for a job of before."""
+        """See by its mark whether Redis lost what it held; that counts while somebody may ask for a job of before.
+
+        Only who took jobs knows of any; the others learn it through Redis, since they are asked for them, too.
+        """
         mark = self._link.mark()
-        if self._mark not in (None, mark):
-            self._lost_until_mono_s = self._asked_until_mono_s
+        asked_for_s = self._asked_until_mono_s - self._clock.mono_s()
+        if self._mark not in (None, mark) and asked_for_s > 0:
+            self._link.tell_lost(asked_for_s)
         self._mark = mark
 
     def _leave_to_fallback(self) -> None:

@@ -10,6 +10,7 @@ those that end work begin with something that takes none: what was accepted is f
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ _T = TypeVar("_T")
 GROUP = "workers"
 _LONGEST_BLOCK_S = 1.0  # a worker that stops and a caller's deadline are noticed within this
 _MOST_SAID = 200
+_KEEPS = "noeviction"
 # What the redis package, and we, stumble over when something else answers at that address.
 _NO_REDIS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _FAIL_FAST_S = 1.0  # after a failure nobody asks again for this long, so that callers do not queue up behind timeouts
@@ -243,6 +245,33 @@ class RedisLink:
             FireError(ENGINE_UNAVAILABLE): it is away, or takes nothing in.
         """
         return self.ask(lambda: bytes(self._mark(keys=[self.key("mark")], args=[uuid.uuid4().hex])))
+
+    def tell_lost(self, for_s: float) -> None:
+        """Let every front end know, for so long, that jobs and results which somebody may ask for were lost."""
+        key, life_s = self.key("lost"), math.ceil(for_s)
+
+        def tell() -> None:
+            if self.client.ttl(key) < life_s:  # another front end may have told it for longer
+                self.client.set(key, 1, ex=life_s)
+
+        self.ask(tell)
+
+    def is_lost(self) -> bool:
+        """Tell whether a front end said so."""
+        return self.ask(lambda: bool(self.client.exists(self.key("lost"))))
+
+    def evicts_by(self) -> str:
+        """Name the rule by which Redis throws keys away when its memory is full; "" where it has none or tells none."""
+
+        def ask() -> str:
+            try:
+                told = self.client.info("memory")
+            except redis.ResponseError:  # whom Redis hides that from can still be served
+                return ""
+            policy = str(told.get("maxmemory_policy", _KEEPS))
+            return policy if told.get("maxmemory") and policy != _KEEPS else ""
+
+        return self.ask(ask)
 
     def live(self, worker: str, told: bytes, life_s: int) -> None:
         """Say that a worker lives, for so long."""

@@ -20,6 +20,10 @@ CLOUD_KINDS = (
 )
 """The kinds that a cloud can have."""
 
+EVICTION_REPAIR = (
+    "Set `maxmemory-policy noeviction` in Redis' configuration, and at once with "
+    "`redis-cli config set maxmemory-policy noeviction`."
+)
 KEYS_REPAIR = (
     "Let the service's user read it. If it is damaged, move it away and make each key anew with `keys new EDGE`, "
     "or put a copy back."
@@ -108,6 +112,24 @@ def redis_lost(now_at: datetime) -> Trouble:
         "it.",
         since=now_at,
     )
+
+
+def redis_evicts(policy: str, now_at: datetime) -> Trouble:
+    """The queue is kept by a Redis that may throw it away."""
+    return Trouble(
+        kind=TroubleKind.LINK,
+        subject="redis",
+        code="redis_evicts",
+        cause=evicts(policy),
+        remedy=EVICTION_REPAIR,
+        since=now_at,
+        figures={"policy": policy},
+    )
+
+
+def evicts(policy: str) -> str:
+    """Say what a Redis does that keeps its memory free by itself."""
+    return f"Redis throws jobs and results away when its memory is full: its maxmemory-policy is {policy}."
 
 
 def no_worker(now_at: datetime) -> Trouble:

@@ -157,6 +157,27 @@ def test_who_waits_when_redis_forgets_is_told_and_lost_jobs_are_a_trouble(tmp_pa
         assert cloud.get(f"/infer/result/{job_id}").status_code == 404
         wait_until(lambda: "redis_lost" in _troubles(cloud))
         assert cloud.show("/infer", fire_jpeg()).json()["result"]["label"] == "fire"
+        with running_cloud(tmp_path / "b", models, **sections) as another:  # may be asked for them
+            wait_until(lambda: "redis_lost" in _troubles(another))
+
+
+def test_a_redis_that_may_throw_jobs_away_is_a_trouble_and_one_that_does_not_say_is_none(
+    tmp_path, models, server
+):
+    sections = _sections(server.url)
+    client = server.client()
+    with (
+        running_cloud(tmp_path / "a", models, **sections) as cloud,
+        running_worker(tmp_path / "w", models, **sections),
+    ):
+        wait_until(lambda: not _troubles(cloud))
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("maxmemory", "100mb")
+        wait_until(lambda: "redis_evicts" in _troubles(cloud))
+        assert "allkeys-lru" in _troubles(cloud)["redis_evicts"]
+        client.execute_command("ACL", "SETUSER", "default", "-info")
+        wait_until(lambda: not _troubles(cloud))
+        assert cloud.show("/infer", fire_jpeg()).json()["result"]["label"] == "fire"
 
 
 _JUNK = {

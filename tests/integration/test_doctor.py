@@ -25,6 +25,7 @@ from shared.access import Role
 from shared.users import add_token
 from tests.helpers.evidence import fill
 from tests.helpers.processes import free_port
+from tests.helpers.redis_server import redis_server
 from tests.helpers.services import running_cloud, running_edge
 from tests.helpers.stand_in_clouds import Exchange, answers, stand_in_cloud
 
@@ -247,6 +248,24 @@ def test_the_cloud_has_its_doctor_too(tmp_path):
     code, found = findings(["--config", str(file)], cloud_main)
     assert code == 0
     assert found["model"][0]["state"] == "ok"
+
+
+def test_a_redis_that_may_throw_jobs_away_fails_with_the_command_that_forbids_it(tmp_path):
+    with redis_server(tmp_path) as server:
+        file = tmp_path / "cloud.toml"
+        told = f'[engine]\nkind = "redis"\n[redis]\nurl = "{server.url}"\n[server]\nport = 0\n'
+        file.write_text(f'state = "{tmp_path}/state"\n{told}')
+        _, found = findings(["--config", str(file)], cloud_main)
+        assert [line["state"] for line in found["redis"]] == ["ok"]
+        server.client().config_set("maxmemory", "100mb")
+        server.client().config_set("maxmemory-policy", "volatile-lru")
+        code, found = findings(["--config", str(file)], cloud_main)
+        checked = CliRunner().invoke(cloud_main, ["check", "--config", str(file)])
+    assert code == 1
+    (redis,) = found["redis"]
+    assert (redis["state"], "volatile-lru" in redis["text"]) == ("FAIL", True)
+    assert "config set maxmemory-policy noeviction" in redis["remedy"]
+    assert "warn  Redis throws jobs" in checked.output
 
 
 def test_init_writes_a_file_that_the_service_takes_and_never_touches_one_that_is_there(tmp_path):

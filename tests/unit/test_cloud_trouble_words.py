@@ -41,6 +41,7 @@ _ALL = [
     troubles.newer_refused(_DETAIL, _NOW),
     troubles.redis_away(_DETAIL, _NOW),
     troubles.redis_lost(_NOW),
+    troubles.redis_evicts("allkeys-lru", _NOW),
     troubles.no_worker(_NOW),
     troubles.consul_away(_NOW),
     troubles.callbacks_failing(_DETAIL, _NOW),

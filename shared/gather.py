@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 
 from shared.error_code import ErrorCode
-from shared.errors import FireError, ImageError
+from shared.errors import CommandError, FireError, ImageError
 from shared.imaging import jpeg_picture, read_picture
 from shared.types import ImageLimits, Picture
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".gif"})
+_REMEDY = "Name a file that is there and that you may read."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +54,19 @@ def gather(file: Path, limits: ImageLimits, video_fps: float) -> Iterator[Gather
 
     A file that cannot be used gives one `Gathered` with its error, so that one bad file does not end a long run.
     """
-    if file.suffix.lower() in VIDEO_SUFFIXES:
-        yield from _video(file, video_fps)
-        return
     try:
+        if file.suffix.lower() in VIDEO_SUFFIXES:
+            file.open("rb").close()  # OpenCV does not tell why it cannot be read
+            yield from _video(file, video_fps)
+            return
         if file.stat().st_size > limits.max_bytes:
             detail = f"{file.stat().st_size} bytes, at most {limits.max_bytes}"
             raise ImageError(ErrorCode.IMAGE_TOO_MANY_BYTES, detail)
         yield Gathered(file=file, at_s=None, picture=read_picture(file.read_bytes(), limits))
     except OSError as err:
-        yield Gathered(file=file, at_s=None, picture=_unreadable(err.strerror or str(err)))
+        yield Gathered(
+            file=file, at_s=None, picture=CommandError(err.strerror or str(err), _REMEDY)
+        )
     except FireError as err:
         yield Gathered(file=file, at_s=None, picture=err)
 
@@ -71,7 +75,7 @@ def _video(file: Path, video_fps: float) -> Iterator[Gathered]:
     capture = cv2.VideoCapture(str(file), cv2.CAP_FFMPEG)
     try:
         if not capture.isOpened():
-            yield Gathered(file=file, at_s=None, picture=_unreadable("the video cannot be opened"))
+            yield Gathered(file=file, at_s=None, picture=_damaged("the video cannot be opened"))
             return
         is_empty = True
         source_fps = capture.get(cv2.CAP_PROP_FPS)
@@ -89,10 +93,10 @@ def _video(file: Path, video_fps: float) -> Iterator[Gathered]:
                 picture = jpeg_picture(np.asarray(bgr, dtype=np.uint8), quality=95)
                 yield Gathered(file=file, at_s=round(at_s, 3), picture=picture)
         if is_empty:
-            yield Gathered(file=file, at_s=None, picture=_unreadable("the video holds no picture"))
+            yield Gathered(file=file, at_s=None, picture=_damaged("the video holds no picture"))
     finally:
         capture.release()
 
 
-def _unreadable(reason: str) -> FireError:
-    return ImageError(ErrorCode.IMAGE_NOT_A_PICTURE, reason)
+def _damaged(reason: str) -> FireError:
+    return ImageError(ErrorCode.IMAGE_DAMAGED, reason)

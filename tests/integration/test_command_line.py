@@ -100,17 +100,18 @@ def test_a_video_shows_when_the_fire_began(classify, tmp_path):
 
 @pytest.mark.parametrize("command", ["classify", "detect"])
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "err_no"),
     [
-        ("a.jpg", b"not a picture"),
-        ("a.jpg", fire_jpeg()[:-300]),
-        ("a.mp4", b"x"),
-        ("a.mp4", fire_jpeg()[:200]),  # FFmpeg opens it and finds no frame
-        ("gone.jpg", None),
+        ("a.jpg", b"not a picture", 1006),
+        ("a.jpg", fire_jpeg()[:-300], 1007),
+        ("a.mp4", b"x", 1007),
+        ("a.mp4", fire_jpeg()[:200], 1007),  # FFmpeg opens it and finds no frame
+        ("gone.jpg", None, 9003),
+        ("gone.mp4", None, 9003),
     ],
 )
 def test_a_file_that_cannot_be_used_has_a_line_and_the_others_go_on(
-    request, command, pictures, tmp_path, name, content
+    request, command, pictures, tmp_path, name, content, err_no
 ):
     bad = tmp_path / name
     if content is not None:
@@ -118,6 +119,7 @@ def test_a_file_that_cannot_be_used_has_a_line_and_the_others_go_on(
     result = request.getfixturevalue(command)(bad, pictures / "a.jpg", "--json")
     wrong, right = _lines(result)
     assert wrong.keys() == {"file", "err_no", "err_msg", "detail"}
+    assert wrong["err_no"] == err_no
     assert "err_no" not in right
     assert result.exit_code == 1
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cloud.config import ENV_PREFIX, CloudSettings, EngineKind
+from cloud.config_doubts import doubts
 from cloud.gate import check_door
 from cloud.house_wiring import check_redis, slot_settings
 from cloud.model_slot import load_sound
@@ -24,7 +25,7 @@ def check_command(config: Path | None) -> None:
     with explained():
         settings = load_settings(CloudSettings, prefix=ENV_PREFIX, toml_path=config)
         click.echo("ok    configuration")
-        for warning in settings.warnings():
+        for warning in doubts(settings):
             click.echo(f"warn  {warning}")
         is_signed = check_door(settings, SystemClock())
         click.echo(f"ok    requests {'must be signed' if is_signed else 'need no signature'}")

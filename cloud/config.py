@@ -19,7 +19,6 @@ from shared.config import (
     Seconds,
     Section,
     ServerSection,
-    open_door_warnings,
 )
 from shared.webhook_secret import is_webhook_secret, webhook_key
 
@@ -328,19 +327,6 @@ class CloudSettings(Section):
                 "worker.port tells metrics to everybody who reaches worker.host: 127.0.0.1, or access.metrics_are_open"
             )
         return self
-
-    def warnings(self) -> list[str]:
-        """Name legal settings that probably are not meant."""
-        found = []
-        if self.server.threads <= self.engine.places:
-            found.append(
-                "server.threads is not above engine.places: refusals will wait behind accepted work"
-            )
-        if not self.is_local and self.auth.mode is AuthMode.OPEN:
-            found.append(
-                "the service listens beyond this machine, and pictures are taken without authentication"
-            )
-        return found + open_door_warnings(self.access, self.server)
 
     @property
     def max_batch(self) -> int:

@@ -13,6 +13,7 @@ import click
 import requests
 
 from cloud.config import ENV_PREFIX, CloudSettings, EngineKind
+from cloud.config_doubts import doubts
 from cloud.gate import check_door
 from cloud.house_wiring import check_redis, slot_settings
 from cloud.model_slot import load_sound
@@ -56,7 +57,7 @@ def examine(settings: CloudSettings) -> Iterator[Finding]:
     yield from checked("model", partial(_model, settings))
     yield from checked("disk", partial(checkup.folder, settings.state))
     yield from checked("port", partial(_port, settings))
-    for text in settings.warnings():
+    for text in doubts(settings):
         yield warn("setting", text, "Change the setting, or leave it if it is meant.")
     yield from checked("keys", partial(_keys, settings))
     if settings.consul.token_file:

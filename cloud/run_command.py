@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cloud.config import ENV_PREFIX, CloudSettings
+from cloud.config_doubts import doubts
 from cloud.service import CloudService
 from cloud.worker_service import run_worker
 from shared.config import load_settings
@@ -37,7 +38,7 @@ def run_command(
         flags = {"server": {"host": host, "port": port}, "state": state, "models": models}
         settings = load_settings(CloudSettings, prefix=ENV_PREFIX, toml_path=config, flags=flags)
         configure_logs(level=settings.log.level)
-        for warning in settings.warnings():
+        for warning in doubts(settings):
             get_logger().warning("setting_looks_wrong", detail=warning)
         service = CloudService(settings)
         service.start()

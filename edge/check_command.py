@@ -11,6 +11,7 @@ from edge.capture import open_source
 from edge.classify_command import load_classifier
 from edge.config import ENV_PREFIX, EdgeSettings
 from edge.config_cameras import CameraSection
+from edge.config_doubts import doubts
 from edge.shot import PUSH
 from edge.sink_wiring import build_receivers
 from shared.clock import SystemClock
@@ -32,7 +33,7 @@ def check_command(config: Path | None) -> None:
     with explained():
         settings = load_settings(EdgeSettings, prefix=ENV_PREFIX, toml_path=config)
         click.echo("ok    configuration")
-        for warning in settings.warnings():
+        for warning in doubts(settings):
             click.echo(f"warn  {warning}")
         refuse_without_users(
             settings.access, settings.server, Users(settings.users_path, SystemClock())

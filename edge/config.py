@@ -21,7 +21,6 @@ from shared.config import (
     Port,
     Section,
     ServerSection,
-    open_door_warnings,
 )
 
 ENV_PREFIX = "EMBERLINK_EDGE"
@@ -139,27 +138,6 @@ class EdgeSettings(Section):
     def users_path(self) -> Path:
         """Tell where users and tokens are."""
         return self.access.users_file or self.state / "users.json"
-
-    def warnings(self) -> list[str]:
-        """Name legal settings that probably are not meant."""
-        found = []
-        if self.server.threads <= self.server.places + self.policy.max_in_flight:
-            found.append(
-                "server.threads is not above server.places plus policy.max_in_flight: refusals will wait behind "
-                "accepted work"
-            )
-        found += open_door_warnings(self.access, self.server)
-        if self.cloud.url.startswith("http://") and not self.may_pull:
-            found.append("cloud.url is not https: frames cross the network in the clear")
-        if self.model.pull_every_s and not self.may_pull:
-            found.append(
-                "model.pull_every_s does nothing: cloud.url is not https, and a model could be changed on the way"
-            )
-        if self.policy.cost_micros > self.policy.daily_limit_micros > 0:
-            found.append("policy.cost_per_call is above daily_limit: the cloud will never be asked")
-        if not self.alerts.base_url and any(s.kind != "log" for s in self.alerts.sinks.values()):
-            found.append("alerts.base_url is empty: alerts carry no link to the event")
-        return found
 
     @property
     def may_pull(self) -> bool:

@@ -147,6 +147,12 @@ class BreakerSection(Section):
     )
     probe_after_max_s: Seconds = Field(15.0, description="The longest such pause.")
 
+    @model_validator(mode="after")
+    def _grows(self) -> BreakerSection:
+        if self.probe_after_s > self.probe_after_max_s:
+            raise ValueError("probe_after_s is above probe_after_max_s")
+        return self
+
     def breaker_settings(self) -> BreakerSettings:
         """Give the value that the breaker works from."""
         return BreakerSettings(**self.model_dump())

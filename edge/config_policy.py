@@ -6,7 +6,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import tzlocal
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge.policies import PolicyName
 from shared.config import Section
@@ -91,6 +91,12 @@ class PolicySection(Section):
         names = ("c_miss", "c_false", "reserve", "verify_reserve", "audit", "price_min")
         more = ("veto_max_s", "battery_soft", "battery_hard")
         return {name: getattr(self, name) for name in (*names, *more)}
+
+    @model_validator(mode="after")
+    def _battery_empties(self) -> PolicySection:
+        if self.battery_hard > self.battery_soft:
+            raise ValueError("battery_hard is above battery_soft")
+        return self
 
     @field_validator("timezone")
     @classmethod

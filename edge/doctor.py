@@ -19,6 +19,7 @@ from edge.capture import open_source
 from edge.classify import Classifier, LoadedClassifier
 from edge.config import ENV_PREFIX, EdgeSettings
 from edge.config_cameras import CameraSection
+from edge.config_doubts import doubts
 from edge.doctor_cloud import clouds
 from edge.doctor_sinks import sinks
 from edge.keeping import build_records, evidence_folder
@@ -78,7 +79,7 @@ def examine(
         yield from checked("disk", partial(checkup.folder, settings.evidence.folder))
     yield from checked("evidence", partial(_evidence, settings))
     yield from checked("port", partial(_port, settings))
-    for text in settings.warnings():
+    for text in doubts(settings):
         yield warn("setting", text, "Change the setting, or leave it if it is meant.")
     if config and holds_secret(settings):
         check = partial(checkup.secret_file, config, "settings", may_share_group=True)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from edge.config import ENV_PREFIX, EdgeLogSection, EdgeSettings
+from edge.config_doubts import doubts
 from edge.policies import PolicyName
 from edge.service import EdgeService
 from shared.config import load_traced
@@ -70,7 +71,7 @@ def run_command(
         configure_logs(level=settings.log.level, stream=out, lines={"verdict": _verdict_line})
         if stream and stream.trouble:
             get_logger().warning("log_file_not_written", detail=stream.trouble)
-        for warning in settings.warnings():
+        for warning in doubts(settings):
             get_logger().warning("setting_looks_wrong", detail=warning)
     stop = StopSignal()
     while (

@@ -111,15 +111,6 @@ class AccessSection(Section):
     )
 
 
-def open_door_warnings(access: AccessSection, server: ServerSection) -> list[str]:
-    """Name what is open to everybody and probably not meant."""
-    if access.mode is AccessMode.OPEN and not server.is_local:
-        return [
-            "the service listens beyond this machine without authentication: access.mode is open"
-        ]
-    return []
-
-
 class LimitsSection(Section):
     """Bounds on pictures, checked before any pixel is decoded."""
 
@@ -132,6 +123,25 @@ class LimitsSection(Section):
     def image_limits(self) -> ImageLimits:
         """Give the part that imaging needs."""
         return ImageLimits(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+
+
+def shared_doubts(access: AccessSection, server: ServerSection, limits: LimitsSection) -> list[str]:
+    """Name settings of either service that are legal, and yet probably not meant."""
+    found = (
+        (
+            access.mode is AccessMode.OPEN and not server.is_local,
+            "the service listens beyond this machine without authentication: access.mode is open",
+        ),
+        (
+            access.session_idle_s > access.session_longest_s,
+            "access.session_idle_s does nothing: session_longest_s ends a session before",
+        ),
+        (
+            limits.max_bytes > server.max_body_bytes,
+            "limits.max_bytes is above server.max_body_bytes: the largest pictures are refused all the same",
+        ),
+    )
+    return [text for is_doubtful, text in found if is_doubtful]
 
 
 class LogSection(Section):

@@ -16,6 +16,7 @@ import yaml
 
 from cloud.cli import main as cloud_main
 from cloud.config import CloudSettings
+from cloud.config_doubts import doubts
 from edge.cli import main as edge_main
 from edge.config import EdgeSettings
 from shared.config import load_settings
@@ -248,7 +249,7 @@ def test_the_installer_explains_itself_and_refuses_what_it_does_not_know():
 def test_the_example_settings_are_settings_of_the_cloud():
     given = tomllib.loads((DEPLOY / "cloud.example.toml").read_text())
     settings = CloudSettings.model_validate(given)
-    assert (settings.model.device, settings.warnings()) == ("cuda", [])
+    assert (settings.model.device, doubts(settings)) == ("cuda", [])
 
 
 _ROOT = DEPLOY.parent

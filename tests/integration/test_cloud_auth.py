@@ -17,6 +17,7 @@ import requests
 from click.testing import CliRunner
 
 import cloud.cli
+from cloud.config_doubts import doubts
 from cloud.keys import add_key
 from cloud.service import CloudService
 from shared.access import Role
@@ -208,7 +209,7 @@ def test_a_cloud_without_keys_starts_anywhere_when_that_is_meant(tmp_path, model
     sections = {"server": {"host": "0.0.0.0"}, "auth": {"mode": "open"}}
     with running_cloud(tmp_path, models, **sections) as running:
         assert running.show("/infer", fire_jpeg()).status_code == 200
-        warnings = running.service._settings.warnings()
+        warnings = doubts(running.service._settings)
         assert any("without authentication" in warning for warning in warnings)
 
 

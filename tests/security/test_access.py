@@ -17,6 +17,7 @@ import cloud.cli
 import edge.cli
 from cloud.keys import add_key
 from cloud.service import CloudService
+from edge.config_doubts import doubts
 from edge.service import EdgeService
 from shared.access import Role
 from shared.errors import ConfigError
@@ -370,7 +371,7 @@ def test_it_starts_when_somebody_says_that_open_is_meant_and_warns(tmp_path, mod
     sections = {"server": {"host": "0.0.0.0"}, "access": {"mode": "open"}}
     with running_edge(tmp_path, models, **sections) as edge:
         assert edge.get("/cameras").status_code == 200
-        assert any("without authentication" in w for w in edge.service._settings.warnings())
+        assert any("without authentication" in w for w in doubts(edge.service._settings))
 
 
 def test_an_edge_that_was_told_to_wants_names_even_before_it_has_users(tmp_path, models):

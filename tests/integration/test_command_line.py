@@ -252,7 +252,7 @@ def test_a_port_that_is_taken_is_explained(tmp_path, models):
         port = str(taken.getsockname()[1])
         arguments = ["run", "--state", tmp_path, "--models", models, "--port", port]
         command = [sys.executable, "-c", program, *map(str, arguments)]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert f"cannot listen on 127.0.0.1:{port}" in result.stderr
     assert "Traceback" not in result.stderr
@@ -311,7 +311,6 @@ def test_a_command_that_needs_no_pictures_loads_no_library_for_them(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
         check=True,
     )
     assert told in done.stdout

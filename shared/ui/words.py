@@ -12,7 +12,7 @@ LANGUAGES = ("en", "zh")
 COMMON = Path(__file__).with_name("words.toml")
 """The words that every console needs."""
 TROUBLES = Path(__file__).with_name("troubles.toml")
-"""What the troubles of an edge are called, which its cloud tells, too."""
+"""What the troubles of an edge are called, which its cloud tells, too, and the words that are the same for both."""
 
 
 class Words:

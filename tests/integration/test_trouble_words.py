@@ -208,7 +208,8 @@ def test_the_catalogue_has_exactly_the_troubles_that_there_are(troubles):
     assert told == set(troubles)
     for key in troubles:
         assert {f"{key}_why", f"{key}_do"} <= set(catalogue())
-    assert set(Words([TROUBLES]).texts) == set(troubles)  # as its cloud calls them, too
+    headlines = {key for key in Words([TROUBLES]).texts if not key.endswith(("_why", "_do"))}
+    assert headlines == set(troubles)  # as its cloud calls them, too
 
 
 def test_both_languages_tell_every_figure(troubles):

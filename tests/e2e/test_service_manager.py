@@ -18,7 +18,7 @@ import pytest
 from tests.helpers.processes import free_port
 from tests.helpers.redis_server import redis_server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "deploy" / "systemd"

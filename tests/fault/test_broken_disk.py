@@ -16,7 +16,7 @@ from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, running_edge
 from tests.helpers.stand_in_clouds import StandIn, answers, stand_in_cloud
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.fault
 
 _EDGE_ONLY = {"name": "edge_only"}
 _WITHIN_S = 60.0  # of the disk's change: a trouble is raised, and cleared

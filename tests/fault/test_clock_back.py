@@ -12,7 +12,7 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, running_edge
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.fault
 
 
 def burn(edge: Running, clock: FakeClock, camera: str, until: Callable[[], bool]) -> None:

@@ -72,7 +72,7 @@ def test_of_many_callers_of_a_hanging_cloud_those_without_a_place_are_answered_f
     bodies: list[dict[str, Any]] = []
     go_on = threading.Event()
     with (
-        stand_in_cloud(lambda exchange: go_on.wait(30)) as cloud,
+        stand_in_cloud(lambda exchange: go_on.wait(250)) as cloud,
         running_edge(tmp_path, models, cloud.url, **_ALWAYS, **_SLOW_TRIES) as edge,
     ):
         threads = [
@@ -96,7 +96,7 @@ def test_callers_beyond_the_places_do_not_wait(tmp_path, models):
     sections = {**_SLOW_TRIES, "policy": {**_ALWAYS["policy"], "max_in_flight": 1}}
     go_on = threading.Event()
     with (
-        stand_in_cloud(lambda exchange: go_on.wait(30)) as cloud,
+        stand_in_cloud(lambda exchange: go_on.wait(250)) as cloud,
         running_edge(tmp_path, models, cloud.url, **sections) as edge,
     ):
         first = threading.Thread(target=_ask, args=(edge,), kwargs=_PATIENT)
@@ -160,7 +160,7 @@ def test_while_the_cloud_is_away_only_one_call_at_a_time_tries_it(tmp_path, mode
 
     def dies_then_hangs(exchange: Exchange) -> None:
         if exchange.number:
-            go_on.wait(30)
+            go_on.wait(250)
 
     with (
         stand_in_cloud(dies_then_hangs) as cloud,

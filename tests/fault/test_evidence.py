@@ -27,7 +27,6 @@ def _picture(event_id: str, number: int, size: int = 50_000) -> bytes:
     return f"{event_id}-{number}".encode().ljust(size, b".")
 
 
-@pytest.mark.timeout(120)
 def test_sudden_death_while_recording_loses_nothing_that_was_acknowledged(tmp_path):
     tally = kill_often(tmp_path, 8, seed=7)
     assert (tally.lost, tally.findings) == (0, 0)

@@ -19,7 +19,7 @@ from tests.helpers.services import Running, running_cloud
 from tests.helpers.waiting import wait_until
 from tests.helpers.workers import running_worker
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.fault
 
 
 @pytest.fixture

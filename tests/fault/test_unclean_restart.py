@@ -39,7 +39,6 @@ def _restarts(url: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.fault
-@pytest.mark.timeout(180)
 def test_a_kill_is_told_until_it_is_acknowledged_and_a_stop_is_not(tmp_path, models):
     state = tmp_path / "state"
     with _edge(state, models) as (process, url):

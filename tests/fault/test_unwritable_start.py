@@ -24,7 +24,7 @@ from tests.helpers.services import Running, edge_settings, running_cloud, runnin
 from tests.helpers.stand_in_clouds import answers, stand_in_cloud
 from tests.helpers.waiting import wait_until
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.fault
 
 _CAMERAS = {"gate": {"source": "push:"}}
 _POLICY = {"name": "always"}

@@ -67,7 +67,7 @@ def port_in_log(process: subprocess.Popen[Any], log: Path, event: str) -> int:
         assert found or process.poll() is None, "".join(lines)
         return found
 
-    return int(wait_until(port, 100.0) or 0)
+    return int(wait_until(port) or 0)
 
 
 def is_ready(port: int) -> bool:

@@ -32,8 +32,8 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     def call(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        """Send a request; no test waits for more than 20 s."""
-        return self.session.request(method, self.url + path, timeout=20, **arguments)
+        """Send a request; no test waits for more than 60 s."""
+        return self.session.request(method, self.url + path, timeout=60, **arguments)
 
     def get(self, path: str, **arguments: Any) -> requests.Response:
         """Send a GET."""

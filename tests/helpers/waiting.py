@@ -9,7 +9,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 
-def wait_until(ask: Callable[[], Found], within_s: float = 40.0) -> Found:
+def wait_until(ask: Callable[[], Found], within_s: float = 100.0) -> Found:
     """Ask until the answer is true, and give it; the test fails when that takes too long.
 
     Args:

@@ -157,7 +157,6 @@ def test_a_damaged_outbox_is_moved_away_and_alerts_go_on(tmp_path: Path, models:
     assert kept == {"outbox.sqlite3", "alerts.sqlite3"}
 
 
-@pytest.mark.timeout(150)
 def test_from_the_frame_that_opens_an_event_to_the_first_attempt_two_seconds_are_enough(
     tmp_path: Path,
 ) -> None:

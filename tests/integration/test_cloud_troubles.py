@@ -64,7 +64,7 @@ def test_a_job_that_waits_long_for_the_model_is_not_taken_for_a_dead_thread(
     monkeypatch.setattr("cloud.local_house._BEAT_S", 0.05)
     with running_cloud(tmp_path, models) as running, held_model(running) as model:
         running.show("/infer/async", fire_jpeg())
-        assert model.is_running.wait(10)
+        assert model.is_running.wait(40)
         time.sleep(2.5)
         wait_until(lambda: not codes(running), within_s=20.0)  # one that hangs stays a trouble
 

@@ -40,8 +40,7 @@ def wait_for(edge: Running, is_there: Callable[[WhatIfAnswer], bool]) -> WhatIfA
         answer: WhatIfAnswer = edge.service._what_if.answer()
         return answer if is_there(answer) else None
 
-    # A run rests most of its time, and longer on a busy machine.
-    found = wait_until(look, within_s=100.0)
+    found = wait_until(look)
     assert found is not None
     return found
 

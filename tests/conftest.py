@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,10 +27,13 @@ _ROOM_BYTES = 3 << 30
 
 
 def pytest_configure() -> None:
-    """Put the folders of tests into memory where that has room: each of hundreds of services makes ten databases.
+    """Let programs be interrupted, and put the folders of tests into memory where that has room.
 
-    Nothing is proven about a disk there; tests about disks mount their own.
+    Each of hundreds of services makes ten databases. Nothing is proven about a disk there; tests about disks mount
+    their own.
     """
+    # A shell that runs us in the background has Ctrl-C ignored, also by each program that a test starts and interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
         disk = os.statvfs(_MEMORY)
         has_room = disk.f_bavail * disk.f_frsize >= _ROOM_BYTES

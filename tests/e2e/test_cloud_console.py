@@ -67,7 +67,7 @@ def test_the_fleet_is_up_to_date_without_a_reload(browser, cloud):
         sheet.open("/ui/fleet")
         told = report("late-comer").model_dump(mode="json")
         cloud.post("/edges/heartbeat", json=told)
-        sheet.page.wait_for_selector("text=late-comer", timeout=15_000)
+        sheet.page.wait_for_selector("text=late-comer")
         assert sheet.complaints == []
 
 

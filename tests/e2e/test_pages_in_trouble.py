@@ -75,13 +75,13 @@ def test_a_page_that_outlives_its_session_asks_to_sign_in_and_comes_back(
         sheet.open(f"/login?next=/ui/events/{event}")
         sign_in(sheet)
         page.context.clear_cookies()
-        page.wait_for_selector("p[role=status]:has-text('登录已过期')", timeout=20_000)
+        page.wait_for_selector("p[role=status]:has-text('登录已过期')")
         assert sheet.grave_findings() == []
         sign_in(sheet)
         assert page.url.endswith(event)
         page.context.clear_cookies()
         page.keyboard.press("t")
-        page.wait_for_selector("p[role=status]:has-text('登录已过期')", timeout=20_000)
+        page.wait_for_selector("p[role=status]:has-text('登录已过期')")
         assert edge.service._records.event(event).mark is None
 
 
@@ -99,7 +99,7 @@ def test_a_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(
             story.open(f"/ui/events/{event}")
             was = now.page.inner_text("#say h1")
         for sheet in (now, story):
-            sheet.page.wait_for_selector(".offline", state="visible", timeout=20_000)
+            sheet.page.wait_for_selector(".offline", state="visible")
             assert "last known state" in sheet.page.inner_text(".offline")
             assert sheet.grave_findings() == []
         assert now.page.inner_text("#say h1") == was
@@ -107,7 +107,7 @@ def test_a_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(
         assert now.page.evaluate(greyed) == "none"
         with running_edge(tmp_path, models, **settings):
             for sheet in (now, story):
-                sheet.page.wait_for_selector(".offline", state="hidden", timeout=20_000)
+                sheet.page.wait_for_selector(".offline", state="hidden")
 
 
 @pytest.mark.parametrize("path", ["/ui/events", "/ui/budget", *_STILL_PAGES])
@@ -120,8 +120,8 @@ def test_a_page_that_shows_nothing_live_tells_of_a_fire_and_of_a_service_that_is
             sheet.open(path)
             assert sheet.page.is_hidden("#count-events")
             burning(edge)
-            sheet.page.wait_for_selector("#count-events", state="visible", timeout=20_000)
-        sheet.page.wait_for_selector(".offline", state="visible", timeout=20_000)
+            sheet.page.wait_for_selector("#count-events", state="visible")
+        sheet.page.wait_for_selector(".offline", state="visible")
         assert "last known state" in sheet.page.inner_text(".offline")
 
 
@@ -133,7 +133,7 @@ def test_a_page_of_the_cloud_tells_that_the_cloud_is_away(
         with running_cloud(tmp_path, models) as cloud:
             sheet = open_page.enter_context(browser.sheet(cloud.url, language="zh"))
             sheet.open(path)
-        sheet.page.wait_for_selector(".offline", state="visible", timeout=20_000)
+        sheet.page.wait_for_selector(".offline", state="visible")
         assert "未连接" in sheet.page.inner_text(".offline")
 
 
@@ -169,7 +169,7 @@ def test_a_label_that_cannot_be_kept_says_so_in_the_page(
             with monkeypatch.context() as broken:
                 broken.setattr(Records, "label", away)
                 sheet.page.keyboard.press("f")
-                sheet.page.wait_for_selector("#toast .toast.trouble", timeout=20_000)
+                sheet.page.wait_for_selector("#toast .toast.trouble")
             assert remedy in sheet.page.inner_text("#toast")
             assert sheet.grave_findings() == []
 
@@ -180,7 +180,7 @@ def test_an_open_event_shows_what_another_person_does(browser: Browser, edge: Ru
         sheet.open(f"/ui/events/{event}")
         assert "Still burning" in sheet.page.inner_text("#event-state")
         edge.service._records.acknowledge(event, by="somebody else")
-        sheet.page.wait_for_selector("#event-ack:has-text('somebody else')", timeout=20_000)
+        sheet.page.wait_for_selector("#event-ack:has-text('somebody else')")
         assert (sheet.complaints, sheet.elsewhere) == ([], [])
 
 
@@ -207,9 +207,7 @@ def test_a_picture_that_cannot_be_used_is_told_with_its_remedy(
         for number, content in broken_pictures().items():
             file = {"name": "x.jpg", "mimeType": "image/jpeg", "buffer": content}
             sheet.page.set_input_files("#try-file input[type=file]", file)
-            code = sheet.page.wait_for_selector(
-                f"#tried code:text-is('{number.strip()}')", timeout=20_000
-            )
+            code = sheet.page.wait_for_selector(f"#tried code:text-is('{number.strip()}')")
             assert code is not None
             said = sheet.page.inner_text("#tried")
             assert ("处理办法" if language == "zh" else "What to do:") in said
@@ -231,7 +229,7 @@ def test_boxes_lie_on_the_picture_also_of_a_narrow_one(
         sheet.open("/ui/try" if console == "edge" else "/")
         file = {"name": "x.jpg", "mimeType": "image/jpeg", "buffer": narrow}
         sheet.page.set_input_files("#try-file input[type=file]", file)
-        sheet.page.wait_for_selector("#tried .whole img", timeout=20_000)
+        sheet.page.wait_for_selector("#tried .whole img")
         picture = sheet.page.locator("#tried .whole img").last.bounding_box()
         over = sheet.page.locator("#tried .whole .over").last.bounding_box()
         assert picture is not None

@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 
 PHONE_PX, DESK_PX = 390, 1440
+_PATIENCE_MS = (
+    100_000  # a browser beside ten other programs is slow, and no slower page than any other
+)
 
 
 @dataclass
@@ -80,6 +83,7 @@ class Browser:
             accept_downloads=True,
         )
         try:
+            context.set_default_timeout(_PATIENCE_MS)
             page = context.new_page()
             sheet = Sheet(page=page, base_url=base_url)
             _listen(sheet)

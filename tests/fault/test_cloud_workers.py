@@ -24,10 +24,11 @@ from tests.helpers.services import Running, running_cloud
 from tests.helpers.stand_in_clouds import Exchange, stand_in_cloud
 from tests.helpers.waiting import wait_until
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.fault
 
 ROOT = Path(__file__).parents[2]
 _CLAIM_S = 2.0
+_REDIS_S = 10.0  # it is not what is in trouble here
 _POISON_PX = 48
 
 # A worker whose model dies, as a segmentation fault would make it, when it is shown a picture of one certain size.
@@ -61,6 +62,7 @@ def _worker(
         **os.environ,
         "EMBERLINK_CLOUD__ENGINE__KIND": "redis",
         "EMBERLINK_CLOUD__REDIS__URL": url,
+        "EMBERLINK_CLOUD__REDIS__TIMEOUT_S": str(_REDIS_S),
         "EMBERLINK_CLOUD__REDIS__CLAIM_S": str(_CLAIM_S),
         "EMBERLINK_CLOUD__REDIS__DELIVERIES": "2",
         "EMBERLINK_CLOUD__MODELS": str(models),
@@ -79,7 +81,7 @@ def _worker(
 def _cloud(tmp_path: Path, models: Path, url: str, **more: Any) -> Iterator[Running]:
     sections: dict[str, Any] = {
         "engine": {"kind": "redis", "places": 32},
-        "redis": {"url": url, "claim_s": _CLAIM_S},
+        "redis": {"url": url, "claim_s": _CLAIM_S, "timeout_s": _REDIS_S},
         "server": {"threads": 40},
         **more,
     }

@@ -449,7 +449,7 @@ def test_a_waiting_caller_is_told_at_once_when_redis_dies(tmp_path, models, serv
         link = cloud.service.house._link
         wait_until(lambda: link.client.xlen(link.now) == 1)  # there is no worker: the caller waits
         server.kill()
-        thread.join(8)  # well inside the time that a caller is given
+        thread.join(15)  # well inside the time that a caller is given
         assert answers[0].status_code == 503
 
 

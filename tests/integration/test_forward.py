@@ -29,6 +29,7 @@ from shared.types import Classification, Picture
 from tests.helpers.clock import FakeClock
 from tests.helpers.frames import frame, picture
 from tests.helpers.stand_in_clouds import stand_in_cloud
+from tests.helpers.waiting import wait_until
 
 _LIMIT_MICROS = 1_000_000
 _CLOCK = SystemClock()
@@ -110,7 +111,7 @@ def test_a_probe_that_was_never_sent_leaves_its_turn_to_the_next(tmp_path):
 def test_a_frame_that_was_decided_on_when_the_service_stopped_costs_nothing(tmp_path):
     with _books(tmp_path) as books:
         forwarder = _forwarder(MockCloudClient(latency_s=0), books)
-        deadline = Deadline.after(2.5, _CLOCK)
+        deadline = Deadline.after(600.0, _CLOCK)
         seen = Classification(fire=0.5, smoke=0.5)
         decision = _decider(books, forwarder).decide(frame(), seen, deadline)
         assert books.remaining_micros() == _LIMIT_MICROS - 20_000
@@ -128,13 +129,13 @@ def test_a_call_that_hangs_does_not_keep_the_service_from_stopping(tmp_path):
         seen = Classification(fire=0.5, smoke=0.5)
         decision = _decider(books, forwarder).decide(frame(), seen, deadline)
         promised = forwarder.send(frame(), decision, deadline)
-        assert cloud.is_asked.wait(10)
+        assert cloud.is_asked.wait(40)
         begun_s = time.monotonic()
         forwarder.stop(0.2)
         took_s = time.monotonic() - begun_s
         cloud.release.set()
-        promised.result(10)
-        assert took_s < 5.0
+        promised.result(40)
+        assert took_s < 15.0
 
 
 def test_closing_a_client_cuts_the_calls_that_are_under_way():
@@ -157,10 +158,8 @@ def test_closing_a_client_cuts_the_calls_that_are_under_way():
 
         thread = threading.Thread(target=ask)
         thread.start()
-        ends_s = time.monotonic() + 10
-        while not cloud.calls and time.monotonic() < ends_s:
-            time.sleep(0.02)
+        wait_until(lambda: cloud.calls)
         client.close()
-        thread.join(8)
+        thread.join(15)  # of the 25 s that the call may take
         assert found
         assert not found[0].certainly_not_run

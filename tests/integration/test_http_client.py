@@ -316,7 +316,7 @@ def test_a_call_whose_turn_came_too_late_is_not_sent_not_paid_and_not_held_again
     )
     for _ in range(4):
         assert forwarder.enter("frame") is None
-        outcome = forwarder.send(frame(), decision(), Deadline.after(0.0, clock)).result(5)
+        outcome = forwarder.send(frame(), decision(), Deadline.after(0.0, clock)).result(40)
         assert (outcome.reason, outcome.charged_micros) == (Reason.FALLBACK_TOO_LATE, 0)
     forwarder.stop(5.0)
     assert books.refunded == ["frame"] * 4

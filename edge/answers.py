@@ -243,7 +243,10 @@ class OriginAnswer(Answer):
 
 
 class EventAnswer(Answer):
-    """One event, its origin first; null where that was not traced, and `opened_at` is then no beginning."""
+    """One event, its origin first; null where that was not traced, and `opened_at` is then no beginning.
+
+    `damaged` numbers the journal's entries about it that were altered or are damaged; what the others say is here.
+    """
 
     origin: OriginAnswer | None
     event_id: str
@@ -266,6 +269,7 @@ class EventAnswer(Answer):
     frames_kept: int
     frames_gone: int
     bytes_kept: int
+    damaged: list[int]
     camera_facts: dict[str, Any]
     standing: str
 

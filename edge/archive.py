@@ -9,12 +9,20 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
 from edge.chain import GENESIS
 from edge.event_query import conditions, cursor_after
-from edge.event_reading import EVENT_COLUMNS, event_records, frames_of, notices_of, readable
+from edge.event_reading import (
+    EVENT_COLUMNS,
+    damaged_entries,
+    event_records,
+    frames_of,
+    notices_of,
+    readable,
+)
 from edge.record_codec import sortable
 from edge.record_schema import MIGRATIONS
 from edge.record_types import (
@@ -90,10 +98,11 @@ class Archive:
         )
 
     def event(self, event_id: str) -> EventRecord:
-        """Give one event.
+        """Give one event, and which of all entries about it were altered or are damaged.
 
         Raises:
             RequestError(EVENT_UNKNOWN)
+            StoreError(EVIDENCE_DAMAGED): no entry that says what it is can be read.
         """
         with self.snapshot() as db:
             _require(db, event_id)
@@ -102,12 +111,13 @@ class Archive:
                 (event_id,),
             ).fetchall()
             (found,) = event_records(db, rows)
+            damaged = damaged_entries(db, event_id)
         if isinstance(found, StoreError):
             raise found
-        return found
+        return replace(found, damaged=damaged)
 
     def frames(self, event_id: str) -> tuple[FrameRecord, ...]:
-        """Give the frames of an event in time order, each with all that was said of it.
+        """Give the frames of an event in time order, each with all that was said of it; damaged ones are left out.
 
         Raises:
             RequestError(EVENT_UNKNOWN)
@@ -117,7 +127,7 @@ class Archive:
             return frames_of(db, event_id)
 
     def alerts(self, event_id: str) -> tuple[Notice, ...]:
-        """Tell what came of every message about an event, in the order in which it came.
+        """Tell what came of every message about an event, as it came; damaged entries are left out.
 
         Raises:
             RequestError(EVENT_UNKNOWN)
@@ -223,13 +233,13 @@ class Archive:
         return int(total)
 
     def removable(self) -> list[EventRecord]:
-        """Give every event that is not held, still has pictures, and can be read."""
+        """Give every event that is not held, still has pictures, and is known well enough to tell its worth."""
         with self.snapshot() as db:
             rows = db.execute(
                 f"SELECT {EVENT_COLUMNS} FROM event WHERE is_held=0"  # noqa: S608 – a constant
                 " AND EXISTS(SELECT 1 FROM frame WHERE frame.event_id=event.event_id)"
             ).fetchall()
-            return list(readable(event_records(db, rows)))
+            return [event for event in readable(event_records(db, rows)) if not event.damaged]
 
 
 def _time_or_none(text: str) -> datetime | None:

@@ -1,22 +1,59 @@
-"""Puts events and frames together from the journal's entries that tell of them. Ring: adapter (SQLite)."""
+"""Puts events and frames together from the journal's entries that tell of them. Ring: adapter (SQLite).
+
+An entry that was altered or is damaged is left out and its number told; what the others say is shown without it.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from edge.chain import Entry, EntryKind, entry_of
+from edge.chain import Entry, EntryKind, entry_of, row_hash
+from edge.fire_event import FireEvent, Origin
 from edge.record_codec import event_of, frame_of, notice_of, origin_of, said_of, signed_of
-from edge.record_types import EventRecord, FrameRecord, Mark, Notice, Said
+from edge.record_types import EventRecord, FrameRecord, Mark, Notice, Said, Signed
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 
 EVENT_COLUMNS = (
     "event_id, opened_seq, event_seq, origin_seq, acknowledged_seq, marked_seq, held_seq"
 )
+_Made = TypeVar("_Made")
+_Row = tuple[int, str, str, str]  # number, kind, line, hash
+
+
+class _Entries:
+    """Rows of the journal by number; `damaged` numbers those that were wanted and could not be read."""
+
+    def __init__(self, rows: Mapping[int, _Row]) -> None:
+        self._rows = rows
+        self.damaged: list[int] = []
+
+    def of_kind(self, *kinds: EntryKind) -> list[int]:
+        """Number those of some kinds in order."""
+        return [seq for seq, row in sorted(self._rows.items()) if row[1] in kinds]
+
+    def read(self, seq: int | None, make: Callable[[Entry], _Made]) -> _Made | None:
+        """Make a value of an entry; None where there is none, and of one that is not what was written."""
+        if seq is None:
+            return None
+        try:
+            _, kind, line, row_sha256 = self._rows[seq]
+            entry = entry_of(line)
+            if (entry.seq, entry.kind, row_hash(line)) == (seq, kind, row_sha256):
+                return make(entry)
+        except (ValueError, KeyError, TypeError):  # also one that another version wrote otherwise
+            pass
+        self.damaged.append(seq)
+        return None
+
+    def read_all(self, make: Callable[[Entry], _Made], *kinds: EntryKind) -> Iterator[_Made]:
+        """Make values of all that can be read, in order."""
+        made = (self.read(seq, make) for seq in self.of_kind(*kinds))
+        return (value for value in made if value is not None)
 
 
 def readable(found: Iterable[EventRecord | StoreError]) -> Iterator[EventRecord]:
@@ -26,7 +63,8 @@ def readable(found: Iterable[EventRecord | StoreError]) -> Iterator[EventRecord]
 
 def event_records(db: sqlite3.Connection, rows: Sequence[Any]) -> list[EventRecord | StoreError]:
     """Give the event of each row of `EVENT_COLUMNS`, or why it cannot be read."""
-    lines = _lines(db, [seq for row in rows for seq in row[1:7] if seq is not None])
+    seqs = json.dumps([seq for row in rows for seq in row[1:7] if seq is not None])
+    lines = _rows(db, "seq IN (SELECT value FROM json_each(?))", seqs)
     event_ids = json.dumps([row[0] for row in rows])
     kept = {
         event_id: (count, size)
@@ -44,87 +82,129 @@ def event_records(db: sqlite3.Connection, rows: Sequence[Any]) -> list[EventReco
         ).fetchall()
     )
     found: list[EventRecord | StoreError] = []
-    for event_id, *seqs in (row[:7] for row in rows):
-        try:
-            entries = [None if s is None else _read_entry(s, lines.get(s)) for s in seqs]
+    for event_id, *own in (row[:7] for row in rows):
+        entries = _Entries(lines)
+        event = entries.read(own[1], _event) or _newest_readable(db, event_id)
+        if event is None:
+            detail = f"event {event_id}: no entry that says what it is can be read"
+            found.append(StoreError(ErrorCode.EVIDENCE_DAMAGED, detail))
+        else:
             here, away = kept.get(event_id, (0, 0)), gone.get(event_id, 0)
-            found.append(_assembled(event_id, entries, here, away))
-        except StoreError as err:
-            found.append(err)
+            found.append(_assembled(event, entries, own, here, away))
     return found
 
 
-def _lines(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, str | None]:
-    rows = db.execute(
-        "SELECT seq, line FROM journal WHERE seq IN (SELECT value FROM json_each(?))",
-        (json.dumps(seqs),),
-    )
-    return dict(rows.fetchall())
-
-
-def _read_entry(seq: int, line: str | None) -> Entry:
-    with _reading(f"entry {seq} of the journal"):
-        return entry_of(line or "")
-
-
-@contextmanager
-def _reading(what: str) -> Iterator[None]:
-    """Call what is written otherwise than this version writes it damaged, whatever it lacks."""
-    try:
-        yield
-    except (ValueError, KeyError, TypeError) as err:
-        raise StoreError(ErrorCode.EVIDENCE_DAMAGED, f"{what} cannot be read") from err
-
-
-def _assembled(
-    event_id: str, entries: Sequence[Entry | None], kept: tuple[int, int], gone: int
-) -> EventRecord:
-    opened, newest, origin, acknowledged, marked, held = entries
-    if opened is None or newest is None:
-        raise StoreError(ErrorCode.EVIDENCE_DAMAGED, f"event {event_id} has lost its entries")
-    with _reading(f"event {event_id}"):
-        mark = marked.body["mark"] if marked else None
-        return EventRecord(
-            event=event_of(event_id, newest.body["event"]),
-            origin=origin_of(origin.body) if origin else None,
-            acknowledged=signed_of(acknowledged.at, acknowledged.body) if acknowledged else None,
-            mark=Mark(mark) if mark else None,
-            marked=signed_of(marked.at, marked.body) if marked else None,
-            held=signed_of(held.at, held.body) if held and held.body["is_held"] else None,
-            camera_facts=opened.body["camera"],
-            frames_kept=kept[0],
-            frames_gone=gone,
-            bytes_kept=kept[1],
-        )
+def damaged_entries(db: sqlite3.Connection, event_id: str) -> tuple[int, ...]:
+    """Number all entries about an event that were altered or are damaged."""
+    entries = _about(db, event_id)
+    for kind, make in _MAKERS.items():
+        for seq in entries.of_kind(kind):
+            entries.read(seq, make)
+    return tuple(sorted(entries.damaged))
 
 
 def frames_of(db: sqlite3.Connection, event_id: str) -> tuple[FrameRecord, ...]:
     """Give the frames of an event in time order, each with all that was said of it."""
-    lines = db.execute(
-        "SELECT seq, line FROM journal WHERE event_id=? AND kind IN ('frame', 'verdict')"
-        " AND line IS NOT NULL ORDER BY seq",
-        (event_id,),
-    )
-    entries = [_read_entry(seq, line) for seq, line in lines]
-    with _reading(f"a frame of event {event_id}"):
-        said: dict[str, list[Said]] = {}
-        for entry in entries:
-            verdict = entry.body["verdict"]
-            if verdict is not None:
-                said.setdefault(entry.body["frame_id"], []).append(said_of(entry.at, verdict))
-        frames = [
-            frame_of(entry.seq, entry.body, tuple(said.get(entry.body["frame_id"], ())))
-            for entry in entries
-            if entry.kind is EntryKind.FRAME
-        ]
-    return tuple(sorted(frames, key=lambda frame: (frame.captured_at, frame.seq)))
+    entries = _about(db, event_id)
+    frames = {frame.frame_id: frame for frame in entries.read_all(_frame, EntryKind.FRAME)}
+    for frame_id, said in entries.read_all(_word, EntryKind.VERDICT):
+        if (frame := frames.get(frame_id)) is not None:
+            frames[frame_id] = replace(frame, said=(*frame.said, said))
+    return tuple(sorted(frames.values(), key=lambda frame: (frame.captured_at, frame.seq)))
 
 
 def notices_of(db: sqlite3.Connection, event_id: str) -> tuple[Notice, ...]:
     """Tell what came of every message about an event, in the order in which it came."""
-    lines = db.execute(
-        "SELECT seq, line FROM journal WHERE event_id=? AND kind='alerted'"
-        " AND line IS NOT NULL ORDER BY seq",
-        (event_id,),
+    return tuple(_about(db, event_id).read_all(_notice, EntryKind.ALERTED))
+
+
+def _about(db: sqlite3.Connection, event_id: str) -> _Entries:
+    return _Entries(_rows(db, "event_id=? AND line IS NOT NULL", event_id))
+
+
+def _rows(db: sqlite3.Connection, where: str, value: str) -> dict[int, _Row]:
+    sql = f"SELECT seq, kind, line, row_sha256 FROM journal WHERE {where}"  # noqa: S608 – a constant
+    return {row[0]: row for row in db.execute(sql, (value,))}
+
+
+def _newest_readable(db: sqlite3.Connection, event_id: str) -> FireEvent | None:
+    """Give the event as it was last told of by an entry that can be read."""
+    kinds = (EntryKind.OPENED, EntryKind.UPDATED, EntryKind.CLOSED)
+    told = list(_about(db, event_id).read_all(_event, *kinds))
+    return told[-1] if told else None
+
+
+def _assembled(
+    event: FireEvent,
+    entries: _Entries,
+    own: Sequence[int | None],
+    kept: tuple[int, int],
+    gone: int,
+) -> EventRecord:
+    opened, _, origin, acknowledged, marked, held = own
+    label = entries.read(marked, _label)
+    return EventRecord(
+        event=event,
+        origin=entries.read(origin, _origin),
+        acknowledged=entries.read(acknowledged, _signed),
+        mark=label and label[0],
+        marked=label and label[1],
+        held=entries.read(held, _held),
+        camera_facts=entries.read(opened, _facts) or {},
+        frames_kept=kept[0],
+        frames_gone=gone,
+        bytes_kept=kept[1],
+        damaged=tuple(entries.damaged),
     )
-    return tuple(notice_of(_read_entry(seq, line).body) for seq, line in lines)
+
+
+def _event(entry: Entry) -> FireEvent:
+    return event_of(str(entry.event_id), entry.body["event"])
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    return dict(entry.body["camera"])
+
+
+def _frame(entry: Entry) -> FrameRecord:
+    verdict = entry.body["verdict"]
+    return frame_of(entry.seq, entry.body, (said_of(entry.at, verdict),) if verdict else ())
+
+
+def _word(entry: Entry) -> tuple[str, Said]:
+    return entry.body["frame_id"], said_of(entry.at, entry.body["verdict"])
+
+
+def _origin(entry: Entry) -> Origin:
+    return origin_of(entry.body)
+
+
+def _signed(entry: Entry) -> Signed:
+    return signed_of(entry.at, entry.body)
+
+
+def _label(entry: Entry) -> tuple[Mark | None, Signed]:
+    mark = entry.body["mark"]
+    return Mark(mark) if mark else None, _signed(entry)
+
+
+def _held(entry: Entry) -> Signed | None:
+    return _signed(entry) if entry.body["is_held"] else None
+
+
+def _notice(entry: Entry) -> Notice:
+    return notice_of(entry.body)
+
+
+_MAKERS: Mapping[EntryKind, Callable[[Entry], object]] = {
+    EntryKind.OPENED: lambda entry: (_event(entry), _facts(entry)),
+    EntryKind.UPDATED: _event,
+    EntryKind.CLOSED: _event,
+    EntryKind.FRAME: _frame,
+    EntryKind.VERDICT: _word,
+    EntryKind.ORIGIN: _origin,
+    EntryKind.ACKNOWLEDGED: _signed,
+    EntryKind.MARKED: _label,
+    EntryKind.HELD: _held,
+    EntryKind.ALERTED: _notice,
+}

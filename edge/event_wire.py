@@ -41,6 +41,7 @@ def event_answer(record: EventRecord, *, is_chinese: bool = False) -> dict[str, 
         "frames_kept": record.frames_kept,
         "frames_gone": record.frames_gone,
         "bytes_kept": record.bytes_kept,
+        "damaged": list(record.damaged),
         "camera_facts": record.camera_facts,
         "standing": _STANDING[is_chinese],
     }

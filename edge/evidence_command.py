@@ -123,6 +123,9 @@ def show(settings: EdgeSettings, event_id: str, as_json: bool) -> None:
         answers = [frame_answer(event_id, frame) for frame in frames]
         _print_json({**event_answer(record), "frame_list": answers})
         return
+    if record.damaged:
+        numbers = ", ".join(map(str, record.damaged))
+        click.echo(f"left out, altered or damaged: journal entries {numbers}", err=True)
     origin = record.origin
     if origin is not None:
         box = "somewhere in the picture" if origin.box is None else f"box {origin.box.as_list()}"

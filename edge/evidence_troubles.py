@@ -42,11 +42,11 @@ def set_aside(aside: str, now_at: datetime) -> Trouble:
 
 
 def unreadable(event_id: str, now_at: datetime) -> Trouble:
-    """An event is there, and what the journal says of it makes no sense."""
+    """An event is there, and some of what the journal says of it makes no sense, or all."""
     return _trouble(
         "unreadable",
-        "Event {event} cannot be read: what the journal says of it was altered or is damaged. All others are as they "
-        "were.",
+        "Entries of the journal about event {event} were altered or are damaged. What can be read of it is shown; all "
+        "other events are as they were.",
         "`emberlink-edge evidence verify` names what was altered. Check the disk, restore a backup with "
         "`emberlink-edge state restore`, or acknowledge.",
         now_at,

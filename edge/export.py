@@ -78,7 +78,7 @@ def export(
 
     Raises:
         RequestError(EVENT_UNKNOWN)
-        StoreError: the store cannot be read. A picture that was altered is left out, and the report says so.
+        StoreError: the store cannot be read. What was altered is left out of the report, which says so.
     """
     record, frames = archive.event(event_id), archive.frames(event_id)
     segment = read_segment(archive, event_id)
@@ -100,6 +100,7 @@ def export(
         )
         package.add("report.html", render(report, zone=zone, is_chinese=is_chinese).encode())
         package.add("verify.py", _verifier())
+        damaged = list(record.damaged)
         chain = {
             "first": segment.first,
             "last": segment.last,
@@ -111,6 +112,7 @@ def export(
             "event_id": event_id,
             "files": package.hashes.copy(),
             "lost": lost,
+            "damaged": damaged,
             "chain": chain,
         }
         package.add("manifest.json", list_text(manifest).encode())
@@ -129,8 +131,8 @@ def read_segment(archive: Archive, event_id: str) -> Segment:
         before = db.execute("SELECT chain FROM journal WHERE seq=?", (first - 1,)).fetchone()
         if before is None and first > 1:
             before = db.execute(
-                "SELECT json_extract(line, '$.body.chain') FROM journal"
-                " WHERE kind='cut' AND json_extract(line, '$.body.through')=?",
+                "SELECT json_extract(line, '$.body.chain') FROM journal WHERE kind='cut'"
+                " AND CASE WHEN json_valid(line) THEN json_extract(line, '$.body.through') END=?",
                 (first - 1,),
             ).fetchone()
         rows = []

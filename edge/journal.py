@@ -202,7 +202,8 @@ class Journal:
         """Number the entries about some frames of an event: the frames and all verdicts on them."""
         rows = self.db.execute(
             "SELECT seq FROM journal WHERE event_id=? AND kind IN ('frame', 'verdict') AND line IS NOT NULL"
-            " AND json_extract(line, '$.body.frame_id') IN (SELECT value FROM json_each(?))",
+            " AND CASE WHEN json_valid(line) THEN json_extract(line, '$.body.frame_id') END"
+            " IN (SELECT value FROM json_each(?))",
             (event_id, json.dumps(list(frame_ids))),
         )
         return [seq for (seq,) in rows]

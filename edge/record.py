@@ -143,7 +143,7 @@ class Records:
         self._is_open: _Opened | None = None
         self._reader: Archive | None = None
         self._is_late = False
-        self._unreadable: set[str] = set()
+        self._damaged: set[str] = set()
         self._pruner = Pruner(self, rules, free_bytes)
         if is_visitor:
             refuse_link(folder)
@@ -217,16 +217,21 @@ class Records:
             journal.append_about(event_id, EntryKind.HELD, body, is_held=is_held)
 
     def events(self, query: EventQuery) -> EventPage:
-        """Give a page of events, newest first, see `Archive.events`; one that cannot be read is a trouble, once."""
+        """Give a page of events, newest first, see `Archive.events`; one that is damaged is a trouble, once."""
         page = self.archive.events(query)
-        for event_id in set(page.unreadable) - self._unreadable:
-            self._unreadable.add(event_id)
-            self._troubles.raise_trouble(unreadable(event_id, self._clock.now_at()))
+        for event_id in page.unreadable:
+            self._note_damage(event_id)
+        for record in page.events:
+            if record.damaged:
+                self._note_damage(record.event.event_id)
         return page
 
     def event(self, event_id: str) -> EventRecord:
-        """Give one event; see `Archive.event`."""
-        return self.archive.event(event_id)
+        """Give one event, see `Archive.event`; one that is damaged is a trouble, once."""
+        record = self.archive.event(event_id)
+        if record.damaged:
+            self._note_damage(event_id)
+        return record
 
     def frames(self, event_id: str) -> tuple[FrameRecord, ...]:
         """Give the frames of an event; see `Archive.frames`."""
@@ -415,6 +420,11 @@ class Records:
             opened.keep_clock.not_before(vouched_at)
         off = clock_off(opened.keep_clock.wall_is_ahead(), self._clock.now_at())
         self._tell([CLOCK_OFF], [off] if off else [])
+
+    def _note_damage(self, event_id: str) -> None:
+        if event_id not in self._damaged:
+            self._damaged.add(event_id)
+            self._troubles.raise_trouble(unreadable(event_id, self._clock.now_at()))
 
     def _journal(self, db: sqlite3.Connection, opened: _Opened) -> Journal:
         return Journal(db, at=self._clock.now_at(), kept_at=opened.keep_clock.now_at())

@@ -40,7 +40,8 @@ class EventRecord:
     """An event with everything that was said about it later.
 
     `frames_kept` and `bytes_kept` count its pictures, `frames_gone` those that had to make room. `camera_facts` is
-    what was known of the camera when the event opened.
+    what was known of the camera when the event opened. `damaged` numbers the journal's entries that were altered or
+    are damaged and that nothing here is made of: of a page's events those that say what it was, of one event all.
     """
 
     event: FireEvent
@@ -53,6 +54,7 @@ class EventRecord:
     frames_kept: int
     frames_gone: int
     bytes_kept: int
+    damaged: tuple[int, ...] = ()
 
     @property
     def is_held(self) -> bool:

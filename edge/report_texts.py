@@ -141,6 +141,11 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "均为判定时的画面：隐私区域已涂黑，此后未绘制任何内容。",
     ),
     "file": ("File", "文件"),
+    "damaged": (
+        "These entries of the journal were altered or damaged on the box before this export, and nothing here is made "
+        "of them:",
+        "以下日志条目在导出前已被更改或损坏，本页内容不含这些条目：",
+    ),
     "lost": (
         "These pictures were altered or lost on the box before this export:",
         "以下画面在导出前已被更改或丢失：",

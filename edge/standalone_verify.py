@@ -83,10 +83,14 @@ def check(files: dict[str, bytes], noted_hash: str) -> Iterator[str]:
     yield from (
         f"lost     {name}: was altered before it was handed out" for name in manifest["lost"]
     )
+    damaged = manifest.get("damaged", [])  # packages of earlier versions do not list them
+    yield from (
+        f"lost     {_JOURNAL} entry {seq}: was altered before it was handed out" for seq in damaged
+    )
     rows = read_rows(files)
     yield from check_chain(rows, manifest["chain"], noted_hash)
-    yield from check_entries(rows, manifest["event_id"])
-    yield from check_pictures(read_entries(rows), manifest["lost"], files)
+    yield from check_entries(rows, manifest["event_id"], damaged)
+    yield from check_pictures(read_entries(rows, damaged), manifest["lost"], files)
 
 
 def read_rows(files: dict[str, bytes]) -> list[dict[str, Any]]:
@@ -94,9 +98,9 @@ def read_rows(files: dict[str, bytes]) -> list[dict[str, Any]]:
     return [json.loads(text) for text in files.get(_JOURNAL, b"").decode().splitlines()]
 
 
-def read_entries(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Read the event's own entries; of all others the rows hold the hash alone."""
-    return [json.loads(row["line"]) for row in rows if "line" in row]
+def read_entries(rows: list[dict[str, Any]], damaged: list[int]) -> list[dict[str, Any]]:
+    """Read the event's own entries that were sound when handed out; of others' the rows hold the hash alone."""
+    return [json.loads(row["line"]) for row in rows if "line" in row and row["seq"] not in damaged]
 
 
 def check_chain(
@@ -116,10 +120,10 @@ def check_chain(
         yield f"missing  the noted hash: entries {chain['first']} to {seq - 1} do not lead to it"
 
 
-def check_entries(rows: list[dict[str, Any]], event_id: str) -> Iterator[str]:
+def check_entries(rows: list[dict[str, Any]], event_id: str, damaged: list[int]) -> Iterator[str]:
     """Hold each entry of the event against its hash and its place."""
     for row in rows:
-        if "line" in row:
+        if "line" in row and row["seq"] not in damaged:
             entry = json.loads(row["line"])
             sha256 = hashlib.sha256(row["line"].encode("ascii", "backslashreplace")).hexdigest()
             expected = (row["row_sha256"], row["seq"], event_id)
@@ -152,12 +156,13 @@ def check_pictures(
             yield f"added    {name}: no entry of {_JOURNAL} has it"
 
 
-def story(files: dict[str, bytes]) -> str:
+def story(files: dict[str, bytes], damaged: list[int]) -> str:
     """Tell what the journal says of the event: where it was, when it opened, when it began."""
     rows = read_rows(files)
-    entries = read_entries(rows)
+    entries = read_entries(rows, damaged)
     told = {entry["kind"]: entry["body"] for entry in entries}
-    event, box = told["opened"]["event"], told["opened"]["camera"].get("box", "unknown")
+    said = next(told[kind] for kind in ("opened", "closed", "updated") if kind in told)
+    event, box = said["event"], said.get("camera", {}).get("box", "unknown")
     began = f"began {told['origin']['captured_at']}" if "origin" in told else "origin not traced"
     return (
         f"the journal says: camera {event['camera']} of box {box}, opened {event['opened_at']}, {began};"
@@ -178,7 +183,8 @@ def main() -> int:
     try:
         wrong.extend(check(files, noted_hash))
         if _LIST in files:
-            end, said = json.loads(files[_LIST])["chain"]["end"], story(files)
+            manifest = json.loads(files[_LIST])
+            end, said = manifest["chain"]["end"], story(files, manifest.get("damaged", []))
     except Exception as err:  # altered text may have any shape
         wrong.append(f"changed  {_LIST} or {_JOURNAL}: cannot be read, {err!r}")
     sys.stdout.writelines(f"{line}\n" for line in wrong)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, Response, request
+from markupsafe import Markup
 
 from edge.fire_event import Severity
 from edge.record_types import EventQuery, EventRecord, FrameRecord, Mark
@@ -107,6 +108,7 @@ def _event_page(kit: Kit, event_id: str) -> Response:
         title=f"{title} {record.event.opened_at.astimezone(speech.zone):%H:%M}",
         current="events",
         head=show_head(record, title, speech),
+        damaged=_damage(record, speech),
         told=_told(kit, record, speech),
         origin=show_origin(record, frames, speech),
         strip=show_strip(record, frames, speech),
@@ -121,6 +123,14 @@ def _event_page(kit: Kit, event_id: str) -> Response:
         older=older,
         **_stage(kit, record, frames, speech),
     )
+
+
+def _damage(record: EventRecord, speech: Speech) -> Markup | None:
+    """Number the entries of the journal that nothing on the page is made of."""
+    if not record.damaged:
+        return None
+    numbers = ", ".join(map(str, record.damaged))
+    return with_code(speech.t("events.damaged_do", n=numbers))
 
 
 def _told(kit: Kit, record: EventRecord, speech: Speech) -> tuple[ToldSink, ...]:

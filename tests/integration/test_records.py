@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import json
 import shutil
 import sqlite3
+import subprocess
+import sys
+import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from edge.alert_message import AlertStep
 from edge.evidence import Grade
 from edge.fire_event import Severity
-from edge.record_types import EventQuery, Mark
+from edge.record_types import EventQuery, Mark, Notice, NoticeResult
 from shared.error_code import ErrorCode
 from shared.errors import FireError, FolderTaken, StoreError
 from shared.supervise import Supervisor
@@ -193,14 +199,26 @@ def test_a_service_and_a_command_beside_it_write_one_chain(tmp_path):
     assert seqs == list(range(1, len(seqs) + 1))
 
 
-def _break_entries(folder, event_id):
+_WAYS = {
+    "cut": "substr(line, 9)",
+    "bit": "CAST(substr(CAST(line AS BLOB), 1, 40) || x'e1' || substr(CAST(line AS BLOB), 42) AS TEXT)",
+    "word": "replace(line, '\"seq\":', '\"seq\": ')",  # still JSON, and not what was written
+}
+
+
+def _break_entries(folder, event_id, *kinds, way="cut"):
+    """Damage the last entry of each kind; gives their numbers."""
     with sqlite3.connect(folder / "records.sqlite3") as db:
-        changed = db.execute(
-            "UPDATE journal SET line=substr(line, 9) WHERE event_id=? AND kind='opened'",
-            (event_id,),
-        ).rowcount
+        seqs = [
+            db.execute(
+                f"UPDATE journal SET line={_WAYS[way]} WHERE seq="
+                "(SELECT max(seq) FROM journal WHERE event_id=? AND kind=?) RETURNING seq",
+                (event_id, kind),
+            ).fetchone()[0]
+            for kind in kinds
+        ]
     db.close()
-    assert changed == 1
+    return tuple(seqs)
 
 
 def test_one_event_that_cannot_be_read_hides_no_other(tmp_path):
@@ -208,24 +226,104 @@ def test_one_event_that_cannot_be_read_hides_no_other(tmp_path):
     with open_records(tmp_path, supervisor=supervisor) as records:
         for name in ("first", "broken", "last"):
             fill(records, name)
-        _break_entries(tmp_path, "broken")
+        _break_entries(tmp_path, "broken", "opened", "closed")
         for _ in range(2):
             page = records.events(EventQuery())
         assert {record.event.event_id for record in page.events} == {"first", "last"}
         assert page.unreadable == ("broken",)
         assert {r.event.event_id for r in records.archive.removable()} == {"first", "last"}
-        with pytest.raises(StoreError, match="cannot be read") as caught:
+        with pytest.raises(StoreError, match="can be read") as caught:
             records.event("broken")
     assert caught.value.code is ErrorCode.EVIDENCE_DAMAGED
     (trouble,) = supervisor.active()
     assert (trouble.code, trouble.figures["event"]) == ("unreadable", "broken")
 
 
+def _fill_wholly(records, event_id):
+    """Record an event of which everything was said that can be."""
+    fill(records, event_id)
+    late = kept_frame(f"{event_id}-0")
+    records.add_frame(event_id, replace(late, verdict=verdict(late.frame, is_amendment=True)))
+    records.acknowledge(event_id, by="ann")
+    records.label(event_id, Mark.TRUE, by="ann")
+    records.hold(event_id, is_held=True, by="ann", why="claim 7")
+    notice = Notice(
+        at=AT,
+        alert_id="alert-1",
+        step=AlertStep.OPENED,
+        sink="office",
+        sink_kind="webhook",
+        result=NoticeResult.DELIVERED,
+    )
+    records.note_alert(event_id, notice)
+
+
+@pytest.mark.parametrize("way", sorted(_WAYS))
+@pytest.mark.parametrize(
+    ("kind", "gone"),
+    [
+        ("opened", {"facts"}),
+        ("closed", {"end"}),
+        ("frame", {"frame"}),
+        ("verdict", {"verdict"}),
+        ("origin", {"origin"}),
+        ("acknowledged", {"acknowledged"}),
+        ("marked", {"mark"}),
+        ("held", {"held"}),
+        ("alerted", {"alert"}),
+    ],
+)
+def test_one_damaged_entry_takes_itself_alone_and_is_named(tmp_path, kind, gone, way):
+    supervisor = Supervisor(FakeClock(AT))
+    facts = {"source": "rtsp://10.0.0.5/s"}
+    with open_records(
+        tmp_path, supervisor=supervisor, camera_facts=lambda camera: facts
+    ) as records:
+        _fill_wholly(records, "event")
+        seqs = _break_entries(tmp_path, "event", kind, way=way)
+        record, frames = records.event("event"), records.frames("event")
+        shown = {
+            "facts": record.camera_facts == facts,
+            "end": record.event.closed_at is not None,
+            "frame": len(frames) == 3,
+            "verdict": sum(len(frame.said) for frame in frames) >= len(frames) + 1,
+            "origin": record.origin is not None,
+            "acknowledged": record.acknowledged is not None,
+            "mark": record.mark is Mark.TRUE,
+            "held": record.is_held,
+            "alert": len(records.alerts("event")) == 1,
+        }
+        assert {name for name, is_there in shown.items() if not is_there} == gone
+        assert record.damaged == seqs
+        (listed,) = records.events(EventQuery()).events
+        assert listed.event == record.event
+    (trouble,) = supervisor.active()
+    assert (trouble.code, trouble.figures["event"]) == ("unreadable", "event")
+
+
+def test_a_row_of_a_picture_that_is_damaged_takes_that_picture_alone(tmp_path):
+    with open_records(tmp_path) as records:
+        fill(records)
+        with sqlite3.connect(tmp_path / "records.sqlite3") as db:
+            db.execute("DELETE FROM frame WHERE frame_id='event-1'")
+            db.execute("UPDATE frame SET sha256='../../records' WHERE frame_id='event-2'")
+        db.close()
+        assert len(records.frames("event")) == 3
+        assert records.picture("event", "event-0")
+        for frame_id in ("event-1", "event-2"):
+            with pytest.raises(FireError):
+                records.picture("event", frame_id)
+        target = io.BytesIO()
+        records.export("event", target, is_chinese=False)
+    with zipfile.ZipFile(target) as packed:
+        assert json.loads(packed.read("manifest.json"))["lost"] == ["event-1", "event-2"]
+
+
 def test_the_pages_show_every_other_event_and_name_the_broken_one(tmp_path, models):
     with running_edge(tmp_path, models) as edge:
         for name in ("first", "broken"):
             fill(edge.service._records, name, opened_at=datetime.now(UTC))
-        _break_entries(tmp_path / "evidence", "broken")
+        _break_entries(tmp_path / "evidence", "broken", "opened", "closed")
         answer = edge.get("/events").json()["result"]
         assert [event["event_id"] for event in answer["events"]] == ["first"]
         assert answer["unreadable"] == ["broken"]
@@ -234,6 +332,37 @@ def test_the_pages_show_every_other_event_and_name_the_broken_one(tmp_path, mode
             assert words in page
             assert "broken" in page
             assert "evidence verify</code>" in page
+
+
+def test_the_pages_of_a_damaged_event_show_the_rest_and_name_what_is_left_out(tmp_path, models):
+    with running_edge(tmp_path, models) as edge:
+        records = edge.service._records
+        _fill_wholly(records, "event")
+        (seq,) = _break_entries(tmp_path / "evidence", "event", "frame")
+        answer = edge.get("/events/event").json()["result"]
+        assert answer["damaged"] == [seq]
+        assert answer["origin"]["frame"] == "event-0"
+        frames = edge.get("/events/event/frames").json()["result"]["frames"]
+        assert [frame["frame"] for frame in frames] == ["event-0", "event-1"]
+        for language, words in (("en", "the rest is shown"), ("zh", "其余部分照常显示")):
+            page = edge.get(f"/ui/events/event?lang={language}")
+            assert page.status_code == 200
+            assert words in page.text
+            assert f"{seq}" in page.text
+        packed = zipfile.ZipFile(io.BytesIO(edge.get("/events/event/export").content))
+    assert f"{seq}</p>" in packed.read("report.html").decode()
+    packed.extractall(tmp_path / "export")
+    checked = subprocess.run(
+        [sys.executable, "verify.py"],
+        cwd=tmp_path / "export",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    wrong, verdict_line, story = checked.stdout.splitlines()
+    assert wrong == f"lost     journal.jsonl entry {seq}: was altered before it was handed out"
+    assert verdict_line.startswith("ALTERED")
+    assert story.startswith("the journal says: camera yard")
 
 
 def test_two_boxes_do_not_record_into_one_folder(tmp_path, models):

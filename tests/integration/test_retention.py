@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
@@ -188,6 +189,19 @@ def test_the_least_valuable_goes_first_and_held_evidence_never(tmp_path):
         assert records.event("false").frames_gone == 10
         codes = {trouble.code for trouble in supervisor.active()}
     assert "cut_short" in codes
+
+
+def test_a_damaged_entry_does_not_keep_room_from_being_made(tmp_path):
+    with open_records(tmp_path, rules=KeepRules(max_bytes=1)) as records:
+        _sized(records, "false")
+        records.label("false", Mark.FALSE, by="x")
+        with sqlite3.connect(tmp_path / "records.sqlite3") as db:
+            db.execute("UPDATE journal SET line=substr(line, 9) WHERE seq=4 AND kind='frame'")
+            assert db.total_changes == 1
+        db.close()
+        pruned = records.prune()
+        assert pruned.frames == 9
+        assert records.event("false").damaged == (4,)
 
 
 def test_the_story_of_an_unreviewed_fire_stays_even_when_nothing_more_can_be_recorded(tmp_path):

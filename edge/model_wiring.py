@@ -10,9 +10,13 @@ from edge.config import EdgeSettings
 from edge.model_pull import ModelPull, Wanted
 from edge.model_slot import ClassifierSlot
 from edge.site_calibration import read_site_calibration
+from edge.troubles import calibration_unread
 from shared.auth import Signer
+from shared.clock import Clock
+from shared.errors import StoreError
 from shared.inference import best_cpu_variant
 from shared.manifest import Artifact, shipped_models
+from shared.trouble import Trouble
 
 
 def build_models(
@@ -21,10 +25,12 @@ def build_models(
     on_change: Callable[[LoadedClassifier], None],
     *,
     folder: Path,
+    tell: Callable[[Trouble], None],
+    clock: Clock,
 ) -> ClassifierSlot:
     """Load the classifier; the cloud is asked for newer ones only where nobody can change them on the way.
 
-    `folder` holds those that were fetched, and the site's calibration.
+    `folder` holds those that were fetched, and the site's calibration; one that cannot be read is told as a trouble.
 
     Raises:
         ModelError: there is no classifier, or it was refused.
@@ -34,7 +40,11 @@ def build_models(
     may_pull = settings.may_pull
 
     def build(artifact: Artifact) -> LoadedClassifier:
-        site = read_site_calibration(folder, artifact.identity.sha256_12)
+        try:
+            site = read_site_calibration(folder, artifact.identity.sha256_12)
+        except StoreError as err:
+            site = {}
+            tell(calibration_unread(err.detail, clock.now_at()))
         return LoadedClassifier(artifact, site)
 
     return ClassifierSlot(

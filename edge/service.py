@@ -213,6 +213,8 @@ class EdgeService:
             build_signer(settings.cloud),
             self._model_changed,
             folder=self._files.folder,
+            tell=self._supervisor.raise_trouble,
+            clock=self._clock,
         )
         latency = Latency(self._clock)
         self._plane = DecisionPlane(

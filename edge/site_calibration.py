@@ -11,6 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from shared.error_code import ErrorCode
+from shared.errors import StoreError
 from shared.logs import get_logger
 from shared.manifest import Platt
 
@@ -32,16 +34,24 @@ class SiteCalibration(BaseModel):
 
 
 def read_site_calibration(state: Path, model_sha256_12: str) -> Mapping[str, Platt]:
-    """Give the site's calibration by class; empty without one, or when it was fitted to another model."""
+    """Give the site's calibration by class; empty without one, or when it was fitted to another model.
+
+    Raises:
+        StoreError(STORE_UNAVAILABLE): it cannot be read, or is none.
+    """
     path = state / _FILE
     try:
         with path.open("rb") as file:
             found = SiteCalibration.model_validate_json(file.read(_MOST_BYTES))
     except FileNotFoundError:
         return {}
-    except (OSError, ValidationError) as err:
-        get_logger().error("site_calibration_unreadable", path=str(path), detail=str(err)[:200])
-        return {}
+    except OSError as err:
+        raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{path}: {err.strerror}") from err
+    except ValidationError as err:
+        problem = err.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in problem["loc"]) or "not JSON"
+        detail = f"{path}: {where}: {problem['msg']}"
+        raise StoreError(ErrorCode.STORE_UNAVAILABLE, detail) from err
     if found.model_sha256_12 != model_sha256_12:
         get_logger().warning("site_calibration_of_another_model", model=found.model_sha256_12)
         return {}

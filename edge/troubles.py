@@ -159,6 +159,17 @@ def zones_unread(camera: str, now_at: datetime) -> Trouble:
     return replace(trouble, needs_acknowledgement=True)
 
 
+def calibration_unread(detail: str, now_at: datetime) -> Trouble:
+    """Say that what the site's labels made of the probabilities is damaged, and holds no more."""
+    return _finder("", now_at)(
+        TroubleKind.MODEL,
+        "calibration_unread",
+        "The calibration of this site cannot be read; probabilities are those that the model shipped with: {detail}",
+        "Run `emberlink-edge calibrate` again, or delete the file; then restart the service.",
+        detail=detail,
+    )
+
+
 def state_in_memory(detail: str, now_at: datetime) -> Trouble:
     """Say that the state folder could not be written at the start, and what stands for it."""
     return _finder("", now_at)(

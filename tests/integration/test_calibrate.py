@@ -65,19 +65,35 @@ def test_too_few_labels_change_nothing_and_say_how_many_are_missing(tmp_path, mo
     assert not (tmp_path / "calibration.json").exists()
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        "",
-        "not json",
-        "{}",
-        '{"model_sha256_12": "000000000000", "made_at": "2026-01-01T00:00:00Z", "labels": {}, "ece_before": {},'
-        ' "ece_after": {}, "classes": {"fire": {"scale": 1, "bias": -9}}}',
-    ],
+_OF_ANOTHER = (
+    b'{"model_sha256_12": "000000000000", "made_at": "2026-01-01T00:00:00Z", "labels": {}, "ece_before": {},'
+    b' "ece_after": {}, "classes": {"fire": {"scale": 1, "bias": -9}}}'
 )
-def test_a_broken_calibration_or_one_of_another_model_is_left_aside(tmp_path, models, content):
+
+
+def fire_and_troubles(state: Path, models: Path) -> tuple[float, list[str]]:
+    with running_edge(state, models) as edge:
+        fire = float(edge.show("/predict", lamp_jpeg()).json()["result"]["fire"])
+        told = edge.get("/troubles").json()["result"]["troubles"]
+    return fire, [trouble["cause"] for trouble in told if trouble["code"] == "calibration_unread"]
+
+
+@pytest.mark.parametrize("content", [b"", b"not json", b"{}", b"\xff\x00", _OF_ANOTHER[:-9]])
+def test_a_calibration_that_cannot_be_read_is_left_aside_and_a_trouble(tmp_path, models, content):
+    plain = fire_of(tmp_path / "plain", models, lamp_jpeg())
+    path = tmp_path / "state" / "calibration.json"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    fire, (cause,) = fire_and_troubles(path.parent, models)
+    assert fire == plain
+    assert str(path) in cause
+    path.unlink()
+    assert fire_and_troubles(path.parent, models) == (plain, [])
+
+
+def test_a_calibration_of_another_model_is_left_aside(tmp_path, models):
     plain = fire_of(tmp_path / "plain", models, lamp_jpeg())
     state = tmp_path / "state"
     state.mkdir()
-    (state / "calibration.json").write_text(content)
-    assert fire_of(state, models, lamp_jpeg()) == plain
+    (state / "calibration.json").write_bytes(_OF_ANOTHER)
+    assert fire_and_troubles(state, models) == (plain, [])

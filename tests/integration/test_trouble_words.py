@@ -23,6 +23,7 @@ from edge.troubles import (
     _FILES,
     BoxState,
     box_troubles,
+    calibration_unread,
     camera_troubles,
     file_set_aside,
     outbox_troubles,
@@ -84,6 +85,7 @@ def _box() -> Iterator[Trouble]:
     for name in _FILES:
         yield file_set_aside(name, f"{name}.damaged", _NOW)
     yield zones_unread("gate", _NOW)
+    yield calibration_unread("calibration.json: not JSON", _NOW)
     yield state_in_memory("/var/lib/emberlink: Read-only file system", _NOW)
     yield users_unreadable("users.json: not JSON", _NOW)
 

@@ -128,6 +128,42 @@ def test_no_camera_sends_us_and_its_password_elsewhere(at, scheme):
     assert _SECRET not in refused.value.detail
 
 
+@pytest.mark.parametrize(
+    ("head", "session", "media"),
+    [
+        (b"", b"", b"a=control:%s/track1\r\n"),
+        (b"", b"a=control:%s\r\n", b"a=control:track1\r\n"),
+        (b"Content-Base: %s/\r\n", b"", b"a=control:track1\r\n"),
+    ],
+)
+def test_a_description_that_names_another_host_leads_nobody_there(head, session, media):
+    """FFmpeg asks for such a track where it has logged in: nothing to refuse, unless that changes."""
+    asked_for = []
+    with stand_in_cloud(lambda exchange: exchange.reply(404)) as thief:
+        elsewhere = f"rtsp://127.0.0.1:{thief.port}".encode()
+        described = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\n" + session
+        described += b"m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n" + media
+        described = described.replace(b"%s", elsewhere)
+
+        def answer(asked: bytes) -> bytes:
+            method, number = asked.split(b" ")[0], re.search(rb"CSeq: \d+\r\n", asked)
+            assert number is not None
+            if method == b"SETUP":
+                asked_for.append(asked.split(b" ")[1])
+                return b"RTSP/1.0 404 No\r\n" + number[0] + b"\r\n"
+            if b"Authorization" not in asked:
+                asks = b'WWW-Authenticate: Basic realm="x"\r\n\r\n'
+                return b"RTSP/1.0 401 No\r\n" + number[0] + asks
+            base = head.replace(b"%s", elsewhere) + b"Content-Type: application/sdp\r\n"
+            length = b"Content-Length: %d\r\n\r\n" % len(described)
+            return b"RTSP/1.0 200 OK\r\n" + number[0] + base + length + described
+
+        with _camera(answer) as url, pytest.raises(CameraError, match="cannot be opened"):
+            _shots(url.replace("//", "//op@"), 1, password=_SECRET)
+        assert asked_for == [elsewhere + b"/track1"]
+        assert thief.calls == []
+
+
 @contextmanager
 def _camera(answer: Callable[[bytes], bytes]) -> Iterator[str]:
     """Answer request by request, as a camera does, whoever connects."""

@@ -7,6 +7,7 @@ encoders under the GPL.
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from edge.rtsp_probe import sent_elsewhere, why_no_stream
 from edge.shot import JPEG_QUALITY, CameraAddress, Pace, Shot
+from shared.checkup import NAME_UNKNOWN
 from shared.error_code import ErrorCode
 from shared.errors import CameraError
 from shared.imaging import jpeg_picture
@@ -82,7 +84,11 @@ class VideoSource:
     def _refuse_redirect(self) -> None:
         if not self._address.url.startswith(_STREAMS):
             return
-        if where := sent_elsewhere(self._address.bare()):
+        try:
+            where = sent_elsewhere(self._address.bare())
+        except socket.gaierror as err:
+            raise self._unavailable(f"cannot be opened: {NAME_UNKNOWN}") from err
+        if where:
             raise self._unavailable(f"sends us on to {where}; if that is right, name that address")
 
     def _read_live(self, capture: cv2.VideoCapture, pace: Pace) -> Iterator[Shot]:

@@ -36,6 +36,9 @@ def sent_elsewhere(bare_url: str) -> str | None:
 
     Args:
         bare_url: rtsp://, without user and password: nobody is logged in for this.
+
+    Raises:
+        socket.gaierror: nobody knows the name; asking once more would take as long again.
     """
     parts = urlsplit(bare_url)
     until = Deadline.after(_LOOK_WITHIN_S, SystemClock())
@@ -47,6 +50,8 @@ def sent_elsewhere(bare_url: str) -> str | None:
                 if found is not None and found[1].startswith(b"3"):
                     where = _LOCATION.search(head)
                     return redact(where[1].decode("ascii", "replace")) if where else "elsewhere"
+    except socket.gaierror:
+        raise
     except OSError:
         pass  # whoever opens it finds out
     return None

@@ -52,6 +52,8 @@ def prepare_libraries() -> None:
 
     The pixel limit is the second wall behind the header check, at the largest value that `limits.max_pixels` may
     have. FFmpeg's own messages would repeat every failed read of a camera, which we report once ourselves.
+    OpenCV opens streams one after another unless told that its FFmpeg bears more, which every FFmpeg does that was
+    built with threads, as in the wheels: a camera that hangs while it is opened would keep out all others.
     ONNX Runtime 1.31 would give the machine an id and send Microsoft what runs on it.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -59,6 +61,7 @@ def prepare_libraries() -> None:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # AV_LOG_FATAL
     os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+    os.environ.setdefault("OPENCV_FFMPEG_IS_THREAD_SAFE", "1")
 
 
 @contextmanager

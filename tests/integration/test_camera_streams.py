@@ -28,6 +28,7 @@ from shared.scene import Scene, SceneSettings
 from shared.types import ClockQuality, ImageLimits
 from tests.helpers.services import Running, running_edge
 from tests.helpers.stand_in_clouds import dead_url, stand_in_cloud
+from tests.helpers.videos import write_video
 from tests.helpers.waiting import wait_until
 
 _needs_server = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -274,6 +275,33 @@ def test_a_server_that_tears_the_handshake_is_an_error_within_its_time(
         with pytest.raises(CameraError, match="cannot be opened"):
             _shots(url, 1)
     assert time.monotonic() - started_s < 15.0
+
+
+def test_a_stream_that_hangs_while_it_is_opened_keeps_no_other_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(edge.capture_video, "_OPEN_TIMEOUT_MS", 40_000)
+    monkeypatch.setattr(edge.capture_video, "sent_elsewhere", lambda bare_url: None)
+    monkeypatch.setattr(edge.capture_video, "why_no_stream", lambda bare_url: "it hung")
+    is_asked, may_answer = threading.Event(), threading.Event()
+
+    def hang(asked: bytes) -> bytes:
+        is_asked.set()
+        may_answer.wait(50)
+        return b"RTSP/1.0 404 No\r\nCSeq: 1\r\n\r\n"
+
+    def open_hanging() -> None:
+        with pytest.raises(CameraError, match="cannot be opened"):
+            _shots(url, 1)
+
+    with _camera(hang) as url:
+        hanging = threading.Thread(target=open_hanging)
+        hanging.start()
+        try:
+            assert is_asked.wait(40)
+            assert len(_shots(str(write_video(tmp_path / "film.avi")), 2)) == 2
+            assert hanging.is_alive()
+        finally:
+            may_answer.set()
+            hanging.join(40)
 
 
 # --- in the service --------------------------------------------------------------------------------------------

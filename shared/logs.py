@@ -108,12 +108,8 @@ def _render_line(
 def _redact_fields(
     _logger: object, _method: str, fields: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    for key, value in fields.items():
-        if _is_secret(key):
-            fields[key] = "***"
-        elif type(value) not in _PLAIN:
-            fields[key] = _redact_value(value)
-    return fields
+    redacted: MutableMapping[str, Any] = _redact_value(fields)
+    return redacted
 
 
 @functools.lru_cache(maxsize=512)  # field names are few; values are never looked up here
@@ -122,6 +118,8 @@ def _is_secret(key: str) -> bool:
 
 
 def _redact_value(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):

@@ -24,12 +24,12 @@ def measure(setting: Setting) -> list[Number]:
     artifact = load_artifact(setting.models, "edge-classifier", kind="classifier", variant="int8")
     session, contract = Session(artifact), artifact.manifest.input.contract()
     picture = read_picture(setting.picture.read_bytes(), ImageLimits())
-    size_px = (picture.width_px, picture.height_px)
-    small = decode(picture, at_least_px=letterbox_for(contract, *size_px).inner_size_px)
-    kept = preprocess(small.bgr_hwc_u8, contract, source_size_px=size_px).tensor
+    place = letterbox_for(contract, picture.width_px, picture.height_px)
+    small = decode(picture, at_least_px=place.inner_size_px)
+    kept = preprocess(small.bgr_hwc_u8, contract, letterbox=place).tensor
 
     def prepare_and_run() -> None:
-        prepared = preprocess(small.bgr_hwc_u8, contract, source_size_px=size_px, out=kept)
+        prepared = preprocess(small.bgr_hwc_u8, contract, letterbox=place, out=kept)
         session.run(prepared.tensor)
 
     count = 100 if setting.is_quick else 500

@@ -25,11 +25,12 @@ from cloud.redis_reload import ReloadBoard, ReloadListener
 from cloud.redis_status import WorkerStatus
 from cloud.wire import result_of
 from shared.clock import Clock
-from shared.detector import Detector, Prepared
+from shared.detector import Detector
 from shared.error_code import ErrorCode
 from shared.errors import FireError
 from shared.imaging import read_picture
 from shared.logs import get_logger
+from shared.preprocess import Prepared
 from shared.supervise import Supervisor
 from shared.types import ImageLimits, Picture
 

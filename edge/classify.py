@@ -70,7 +70,7 @@ class LoadedClassifier:
         prepared = preprocess(
             pixels.bgr_hwc_u8,
             self.contract,
-            source_size_px=(picture.width_px, picture.height_px),
+            letterbox=letterbox,
             out=buffers.get(canvas_px),
         )
         buffers[canvas_px] = prepared.tensor

@@ -19,19 +19,11 @@ from shared.inference import CUDA, Session, check_finite
 from shared.letterbox import Letterbox, letterbox_for
 from shared.logs import get_logger
 from shared.manifest import Artifact
-from shared.preprocess import preprocess
+from shared.preprocess import Prepared, preprocess
 from shared.types import ModelIdentity, Picture
 
 # A picture that no model can answer fails alone, and once more in its batch; that many in a row are the model's fault.
 _FAILED_RUNS = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A picture ready for the network: (1, 3, H, W) float32, and how it lies on the canvas."""
-
-    tensor: NDArray[np.float32]
-    letterbox: Letterbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +110,7 @@ class Detector:
         letterbox = letterbox_for(self._contract, picture.width_px, picture.height_px)
         with self._decoders:
             pixels = decode(picture, at_least_px=letterbox.inner_size_px)
-            prepared = preprocess(
-                pixels.bgr_hwc_u8,
-                self._contract,
-                source_size_px=(picture.width_px, picture.height_px),
-            )
-        return Prepared(tensor=prepared.tensor, letterbox=prepared.letterbox)
+            return preprocess(pixels.bgr_hwc_u8, self._contract, letterbox=letterbox)
 
     def run_batch(self, tensors: Sequence[NDArray[np.float32]]) -> list[RawOutput]:
         """Run the network, see `cloud.engine.BatchRunner`; on a card in as many runs as its memory asks for.

@@ -29,7 +29,10 @@ class InputContract:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letterbox:
-    """Where a picture lies on its canvas: canvas = source · scale + (left, top)."""
+    """Where a picture lies on its canvas: canvas = source · scale + (left, top).
+
+    `inner_size_px` is (width, height) of the picture on the canvas.
+    """
 
     canvas_width_px: int
     canvas_height_px: int
@@ -38,13 +41,7 @@ class Letterbox:
     scale: float
     left_px: int
     top_px: int
-
-    @property
-    def inner_size_px(self) -> tuple[int, int]:
-        """Give width and height of the picture on the canvas."""
-        width = max(1, min(self.canvas_width_px, round(self.source_width_px * self.scale)))
-        height = max(1, min(self.canvas_height_px, round(self.source_height_px * self.scale)))
-        return width, height
+    inner_size_px: tuple[int, int]
 
     def to_source(self, boxes_xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map boxes from canvas pixels to source pixels, clipped to the source.
@@ -91,4 +88,5 @@ def letterbox_for(contract: InputContract, width_px: int, height_px: int) -> Let
         scale=scale,
         left_px=(canvas_width - inner_width) // 2,
         top_px=(canvas_height - inner_height) // 2,
+        inner_size_px=(inner_width, inner_height),
     )

@@ -31,7 +31,7 @@ def preprocess(
     bgr_hwc_u8: NDArray[np.uint8],
     contract: InputContract,
     *,
-    source_size_px: tuple[int, int] | None = None,
+    letterbox: Letterbox | None = None,
     out: NDArray[np.float32] | None = None,
 ) -> Prepared:
     """Fit a picture on its canvas and normalise it.
@@ -39,8 +39,8 @@ def preprocess(
     Args:
         bgr_hwc_u8: shape (H, W, 3), uint8, **BGR**, 0…255. It may be a reduced-scale decode of the source.
         contract: what the model wants.
-        source_size_px: (width, height) of the source file when `bgr_hwc_u8` is a reduced decode; boxes then map back to
-            these pixels. None means the picture is the source.
+        letterbox: of the source file when `bgr_hwc_u8` is a reduced decode; boxes then map back to the file's pixels.
+            None means the picture is the source.
         out: kept buffer, shape (1, 3, H, W) of the chosen canvas, float32, C-contiguous. It is overwritten and returned
             as the tensor, so the caller must be done with the previous answer. None, or a buffer of another shape,
             allocates a new one.
@@ -50,8 +50,8 @@ def preprocess(
 
     Cost: a 320 × 180 picture to 256 × 160 about 0.15 ms on one core.
     """
-    width, height = source_size_px or (bgr_hwc_u8.shape[1], bgr_hwc_u8.shape[0])
-    letterbox = letterbox_for(contract, width, height)
+    if letterbox is None:
+        letterbox = letterbox_for(contract, bgr_hwc_u8.shape[1], bgr_hwc_u8.shape[0])
     canvas = fit(bgr_hwc_u8, letterbox, contract.pad_value)
     return Prepared(tensor=normalise(canvas, contract, out), letterbox=letterbox)
 

@@ -17,6 +17,7 @@ _LETTERBOX = Letterbox(
     scale=0.5,
     left_px=0,
     top_px=25,
+    inner_size_px=(100, 50),
 )
 
 

@@ -103,7 +103,7 @@ def test_buffer_of_another_canvas_is_left_alone() -> None:
 
 
 def test_reduced_decode_maps_boxes_to_the_pixels_of_the_file() -> None:
-    prepared = preprocess(flat(320, 180), CLOUD, source_size_px=(1280, 720))
+    prepared = preprocess(flat(320, 180), CLOUD, letterbox=letterbox_for(CLOUD, 1280, 720))
     whole = np.array([[0, 91, 416, 325]], np.float32)
     np.testing.assert_allclose(prepared.letterbox.to_source(whole), [[0, 0, 1280, 720]])
 

@@ -29,6 +29,7 @@ from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError
+from shared.logs import get_logger
 from shared.trouble import Trouble
 from shared.types import Picture, Reloaded
 
@@ -321,7 +322,11 @@ class RedisHouse:
         texts = link.client.mget([link.key("worker", name) for name in names]) if names else []
         if gone := [name for name, text in zip(names, texts, strict=True) if text is None]:
             # Killed ones cannot say goodbye; one that only was slow enters itself again with its next beat.
-            link.client.srem(link.key("workers"), *gone)
+            for name in gone:
+                if link.client.srem(
+                    link.key("workers"), name
+                ):  # the first front end that sees it tells
+                    get_logger().warning("worker_lost", worker=name)
         told = {
             name: WorkerStatus.from_json(text)
             for name, text in zip(names, texts, strict=True)

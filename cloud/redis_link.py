@@ -164,6 +164,7 @@ class RedisLink:
         self.longest_block_s = min(_LONGEST_BLOCK_S, timeout_s / 2)
         self._clock = clock
         self._down_until_mono_s = 0.0
+        self._down_why = ""
         self.prefix = prefix
         self.client: Any = redis.Redis.from_url(
             url,
@@ -206,7 +207,7 @@ class RedisLink:
             FireError(ENGINE_UNAVAILABLE)
         """
         if self._clock.mono_s() < self._down_until_mono_s:
-            raise _away("Redis did not answer a moment ago")
+            raise _away(self._down_why)
         try:
             yield
         except redis.ResponseError as err:  # it answers, and the next thing may be one that it does
@@ -215,7 +216,8 @@ class RedisLink:
             raise _away(f"what answers in Redis' place is none ({type(err).__name__})") from err
         except (redis.RedisError, OSError) as err:
             self._down_until_mono_s = self._clock.mono_s() + _FAIL_FAST_S
-            raise _away(f"Redis does not answer: {type(err).__name__}") from err
+            self._down_why = f"Redis does not answer: {_reason(err)}"
+            raise _away(self._down_why) from err
 
     def ask(self, make: Callable[[], _T]) -> _T:
         """Do one thing under `guard`."""
@@ -372,6 +374,12 @@ def _was(kept_key: str) -> str:
 def _said(err: redis.ResponseError) -> str:
     """Give Redis' own words, without those about the script that it said them to."""
     return str(err).partition(" script: ")[0][:_MOST_SAID]
+
+
+def _reason(err: Exception) -> str:
+    """Give the system's own word where there is one."""
+    system = err.__context__ if isinstance(err.__context__, OSError) else err
+    return getattr(system, "strerror", None) or type(err).__name__
 
 
 def _away(detail: str) -> FireError:

@@ -161,6 +161,19 @@ def test_who_waits_when_redis_forgets_is_told_and_lost_jobs_are_a_trouble(tmp_pa
             wait_until(lambda: "redis_lost" in _troubles(another))
 
 
+def test_a_worker_that_went_without_a_word_is_told_once_in_the_log(tmp_path, models, server, log):
+    client, sections = server.client(), _sections(server.url)
+    with (
+        running_cloud(tmp_path / "a", models, **sections),
+        running_cloud(tmp_path / "b", models, **sections),
+    ):
+        client.sadd(
+            "emberlink:workers", "box-7-abc"
+        )  # what a killed one leaves, when its word has expired
+        wait_until(lambda: not client.smembers("emberlink:workers"))
+    assert log.getvalue().count("worker_lost") == 1
+
+
 def test_a_redis_that_may_throw_jobs_away_is_a_trouble_and_one_that_does_not_say_is_none(
     tmp_path, models, server
 ):

@@ -188,6 +188,7 @@ def test_redis_that_is_away_is_a_trouble_also_where_the_front_end_answers_alone(
             wait_until(lambda: not codes(running))
             server.kill()
             wait_until(lambda: codes(running) == {("link", "redis_away")})
+            wait_until(lambda: "Connection refused" in running.get("/troubles").text)
             ready = running.get("/readyz")
             assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
             server.start()

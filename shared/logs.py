@@ -5,13 +5,15 @@ Secrets are cut out at the last step, whatever a caller passes: credentials in U
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import json
 import re
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import click
 import structlog
@@ -72,10 +74,25 @@ def configure_logs(
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=out),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Forgiving(out))),
         cache_logger_on_first_use=True,
     )
     get_logger.cache_clear()
+
+
+class _Forgiving(io.TextIOBase):
+    """What lines are written to: a full disk or a reader that is gone costs lines, never the work that they tell of."""
+
+    def __init__(self, out: TextIO) -> None:
+        """Write to `out`."""
+        self._out = out
+
+    def write(self, text: str) -> int:
+        """Write it, and see it gone."""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
+            self._out.write(text)
+            self._out.flush()
+        return len(text)
 
 
 @functools.lru_cache(maxsize=1)  # structlog would put a logger together for every line

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 import cloud.local_engine
 from cloud.callback_receiver import CallbackSettings
@@ -16,6 +18,7 @@ from cloud.keys import add_key
 from cloud.registration import Registered, Registration
 from shared.access import Role
 from shared.clock import SystemClock
+from shared.logs import configure_logs
 from shared.users import add_token
 from tests.helpers.clock import FakeClock
 from tests.helpers.held_model import HeldModel, held_model
@@ -173,6 +176,18 @@ def keys_trouble(running: Running, token: str) -> dict[str, str]:
     (trouble,) = answer.json()["result"]["troubles"]
     assert (trouble["kind"], trouble["code"]) == ("disk", "keys_unreadable")
     return trouble
+
+
+def test_a_log_on_a_full_disk_costs_no_answer(tmp_path: Path, models: Path):
+    full = open("/dev/full", "w", buffering=1, encoding="utf-8")  # noqa: SIM115 # closing it fails, too
+    configure_logs(pretty=False, stream=full)
+    try:
+        with running_cloud(tmp_path, models) as running:
+            assert running.show("/infer", fire_jpeg()).json()["result"]["label"] == "fire"
+    finally:
+        structlog.reset_defaults()
+        with contextlib.suppress(OSError):
+            full.close()
 
 
 def test_redis_that_is_away_is_a_trouble_also_where_the_front_end_answers_alone(

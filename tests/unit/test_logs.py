@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 
 import pytest
 import structlog
@@ -15,6 +17,36 @@ def lines():
     configure_logs(level="info", pretty=False, stream=stream)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def full_disk():
+    with open("/dev/full", "w", buffering=1, encoding="utf-8") as stream:
+        yield stream
+        with contextlib.suppress(OSError):
+            stream.close()
+
+
+def test_a_disk_that_is_full_costs_lines_and_stops_nobody_who_logs(full_disk):
+    configure_logs(pretty=False, stream=full_disk)
+    try:
+        for number in range(2000):  # more than any buffer on the way holds
+            get_logger().info("request", number=number)
+    finally:
+        structlog.reset_defaults()
+
+
+def test_a_reader_of_the_log_that_is_gone_stops_nobody_who_logs():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", buffering=1, encoding="utf-8") as stream:
+        configure_logs(pretty=False, stream=stream)
+        try:
+            get_logger().info("request")
+        finally:
+            structlog.reset_defaults()
+            with contextlib.suppress(OSError):
+                stream.close()
 
 
 @pytest.mark.parametrize(

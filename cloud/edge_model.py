@@ -62,5 +62,5 @@ class EdgeModelShelf:
         try:
             content = path.read_bytes()
         except OSError as err:
-            raise ModelError(ErrorCode.MODEL_REFUSED, f"{path}: {err}") from err
+            raise ModelError(ErrorCode.MODEL_REFUSED, f"{path}: {err.strerror}") from err
         return folder, content, parse_manifest(content, str(path))

@@ -107,7 +107,7 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
             ErrorCode.REQUEST_NOT_JSON, str(err)[:200] or "nested too deeply"
         ) from err
     if not isinstance(value, dict):
-        detail = f"the top is a {type(value).__name__}, expected an object"
+        detail = f"the top is of type {type(value).__name__}, expected an object"
         raise RequestError(ErrorCode.REQUEST_NOT_JSON, detail)
     return value
 
@@ -121,7 +121,7 @@ def decode_base64(text: Any, name: str, max_bytes: int) -> bytes:
         RequestError(IMAGE_TOO_MANY_BYTES): longer than `max_bytes` once decoded; nothing is decoded then.
     """
     if not isinstance(text, str):
-        detail = f"{name} is a {type(text).__name__}, expected a base64 string"
+        detail = f"{name} is of type {type(text).__name__}, expected a base64 string"
         raise RequestError(ErrorCode.REQUEST_FIELD_INVALID, detail)
     if text.startswith("data:"):
         text = text.partition(",")[2]

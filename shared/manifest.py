@@ -224,7 +224,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         content = path.read_bytes()
     except OSError as err:
-        raise ModelError(ErrorCode.MODEL_REFUSED, f"{path}: {err}") from err
+        raise ModelError(ErrorCode.MODEL_REFUSED, f"{path}: {err.strerror}") from err
     return parse_manifest(content, str(path))
 
 
@@ -310,7 +310,7 @@ def verified_bytes(path: Path, sha256: str, size: int | None = None) -> bytes:
             raise ModelError(ErrorCode.MODEL_REFUSED, detail)
         content = path.read_bytes()
     except OSError as err:
-        raise ModelError(ErrorCode.MODEL_REFUSED, f"{path}: {err}") from err
+        raise ModelError(ErrorCode.MODEL_REFUSED, f"{path}: {err.strerror}") from err
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         detail = f"{path} has sha256 {found[:12]}…, its manifest says {sha256[:12]}…"

@@ -92,7 +92,7 @@ def hold_folder(folder: Path) -> IO[bytes]:
         folder.mkdir(parents=True, exist_ok=True)
         held = (folder / "lock").open("ab")
     except OSError as err:
-        raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{folder}: {err}") from err
+        raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{folder}: {err.strerror or err}") from err
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as err:

@@ -67,8 +67,11 @@ def test_a_file_that_was_cut_is_refused(tmp_path):
 
 
 def test_a_file_that_is_missing_is_refused(tmp_path):
-    (write_classifier(tmp_path) / "model.onnx").unlink()
-    assert _refusal(tmp_path).code is ErrorCode.MODEL_REFUSED
+    missing = write_classifier(tmp_path) / "model.onnx"
+    missing.unlink()
+    refusal = _refusal(tmp_path)
+    assert refusal.code is ErrorCode.MODEL_REFUSED
+    assert refusal.detail == f"{missing}: No such file or directory"
 
 
 def test_a_detector_is_no_classifier(tmp_path):

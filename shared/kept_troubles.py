@@ -59,7 +59,9 @@ class KeptTroubles:
                 os.fsync(file.fileno())
             new.replace(self._troubles)
         except OSError as err:
-            raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{self._troubles}: {err.strerror or err}") from err
+            raise StoreError(
+                ErrorCode.STORE_UNAVAILABLE, f"{self._troubles}: {err.strerror or err}"
+            ) from err
 
     def last_alive(self) -> datetime | None:
         """Tell when a process before was last alive that did not end cleanly; None when the last end was clean."""
@@ -78,7 +80,9 @@ class KeptTroubles:
         try:
             self._running.touch()
         except OSError as err:
-            raise StoreError(ErrorCode.STORE_UNAVAILABLE, f"{self._running}: {err.strerror or err}") from err
+            raise StoreError(
+                ErrorCode.STORE_UNAVAILABLE, f"{self._running}: {err.strerror or err}"
+            ) from err
 
     def mark_stopped(self) -> None:
         """Take the mark away: this end was meant; nothing more is written."""

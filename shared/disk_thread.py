@@ -7,6 +7,7 @@ once.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import queue
 import threading
@@ -23,6 +24,7 @@ PATIENCE_S = 5.0
 """Of whoever has nothing to fall back on: a card that tidies up has been seen to take a second."""
 _HANGS_AFTER_S = 2.0  # as long as SQLite waits for another process
 _STOP_WAIT_S = 5.0
+_PARTS = 4
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -85,7 +87,7 @@ class DiskThread:
         if not self._take(functools.partial(_fulfil, promised, work)):
             return work()  # the thread has ended, and what it worked on was closed
         try:
-            return promised.result(self._patience_s if within_s is None else within_s)
+            return _awaited(promised, self._patience_s if within_s is None else within_s)
         except TimeoutError:
             if promised.cancel():
                 raise self._unanswered() from None
@@ -120,6 +122,14 @@ class DiskThread:
             self._begun_mono_s = self._clock.mono_s()
             step()
             self._begun_mono_s = None
+
+
+def _awaited(promised: Future[_T], within_s: float) -> _T:
+    """Wait in parts, of which a stop of the whole process uses up one: its disk could not answer meanwhile either."""
+    for _ in range(_PARTS - 1):
+        with contextlib.suppress(TimeoutError):
+            return promised.result(within_s / _PARTS)
+    return promised.result(within_s / _PARTS)
 
 
 def _fulfil(promised: Future[_T], work: Callable[[], _T]) -> None:

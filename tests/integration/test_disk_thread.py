@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 
@@ -50,6 +51,25 @@ def test_what_a_disk_that_hangs_takes_after_all_is_taken_back(disk, thread):
     wait_until(lambda: thread.trouble is None)
     assert thread.do(lambda: disk.write("next")) == "next"
     assert disk.written == ["next"]
+
+
+def test_a_process_that_was_stopped_for_a_while_does_not_take_its_disk_for_one_that_hangs(
+    disk, thread, monkeypatch
+):
+    class Missed(Future):
+        """Its first wait is over as soon as it begins."""
+
+        waits = 0
+
+        def result(self, timeout=None):
+            self.waits += 1
+            if self.waits == 1:
+                raise TimeoutError
+            disk.gate.set()
+            return super().result(timeout)
+
+    monkeypatch.setattr("shared.disk_thread.Future", Missed)
+    assert thread.do(lambda: disk.write("at last"), within_s=40.0) == "at last"
 
 
 def test_while_a_disk_hangs_everybody_else_is_refused_at_once(disk, thread):

@@ -29,7 +29,7 @@ def raw_call(port: int, request: bytes, *, hang_up: bool = True) -> RawAnswer:
         request: sent as it is.
         hang_up: half-close after sending, so that the peer knows that nothing more comes.
     """
-    with socket.create_connection(("127.0.0.1", port), timeout=15) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
         sock.sendall(request)
         if hang_up:
             sock.shutdown(socket.SHUT_WR)

@@ -7,15 +7,13 @@ disk before the row that names them.
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
-from edge.archive import DATABASE, MAX_PICTURE_BYTES, PICTURES, Archive
+from edge.archive import Archive
 from edge.chain import EntryKind
 from edge.evidence_troubles import (
     CLOCK_OFF,
@@ -35,7 +33,7 @@ from edge.journal import Journal, is_needed
 from edge.keep_clock import KeepClock
 from edge.prune import Pruner
 from edge.record_codec import event_body, notice_body, origin_body
-from edge.record_schema import MIGRATIONS
+from edge.record_opening import OpenedStore, open_store
 from edge.record_types import (
     EventPage,
     EventQuery,
@@ -52,11 +50,8 @@ from shared.clock import Clock
 from shared.disk_thread import DiskThread
 from shared.error_code import ErrorCode
 from shared.errors import FolderTaken, StoreError
-from shared.logs import get_logger
-from shared.startup import hold_folder
-from shared.store import Store, set_damaged_aside, turn
+from shared.store import turn
 from shared.trouble import Trouble, TroubleKind
-from shared.version import commit, version
 
 _DEFAULT_RULES = KeepRules()
 # Shorter: a disk that spins up counts as one that hangs. Longer: a box whose disk hangs at the start watches later.
@@ -73,24 +68,6 @@ class Troubles(Protocol):
     def clear(self, kind: TroubleKind, subject: str, code: str | None = None) -> None:
         """Say that it is over."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Opened:
-    """What is there once the store could be opened; `held` keeps other boxes out of the folder."""
-
-    held: IO[bytes] | None
-    pictures: Blobs
-    store: Store
-    archive: Archive
-    keep_clock: KeepClock
-
-    def close(self) -> None:
-        """Close the database and let go of the folder."""
-        self.archive.close()
-        self.store.close()
-        if self.held:
-            self.held.close()
 
 
 class Records:
@@ -140,7 +117,7 @@ class Records:
         self._lock = threading.Lock()
         self._disk = DiskThread("evidence", patience_s=_OPENED_WITHIN_S)
         self._reading = DiskThread("evidence-read")
-        self._is_open: _Opened | None = None
+        self._is_open: OpenedStore | None = None
         self._reader: Archive | None = None
         self._is_late = False
         self._damaged: set[str] = set()
@@ -303,20 +280,23 @@ class Records:
 
     def bury(self) -> None:
         """Delete the files whose rows are gone."""
-        _bury(self._open())
+        self._open().bury()
 
     def close(self) -> None:
         """Close the store; one whose disk hangs is left open."""
         self._disk.stop(self._close)
         self._reading.stop(self._close_reader)
 
-    def _open(self) -> _Opened:
+    def _open(self) -> OpenedStore:
         """Give the open store; open it and bring it in order when it is not."""
         return self._is_open or self._disk.do(self._open_once)
 
-    def _open_once(self) -> _Opened:
+    def _open_once(self) -> OpenedStore:
         if self._is_open is None:
-            self._is_open = self._open_now()
+            opened = open_store(self._folder, self._clock, is_visitor=self._is_visitor)
+            if opened.aside:
+                self._troubles.raise_trouble(set_aside(opened.aside, self._clock.now_at()))
+            self._is_open = opened
         return self._is_open
 
     def _close(self) -> None:
@@ -331,55 +311,6 @@ class Records:
         if self._reader is not None:
             self._reader.close()
 
-    def _open_now(self) -> _Opened:
-        refuse_link(self._folder)
-        with contextlib.ExitStack() as undo:
-            held = None if self._is_visitor else undo.enter_context(hold_folder(self._folder))
-            pictures = Blobs(self._folder / PICTURES, max_bytes=MAX_PICTURE_BYTES)
-            store, aside = self._open_database(self._folder / DATABASE)
-            undo.callback(store.close)
-            archive = Archive(self._folder)
-            undo.callback(archive.close)
-            opened = _Opened(
-                held=held,
-                pictures=pictures,
-                store=store,
-                archive=archive,
-                keep_clock=KeepClock(self._clock, archive.last_kept_at()),
-            )
-            if not self._is_visitor:
-                self._recover(opened, aside)
-            undo.pop_all()
-        return opened
-
-    def _open_database(self, path: Path) -> tuple[Store, str | None]:
-        """Open the database; one that is none is moved away, so that a box that stands alone goes on recording."""
-        try:
-            return Store(path, MIGRATIONS), None
-        except StoreError as err:
-            aside = None
-            if not self._is_visitor:
-                aside = set_damaged_aside(path, err, self._clock.now_at())
-            if aside is None:
-                raise
-        return Store(path, MIGRATIONS), aside
-
-    def _recover(self, opened: _Opened, aside: str | None) -> None:
-        """Write down that the service started, and finish what a crash interrupted."""
-        body = {"version": version(), "commit": commit(), "set_aside": aside}
-        with opened.store.transaction() as db:
-            journal = self._journal(db, opened)
-            journal.append(EntryKind.STARTED, None, body)
-            if aside:
-                journal.note_set_aside()
-            staged = opened.pictures.staged()
-            needed = [name for name in staged if journal.is_needed(name)]
-        opened.pictures.discard(set(staged) - set(needed))
-        _settle(opened.pictures, needed)
-        _bury(opened)
-        if aside:
-            self._troubles.raise_trouble(set_aside(aside, self._clock.now_at()))
-
     @contextlib.contextmanager
     def writing(self, contents: Sequence[bytes] = ()) -> Iterator[tuple[Journal, list[str]]]:
         """Stage pictures, write rows, settle the pictures: all of it or nothing, and a failure is a trouble."""
@@ -389,7 +320,7 @@ class Records:
                 refuse_link(self._folder)
                 opened = self._open()
                 with opened.pictures.staging(contents) as names, opened.store.transaction() as db:
-                    journal = self._journal(db, opened)
+                    journal = opened.journal(db)
                     yield journal, names
                     needed = [name for name in names if journal.is_needed(name)]
                     _require_files(opened.pictures, needed)
@@ -399,7 +330,7 @@ class Records:
                 with contextlib.suppress(StoreError):
                     self._disk.do(self._let_go_if_lost)
                 raise
-            _settle(opened.pictures, needed)
+            opened.settle(needed)
             opened.pictures.discard(set(names) - set(needed))
         self._tell([NOT_WRITTEN], [])
 
@@ -426,9 +357,6 @@ class Records:
             self._damaged.add(event_id)
             self._troubles.raise_trouble(unreadable(event_id, self._clock.now_at()))
 
-    def _journal(self, db: sqlite3.Connection, opened: _Opened) -> Journal:
-        return Journal(db, at=self._clock.now_at(), kept_at=opened.keep_clock.now_at())
-
     def _tell(self, codes: Sequence[str], found: Iterable[Trouble]) -> None:
         """Tell which of some troubles hold now; the others of them are over."""
         told = set()
@@ -437,26 +365,6 @@ class Records:
             told.add(trouble.code)
         for code in set(codes) - told:
             self._troubles.clear(TroubleKind.EVIDENCE, "", code)
-
-
-def _bury(opened: _Opened) -> None:
-    """Delete the files whose rows are gone; what a crash interrupts here is done at the next start."""
-    names = [""]
-    while names:
-        with opened.store.transaction() as db:
-            names = [row[0] for row in db.execute("SELECT sha256 FROM doomed LIMIT 200")]
-            # Another event may have come to need the same picture meanwhile.
-            needed = {name for name in names if is_needed(db, name)}
-            opened.pictures.remove(set(names) - needed)
-            db.executemany("DELETE FROM doomed WHERE sha256=?", [(name,) for name in names])
-
-
-def _settle(pictures: Blobs, names: Sequence[str]) -> None:
-    """Move pictures to their place; they are safe and readable where they are when that fails."""
-    try:
-        pictures.settle(names)
-    except StoreError as err:
-        get_logger().error("pictures_not_settled", count=len(names), detail=err.detail)
 
 
 def _require_files(pictures: Blobs, names: Sequence[str]) -> None:

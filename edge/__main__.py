@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.startup import loading, prepare_libraries
+from shared.startup import end_beside_daemons, loading, prepare_libraries
 
 
 def main() -> None:
@@ -11,7 +11,10 @@ def main() -> None:
     with loading():
         from edge.cli import main as command_line
 
-    command_line(prog_name="emberlink-edge")  # also as `python -m edge`
+    try:
+        command_line(prog_name="emberlink-edge")  # also as `python -m edge`
+    except SystemExit as end:
+        end_beside_daemons(end)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ import fcntl
 import os
 import platform
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from shared.error_code import ErrorCode
 from shared.errors import FolderTaken, StoreError
@@ -62,6 +63,19 @@ def prepare_libraries() -> None:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "8")  # AV_LOG_FATAL
     os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
     os.environ.setdefault("OPENCV_FFMPEG_IS_THREAD_SAFE", "1")
+
+
+def end_beside_daemons(end: SystemExit) -> NoReturn:
+    """End the process as a command wanted, although threads of it still hang in a library.
+
+    One that came back from C++ while the interpreter is being taken down would abort the process: a service that was
+    stopped while a camera was being opened would be told as crashed.
+    """
+    if not any(thread.daemon for thread in threading.enumerate()) or isinstance(end.code, str):
+        raise end
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(end.code or 0)
 
 
 @contextmanager

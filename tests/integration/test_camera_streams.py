@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -302,6 +305,35 @@ def test_a_stream_that_hangs_while_it_is_opened_keeps_no_other_out(tmp_path, mon
         finally:
             may_answer.set()
             hanging.join(40)
+
+
+def test_a_box_that_is_stopped_while_a_stream_is_opened_ends_as_one_that_was_stopped(
+    tmp_path, models
+):
+    visits = threading.Semaphore(0)
+    may_answer = threading.Event()
+
+    def hang(asked: bytes) -> bytes:
+        visits.release()
+        may_answer.wait(50)
+        return b""
+
+    log = tmp_path / "log"
+    with _camera(hang) as url, log.open("wb") as out:
+        command = ["edge", "run", "--state", tmp_path / "state", "--models", models, "--port", "0"]
+        given = {**os.environ, "EMBERLINK_EDGE__MODEL__VARIANT": "fp32"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, "--source", f"gate={url}"], stderr=out, env=given
+        )
+        try:
+            assert visits.acquire(timeout=50)  # the look before
+            assert visits.acquire(timeout=50)  # FFmpeg
+            process.terminate()
+            assert process.wait(50) == 0, log.read_text(encoding="utf-8")
+        finally:
+            may_answer.set()
+            process.kill()
+            process.wait()
 
 
 # --- in the service --------------------------------------------------------------------------------------------

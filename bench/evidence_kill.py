@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.record import Records
-from edge.record_types import EventQuery
+from edge.record.records import Records
+from edge.record.types import EventQuery
 from shared.clock import SystemClock
 from shared.supervise import Supervisor
 
@@ -22,7 +22,7 @@ from shared.supervise import Supervisor
 _RECORDER = """
 import sys
 from pathlib import Path
-from edge.record import Records
+from edge.record.records import Records
 from shared.clock import SystemClock
 from shared.supervise import Supervisor
 from tests.helpers.evidence import fire_event, kept_frame, origin

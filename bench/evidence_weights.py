@@ -1,8 +1,8 @@
-"""`python -m bench.evidence_weights [--data DIR]`: how much the edge's and the cloud's looks weigh in `edge.evidence`.
+"""`python -m bench.evidence_weights [--data DIR]`: how much the looks of edge and cloud weigh in `edge.event.evidence`.
 
 Fits the weights to the models that are shipped: run it when either was replaced, and write what it prints into
-`edge.evidence`. Every validation picture with a known label is looked at three times, swaying. Each weight is fitted
-again without one source of pictures at a time; what is counted at each bar are pictures of the source left out.
+`edge.event.evidence`. Every validation picture with a known label is looked at three times, swaying. Each weight is
+fitted again without one source of pictures at a time; what is counted at each bar are pictures of the source left out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The forwarding policies in simulated days: `python -m bench.policy --sim FOLDER`.
 
-Drives the project's own rules (`edge.price`, `edge.memory`, `edge.threshold`, `edge.budget`) through the worlds of a
-policy simulator: one frame per camera and second, fires that rise from quiet, confusers, outages, slow spells. All
-luck is drawn before a policy runs, so every policy sees the same day. `--full` runs every gate over 20 worlds.
+Drives the project's own rules (`edge.decide.price`, `edge.decide.memory`, `edge.decide.threshold`,
+`edge.decide.budget`) through the worlds of a policy simulator: one frame per camera and second, fires that rise from
+quiet, confusers, outages, slow spells. All luck is drawn before a policy runs, so every policy sees the same day.
+`--full` runs every gate over 20 worlds.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from bench.numbers import Number, print_table, write_results
-from edge.budget import BudgetManager
-from edge.memory import CameraMemory, Told
-from edge.price import Circumstances, PriceSettings, Pricing, Spending, ValueModel
-from edge.threshold import SlidingWindowThreshold
+from edge.decide.budget import BudgetManager
+from edge.decide.memory import CameraMemory, Told
+from edge.decide.price import Circumstances, PriceSettings, Pricing, Spending, ValueModel
+from edge.decide.threshold import SlidingWindowThreshold
 from tests.helpers.charges import MemoryCharges
 
 _DAY_S = 86_400

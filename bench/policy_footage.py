@@ -22,19 +22,19 @@ from numpy.typing import NDArray
 
 from bench.labels import DATA, list_labelled, list_sure_negatives
 from bench.numbers import Number, print_table, write_results
-from edge.classify import Classifier, LoadedClassifier
-from edge.cloud_client import CloudAnswer
-from edge.decide import Decider
-from edge.evidence import Evidence
+from edge.classify.classifier import Classifier, LoadedClassifier
+from edge.decide.decider import Decider
+from edge.decide.memory import Memories
+from edge.decide.plane import value_model
+from edge.decide.policies import Policy, PolicyName, build_simple_policy
+from edge.decide.price import Circumstances, PriceSettings, Pricing
+from edge.decide.priced import PricePolicy
+from edge.event.evidence import Evidence
+from edge.forward.cloud_client import CloudAnswer
+from edge.forward.local_client import LocalClient
+from edge.forward.outcome import Outcome
 from edge.fuse import fuse
-from edge.local_client import LocalClient
-from edge.memory import Memories
-from edge.outcome import Outcome
-from edge.plane import value_model
-from edge.policies import Policy, PolicyName, build_simple_policy
-from edge.price import Circumstances, PriceSettings, Pricing
-from edge.priced import PricePolicy
-from edge.replay import OpenLink, ReplayBudget, ReplayClock
+from edge.replay.replay import OpenLink, ReplayBudget, ReplayClock
 from shared.clock import SystemClock
 from shared.deadline import Deadline
 from shared.gather import gather

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.policy import PriceInMemory, value_model
-from edge.memory import CameraMemory, Told
-from edge.price import Circumstances, PriceSettings, Pricing, Spending, ValueModel
+from edge.decide.memory import CameraMemory, Told
+from edge.decide.price import Circumstances, PriceSettings, Pricing, Spending, ValueModel
 
 _START_S = 1_767_225_600  # a UTC midnight
 _DAY_S = 86_400

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.numbers import Number, print_table
-from edge.archive import Archive
-from edge.verification import verify
+from edge.record.archive import Archive
+from edge.record.verification import verify
 from tests.helpers.stand_in_clouds import Exchange, good_answer, stand_in_cloud
 from tests.helpers.tiny_models import write_classifier, write_detector
 

@@ -21,8 +21,8 @@ from typing import Any, TextIO, cast
 
 import psutil
 
-from edge.record_types import Mark
-from edge.state_copy import Places, back_up
+from edge.box.state_copy import Places, back_up
+from edge.record.types import Mark
 from shared.logs import configure_logs
 from shared.rotated_log import RotatedLog
 from tests.helpers.clock import FakeClock

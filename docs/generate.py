@@ -7,9 +7,9 @@ from pathlib import Path
 from cloud.config import ENV_PREFIX as CLOUD_PREFIX
 from cloud.config import CloudSettings
 from docs.dashboard import dashboard
-from edge.config import ENV_PREFIX as EDGE_PREFIX
-from edge.config import EdgeSettings
-from edge.reasons import Reason, sentence
+from edge.config.settings import ENV_PREFIX as EDGE_PREFIX
+from edge.config.settings import EdgeSettings
+from edge.decide.reasons import Reason, sentence
 from shared.config import describe_settings
 from shared.error_code import ErrorCode, ErrorRow
 

@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
-from edge.alert_message import AlertStep
-from edge.camera_state import ViewFinding
-from edge.evidence import Grade
-from edge.fire_event import OriginMethod, Severity
-from edge.policies import PolicyName
-from edge.reasons import Reason
-from edge.record_types import Mark, NoticeResult
+from edge.alert.message import AlertStep
+from edge.capture.state import ViewFinding
+from edge.decide.policies import PolicyName
+from edge.decide.reasons import Reason
+from edge.event.evidence import Grade
+from edge.event.fire_event import OriginMethod, Severity
+from edge.record.types import Mark, NoticeResult
 from shared.answers import (
     Answer,
     BoxCorners,

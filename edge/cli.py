@@ -8,36 +8,38 @@ from shared.late_commands import LateCommand, LateGroup
 from shared.version import version
 
 _COMMANDS = (
-    LateCommand("alerts", "edge.alert_command", "Try out where alerts go."),
-    LateCommand("calibrate", "edge.calibrate_command", "Fit the probabilities to this site."),
-    LateCommand("check", "edge.check_command", "Check settings, model and addresses."),
-    LateCommand("classify", "edge.classify_command", "Classify pictures, folders and videos."),
+    LateCommand("alerts", "edge.commands.alerts", "Try out where alerts go."),
+    LateCommand("calibrate", "edge.commands.calibrate", "Fit the probabilities to this site."),
+    LateCommand("check", "edge.commands.check", "Check settings, model and addresses."),
+    LateCommand("classify", "edge.commands.classify", "Classify pictures, folders and videos."),
     LateCommand("completion", "shared.completion", "Print the completion script of a shell."),
-    LateCommand("diagnostics", "edge.doctor", "Write a bundle for whoever helps from afar."),
-    LateCommand("doctor", "edge.doctor", "Check this box, one line a check."),
+    LateCommand(
+        "diagnostics", "edge.commands.doctor", "Write a bundle for whoever helps from afar."
+    ),
+    LateCommand("doctor", "edge.commands.doctor", "Check this box, one line a check."),
     LateCommand(
         "evidence",
-        "edge.evidence_command",
+        "edge.commands.evidence",
         "Look at recorded events, check, keep and export them.",
     ),
-    LateCommand("init", "edge.init_command", "Write a first settings file, edge.toml."),
+    LateCommand("init", "edge.commands.init", "Write a first settings file, edge.toml."),
     LateCommand(
-        "outbox", "edge.alert_command", "Look at what waits to be sent, and at what was refused."
+        "outbox", "edge.commands.alerts", "Look at what waits to be sent, and at what was refused."
     ),
-    LateCommand("reload", "edge.reload_command", "Let the service take a newer model."),
-    LateCommand("replay", "edge.replay_command", "Tell what would have happened."),
-    LateCommand("run", "edge.run_command", "Run the edge service until Ctrl-C."),
-    LateCommand("sample", "edge.sample_command", "Render a picture of a fire."),
+    LateCommand("reload", "edge.commands.reload", "Let the service take a newer model."),
+    LateCommand("replay", "edge.commands.replay", "Tell what would have happened."),
+    LateCommand("run", "edge.commands.run", "Run the edge service until Ctrl-C."),
+    LateCommand("sample", "edge.commands.sample", "Render a picture of a fire."),
     LateCommand(
         "selftest",
-        "edge.selftest_command",
+        "edge.commands.selftest",
         "Let a camera see a flame; exit 1 when no alert comes of it.",
     ),
     LateCommand(
-        "state", "edge.state_command", "Back up and restore ledger, evidence, outbox and users."
+        "state", "edge.commands.state", "Back up and restore ledger, evidence, outbox and users."
     ),
-    LateCommand("tokens", "edge.users_command", "Make and take away the tokens of programs."),
-    LateCommand("users", "edge.users_command", "Say who may sign in with a password."),
+    LateCommand("tokens", "edge.commands.users", "Make and take away the tokens of programs."),
+    LateCommand("users", "edge.commands.users", "Say who may sign in with a password."),
 )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from edge.decide import Decision
-from edge.outcome import Outcome
+from edge.decide.decider import Decision
+from edge.forward.outcome import Outcome
 from shared.types import Classification, Detection, Frame, Label, ModelIdentity, Source
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from edge.decide.reasons import Reason
 from edge.fuse import Verdict
-from edge.outbox_item import ItemClass, OutboxStatus
-from edge.reasons import Reason
+from edge.outbox.item import ItemClass, OutboxStatus
 from shared.breaker import BreakerState
 from shared.error_code import ErrorCode
 from shared.errors import FireError

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.config import EdgeSettings
+from edge.config.settings import EdgeSettings
 from shared.access import Rules
 from shared.audit_log import AuditLog
 from shared.clock import Clock

@@ -2,8 +2,8 @@
 
 One direction; each step takes a value and returns a new one. Who waits gets the better verdict (`begin`, then
 `finish`); a camera never waits: it gets the edge's verdict at once and the cloud's as an amendment to the same frame
-(`stream`). `conclude` takes every verdict on: evidence → event, and from there `edge.incidents` to the record and the
-alert.
+(`stream`). `conclude` takes every verdict on: evidence → event, and from there `edge.event.incidents` to the record and
+the alert.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from edge.decide import Decision
-from edge.evidence import Alarm
+from edge.decide.decider import Decision
+from edge.event.evidence import Alarm
+from edge.forward.outcome import Outcome
 from edge.fuse import Verdict, fuse
-from edge.outcome import Outcome
 from shared.clock import Clock, Stopwatch
 from shared.deadline import Deadline
 from shared.ids import Trace

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge.box.live import LiveView
+from edge.box.tally import Tally
 from edge.fuse import Verdict
-from edge.live import LiveView
 from edge.metrics import EdgeMetrics
-from edge.score_log import ScoreLog
-from edge.tally import Tally
+from edge.replay.score_log import ScoreLog
 from shared.clock import Clock
 from shared.errors import FireError
 from shared.logs import get_logger

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from edge import answers, wire
 from edge.caller import Caller, caller
-from edge.config import EdgeSettings
+from edge.config.settings import EdgeSettings
 from edge.fuse import Verdict
 from shared import arguments, bodies, web
 from shared.arguments import Posted

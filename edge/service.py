@@ -10,44 +10,44 @@ from types import MappingProxyType
 
 import cv2
 
-from edge.alerting import Alerting
-from edge.box_status import BoxStatus
-from edge.camera_metrics import CameraCollector
-from edge.camera_wiring import Cameras
-from edge.classify import LoadedClassifier
-from edge.config import EdgeSettings
-from edge.event_metrics import EventMetrics
-from edge.event_plane import EventPlane, EventPorts, origin_question
+from edge.alert.wiring import Alerting
+from edge.box.fleet_report import Sources, box_report
+from edge.box.heartbeat import FleetHeartbeat
+from edge.box.live import LiveView
+from edge.box.state_files import StateFiles
+from edge.box.status import BoxStatus
+from edge.box.supervision import box_rule
+from edge.box.tally import Tally
+from edge.box.tally_store import SqliteTallyStore
+from edge.box.troubles import blind_cameras
+from edge.capture.metrics import CameraCollector
+from edge.capture.wiring import Cameras
+from edge.classify.classifier import LoadedClassifier
+from edge.classify.wiring import build_models
+from edge.config.settings import EdgeSettings
+from edge.decide.latency import Latency
+from edge.decide.plane import DecisionPlane, budgets_left, value_model
+from edge.decide.policies import PolicyName
+from edge.event.metrics import EventMetrics
+from edge.event.plane import EventPlane, EventPorts, origin_question
 from edge.fast_lane import FastLane
-from edge.fleet_report import Sources, box_report
-from edge.heartbeat import FleetHeartbeat
-from edge.keeping import build_records, left_open
-from edge.latency import Latency
+from edge.forward.link import Link, build_signer
 from edge.lines import CallerLine, CameraLine
-from edge.link import Link, build_signer
-from edge.live import LiveView
 from edge.metrics import EdgeMetrics
-from edge.model_wiring import build_models
+from edge.origin.untraced import untraced
 from edge.permissions import build_gate
 from edge.pipeline import Decides, Pipeline
-from edge.plane import DecisionPlane, budgets_left, value_model
-from edge.policies import PolicyName
 from edge.publish import Publisher
-from edge.score_log import ScoreLog
-from edge.selftest_wiring import build_selftest
-from edge.site_zones import SiteZones
-from edge.state_files import StateFiles
-from edge.supervision import box_rule
-from edge.tally import Tally
-from edge.tally_store import SqliteTallyStore
-from edge.troubles import blind_cameras
+from edge.record.keeping import build_records, left_open
+from edge.record.upkeep import Upkeep
+from edge.replay.score_log import ScoreLog
+from edge.replay.what_if_wiring import build_what_if
+from edge.selftest.wiring import build_selftest
 from edge.ui.parts import ConsoleParts
 from edge.ui.vitals_model import LinkNow
-from edge.untraced import untraced
-from edge.upkeep import Upkeep
 from edge.web_app import build_app
-from edge.what_if_wiring import build_what_if
-from edge.zone_store import ZoneStore
+from edge.zones.site import SiteZones
+from edge.zones.store import ZoneStore
 from shared.admission import Admission
 from shared.clock import Clock, SystemClock
 from shared.error_code import ErrorCode

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
-from edge.alert_schema import ALERTS
-from edge.box_status import BoxStatus
-from edge.camera_routes import add_camera_routes
-from edge.config import EdgeSettings
-from edge.event_routes import add_event_routes
+from edge.alert.schema import ALERTS
+from edge.box.routes import add_status_routes
+from edge.box.status import BoxStatus
+from edge.capture.routes import add_camera_routes
+from edge.config.settings import EdgeSettings
+from edge.event.routes import add_event_routes
 from edge.lines import CallerLine
 from edge.routes import add_routes
-from edge.selftest_routes import add_selftest_routes
-from edge.status_routes import add_status_routes
+from edge.selftest.routes import add_selftest_routes
 from edge.ui.parts import ConsoleParts
 from edge.ui.views import add_console
 from shared import web

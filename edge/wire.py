@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.decide import Decision
+from edge.decide.decider import Decision
+from edge.decide.policies import Wish
+from edge.decide.reasons import sentence
 from edge.fuse import Verdict
-from edge.policies import Wish
-from edge.reasons import sentence
 from shared.types import MICROS, Classification, Detection
 
 

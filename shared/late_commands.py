@@ -17,7 +17,7 @@ class LateCommand(click.Command):
 
         Args:
             name: what is typed; the command itself is `<name>_command` in its module.
-            module: with its packages, for instance `edge.run_command`.
+            module: with its packages, for instance `edge.commands.run`.
             summary: the first sentence of the command's own help.
         """
         super().__init__(name, short_help=summary)

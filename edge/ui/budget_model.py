@@ -12,9 +12,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from edge.audit import AuditReport
-from edge.reasons import Reason
-from edge.tally import CONFIDENCE_STEPS, Counts, total
+from edge.box.tally import CONFIDENCE_STEPS, Counts, total
+from edge.decide.audit import AuditReport
+from edge.decide.reasons import Reason
 from edge.ui.speech import Speech
 from edge.ui.try_model import Fact
 

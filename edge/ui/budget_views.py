@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from flask import Blueprint, Response
 
-from edge.policies import PolicyName
-from edge.tally import CONFIDENCE_STEPS, Counts, Tally
+from edge.box.tally import CONFIDENCE_STEPS, Counts, Tally
+from edge.decide.policies import PolicyName
 from edge.ui.budget_model import (
     REASONS,
     money_facts,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from edge.record_types import FrameRecord, Said
+from edge.record.types import FrameRecord, Said
 from edge.ui.event_model import cloud_said
 from edge.ui.speech import Speech
 from shared.types import Source

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge.live import HISTORY_S, Moment
-from edge.locate import HeatMap
+from edge.box.live import HISTORY_S, Moment
+from edge.classify.locate import HeatMap
 from shared.types import Box, Detection, Label
 
 SPARK_WIDTH, SPARK_HEIGHT = 240, 24

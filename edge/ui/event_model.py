@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from markupsafe import Markup
 
-from edge.fire_event import Origin, Severity
-from edge.locate import HeatMap
-from edge.record_types import EventRecord, FrameRecord, Mark, Said, Signed
+from edge.classify.locate import HeatMap
+from edge.event.fire_event import Origin, Severity
+from edge.record.types import EventRecord, FrameRecord, Mark, Said, Signed
 from edge.ui.drawing import (
     DrawnBox,
     HeatImage,

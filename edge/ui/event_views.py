@@ -8,8 +8,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 from markupsafe import Markup
 
-from edge.fire_event import Severity
-from edge.record_types import EventQuery, EventRecord, FrameRecord, Mark
+from edge.event.fire_event import Severity
+from edge.record.types import EventQuery, EventRecord, FrameRecord, Mark
 from edge.ui.action_views import done
 from edge.ui.decision_model import MOST_ROWS, show_decisions
 from edge.ui.event_model import (

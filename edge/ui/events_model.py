@@ -9,8 +9,8 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from edge.fire_event import Severity
-from edge.record_types import EventQuery, EventRecord, Mark
+from edge.event.fire_event import Severity
+from edge.record.types import EventQuery, EventRecord, Mark
 from edge.ui.fire_model import crop_href, event_words, is_red, severity_class
 from edge.ui.speech import Speech
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from edge.fire_event import Severity
-from edge.live import Look
-from edge.record_types import EventRecord
+from edge.box.live import Look
+from edge.event.fire_event import Severity
+from edge.record.types import EventRecord
 from edge.ui.drawing import coverage, place_in_words
 from edge.ui.speech import Speech
 from shared.types import Source

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from edge.fire_event import Severity
-from edge.record_types import EventRecord, FrameRecord
+from edge.event.fire_event import Severity
+from edge.record.types import EventRecord, FrameRecord
 from edge.ui.drawing import coverage
 from edge.ui.event_model import found_on
 from edge.ui.speech import Speech

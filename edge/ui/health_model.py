@@ -8,11 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from edge.deliveries import SinkStatus
-from edge.live import CloudHeard
-from edge.outbox_item import ItemClass, OutboxStatus
-from edge.retention import Forecast
-from edge.supervision import BoxCheck
+from edge.alert.deliveries import SinkStatus
+from edge.box.live import CloudHeard
+from edge.box.supervision import BoxCheck
+from edge.outbox.item import ItemClass, OutboxStatus
+from edge.record.retention import Forecast
 from edge.ui.now_model import CameraNow, is_watching, trouble_word
 from edge.ui.speech import Speech
 from edge.ui.try_model import Fact

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 from flask import Response, g, render_template, request
 from markupsafe import Markup
 
-from edge.config import EdgeSettings
-from edge.record_types import MOST_EVENTS_A_PAGE, EventQuery, EventRecord
+from edge.box.routes import Status
+from edge.config.settings import EdgeSettings
+from edge.record.types import MOST_EVENTS_A_PAGE, EventQuery, EventRecord
 from edge.routes import Line
-from edge.status_routes import Status
 from edge.ui.fire_model import is_red
 from edge.ui.page import (
     LANGUAGE_COOKIE,

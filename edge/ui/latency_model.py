@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edge.latency import LatencyBin
+from edge.decide.latency import LatencyBin
 from edge.ui.budget_model import Chart
 from edge.ui.speech import Speech
 from shared.logs import redact

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from edge.fire_event import Severity
-from edge.live import Look
-from edge.record_types import EventRecord
+from edge.box.live import Look
+from edge.event.fire_event import Severity
+from edge.record.types import EventRecord
 from edge.ui.drawing import DrawnBox, Spark, drawn, spark
 from edge.ui.fire_model import FireTile, event_words, is_red, severity_class, show_fire
 from edge.ui.speech import Speech

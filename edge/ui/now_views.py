@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 from markupsafe import Markup
 
-from edge.record_types import EventQuery, EventRecord
+from edge.record.types import EventQuery, EventRecord
 from edge.ui.kit import Kit, calling, or_none
 from edge.ui.now_model import CameraNow, Wall, is_watching, show_wall
 from edge.ui.speech import Speech

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edge.deliveries import SinkStatus
-from edge.event_routes import Acknowledges, Events
-from edge.latency import LatencyBin
-from edge.live import LiveView
-from edge.locate import HeatMap
-from edge.outbox_item import OutboxStatus
-from edge.retention import Forecast
-from edge.selftest import SelfTest
-from edge.site_zones import SiteZones
-from edge.supervision import BoxCheck
-from edge.tally import Tally
+from edge.alert.deliveries import SinkStatus
+from edge.box.live import LiveView
+from edge.box.supervision import BoxCheck
+from edge.box.tally import Tally
+from edge.classify.locate import HeatMap
+from edge.decide.latency import LatencyBin
+from edge.event.routes import Acknowledges, Events
+from edge.outbox.item import OutboxStatus
+from edge.record.retention import Forecast
+from edge.replay.what_if import WhatIfAnswer
+from edge.selftest.selftest import SelfTest
 from edge.ui.vitals_model import LinkNow
-from edge.what_if import WhatIfAnswer
+from edge.zones.site import SiteZones
 from shared.clock import Clock
 from shared.reload import Tried
 from shared.supervise import Supervisor

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 from pydantic import BaseModel, SecretStr
 
-from edge.selftest_rules import TestResult
+from edge.selftest.rules import TestResult
 from edge.ui.speech import Speech
 from edge.ui.words import settings_in_chinese
 from shared.logs import redact

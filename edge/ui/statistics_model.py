@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from edge.record_types import EventRecord, Mark
-from edge.tally import POSTED, Counts
+from edge.box.tally import POSTED, Counts
+from edge.record.types import EventRecord, Mark
 from edge.ui.speech import Speech
 
 COLUMNS = (

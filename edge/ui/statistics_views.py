@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, request
 
-from edge.record_types import MOST_EVENTS_A_PAGE, EventQuery, EventRecord
-from edge.tally import Counts
+from edge.box.tally import Counts
+from edge.record.types import MOST_EVENTS_A_PAGE, EventQuery, EventRecord
 from edge.ui.kit import Kit, or_none
 from edge.ui.statistics_model import (
     COUNTS,

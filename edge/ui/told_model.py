@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from markupsafe import Markup
 
-from edge.alert_rules import severity_rank
-from edge.config_alerts import AnySink
-from edge.record_types import EventRecord, Notice, NoticeResult
+from edge.alert.rules import severity_rank
+from edge.config.alerts import AnySink
+from edge.record.types import EventRecord, Notice, NoticeResult
 from edge.ui.speech import Speech
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from edge.classify.locate import HeatMap
+from edge.decide.policies import PolicyName
 from edge.fuse import Verdict
-from edge.locate import HeatMap
-from edge.policies import PolicyName
 from edge.ui.drawing import DrawnBox, HeatImage, drawn, heat_image
 from edge.ui.speech import Speech
 from shared.types import Detection, Label, Picture, Source

@@ -7,9 +7,9 @@ from pathlib import Path
 from flask import Blueprint, Flask
 from jinja2 import StrictUndefined
 
-from edge.config import EdgeSettings
+from edge.box.routes import Status
+from edge.config.settings import EdgeSettings
 from edge.routes import Line
-from edge.status_routes import Status
 from edge.ui.action_views import add_actions
 from edge.ui.budget_views import add_budget
 from edge.ui.event_views import add_events

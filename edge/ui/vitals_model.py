@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from edge.retention import Forecast
+from edge.record.retention import Forecast
 from edge.ui.speech import Speech
 from shared.breaker import BreakerState
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from edge.policies import PolicyName
+from edge.decide.policies import PolicyName
+from edge.replay.what_if import LEAST_RECORDED_S, RULES, Trial, WhatIfAnswer, WhatIfState
 from edge.ui.budget_model import Chart
 from edge.ui.speech import Speech
-from edge.what_if import LEAST_RECORDED_S, RULES, Trial, WhatIfAnswer, WhatIfState
 from shared.types import MICROS
 
 _DAY_S = 86_400.0

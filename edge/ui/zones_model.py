@@ -11,13 +11,13 @@ from typing import Any
 from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 
-from edge.config import EdgeSettings
-from edge.config_events import ZoneSection
-from edge.site_zones import SiteZones
+from edge.config.events import ZoneSection
+from edge.config.settings import EdgeSettings
 from edge.ui.settings_model import Origins
 from edge.ui.speech import Speech
-from edge.zone_store import SavedZones
-from edge.zones import ZoneKind
+from edge.zones.site import SiteZones
+from edge.zones.store import SavedZones
+from edge.zones.zones import ZoneKind
 from shared.error_code import ErrorCode
 from shared.errors import RequestError, StoreError
 

@@ -18,7 +18,7 @@ from cloud.cli import main as cloud_main
 from cloud.config import CloudSettings
 from cloud.config_doubts import doubts
 from edge.cli import main as edge_main
-from edge.config import EdgeSettings
+from edge.config.settings import EdgeSettings
 from shared.config import load_settings
 from shared.version import version
 

@@ -21,10 +21,10 @@ import edge.cli
 from cloud.answer import Answer
 from cloud.idempotency import fingerprint
 from cloud.keys import add_key
-from edge.capture import open_source
-from edge.http_client import HttpCloudClient, RetrySettings
+from edge.capture.open_source import open_source
+from edge.capture.shot import CameraAddress, Pace
+from edge.forward.http_client import HttpCloudClient, RetrySettings
 from edge.lines import CallerLine
-from edge.shot import CameraAddress, Pace
 from shared import web
 from shared.access import Role
 from shared.clock import SystemClock

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import checks as known
 
-from edge.alert_message import sample
-from edge.config_alerts import AlertsSection
-from edge.sink_wiring import build_receivers
+from edge.alert.message import sample
+from edge.alert.sink_wiring import build_receivers
+from edge.config.alerts import AlertsSection
 from shared.clock import SystemClock
 from shared.openapi import undescribed
 from tests.contract.conftest import Pair

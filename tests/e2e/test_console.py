@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.record import Records
-from edge.record_types import Mark
+from edge.record.records import Records
+from edge.record.types import Mark
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.imaging import jpeg_picture

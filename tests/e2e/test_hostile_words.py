@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from edge.record_types import Mark
+from edge.record.types import Mark
 from shared.access import Role
 from shared.users import add_user
 from tests.helpers.browser import PHONE_PX, Browser, Sheet

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.record import Records
+from edge.record.records import Records
 from shared.access import Role
 from shared.error_code import ErrorCode
 from shared.errors import StoreError

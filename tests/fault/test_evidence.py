@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 
 from bench.evidence_kill import kill_often
-from edge.archive import Archive
-from edge.evidence import Grade
-from edge.fire_event import Severity
-from edge.retention import KeepRules
-from edge.state_files import free_bytes
-from edge.verification import verify
+from edge.box.state_files import free_bytes
+from edge.event.evidence import Grade
+from edge.event.fire_event import Severity
+from edge.record.archive import Archive
+from edge.record.retention import KeepRules
+from edge.record.verification import verify
 from shared.errors import StoreError
 from shared.supervise import Supervisor
 from tests.helpers.clock import FakeClock

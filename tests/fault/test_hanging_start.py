@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import requests
 
-import edge.record
-import edge.state_files
+import edge.box.state_files
+import edge.record.records
+from edge.box.spare_state import SpareState
 from edge.service import EdgeService
-from edge.spare_state import SpareState
 from shared.access import Role
 from shared.trouble import Trouble
 from shared.users import add_user
@@ -37,8 +37,8 @@ _ZONE = {"porch": {"kind": "privacy", "points": [[0.0, 0.0], [0.1, 0.0], [0.1, 0
 
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge.state_files, "_WITHIN_S", _PATIENCE_S)
-    monkeypatch.setattr(edge.record, "_OPENED_WITHIN_S", _PATIENCE_S)
+    monkeypatch.setattr(edge.box.state_files, "_WITHIN_S", _PATIENCE_S)
+    monkeypatch.setattr(edge.record.records, "_OPENED_WITHIN_S", _PATIENCE_S)
 
 
 def codes(answer: requests.Response) -> set[str]:

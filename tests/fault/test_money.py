@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge.budget import BudgetManager
-from edge.ledger import Ledger
+from edge.decide.budget import BudgetManager
+from edge.decide.ledger import Ledger
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.startup import hold_folder
@@ -37,8 +37,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
-from edge.budget import BudgetManager
-from edge.ledger import Ledger
+from edge.decide.budget import BudgetManager
+from edge.decide.ledger import Ledger
 
 path, limit, run = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 budget = BudgetManager(
@@ -167,7 +167,7 @@ def test_a_budget_that_was_killed_goes_on_where_it_was(tmp_path):
 _CRASHES_AFTER_PAYING = """
 import os, signal, sys
 from pathlib import Path
-from edge.cloud_client import MockCloudClient
+from edge.forward.cloud_client import MockCloudClient
 from edge.service import EdgeService
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import edge_settings

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.outbox_store import OutboxStore
+from edge.outbox.store import OutboxStore
 
 pytestmark = pytest.mark.fault
 
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.fault
 _SENDER = """
 import sys
 from pathlib import Path
-from edge.outbox_item import Delivered
+from edge.outbox.item import Delivered
 from shared.clock import SystemClock
 from tests.helpers.alerts import RULES, item
-from edge.outbox import Outbox
+from edge.outbox.outbox import Outbox
 
 path, run = Path(sys.argv[1]), sys.argv[2]
 outbox = Outbox(path, RULES, clock=SystemClock())

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from edge import spare_state
-from edge.outbox_item import ItemClass, OutboxItem
+from edge.box import spare_state
+from edge.outbox.item import ItemClass, OutboxItem
 from edge.service import EdgeService
 from shared.errors import StoreError
 from tests.helpers.disks import fill_up, remount, small_disk

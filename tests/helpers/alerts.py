@@ -9,15 +9,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from edge.alert import AlertDesk, DeskRules
-from edge.alert_message import Alert
-from edge.alert_rules import ReceiverRules
-from edge.deliveries import Deliveries, Receiver
-from edge.evidence import Grade
-from edge.fire_event import EventChange, EventStep, FireEvent, Origin, Severity
-from edge.outbox import Outbox, OutboxRules
-from edge.outbox_item import Delivered, ItemClass, OutboxItem, Outcome
-from edge.outbox_order import Link, Room
+from edge.alert.deliveries import Deliveries, Receiver
+from edge.alert.desk import AlertDesk, DeskRules
+from edge.alert.message import Alert
+from edge.alert.rules import ReceiverRules
+from edge.event.evidence import Grade
+from edge.event.fire_event import EventChange, EventStep, FireEvent, Origin, Severity
+from edge.outbox.item import Delivered, ItemClass, OutboxItem, Outcome
+from edge.outbox.order import Link, Room
+from edge.outbox.outbox import Outbox, OutboxRules
 from shared.clock import Clock
 from shared.types import Box
 from tests.helpers.clock import FakeClock

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge.budget import Charge
+from edge.decide.budget import Charge
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 
 
 class MemoryCharges:
-    """Stands in for `edge.ledger.Ledger`; `is_broken` makes every write fail as a full disk does."""
+    """Stands in for `edge.decide.ledger.Ledger`; `is_broken` makes every write fail as a full disk does."""
 
     def __init__(self) -> None:
         """Start empty."""

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from edge.evidence import Grade
-from edge.fire_event import FireEvent, GrowthPoint, KeptFrame, Origin, OriginMethod, Severity
+from edge.event.evidence import Grade
+from edge.event.fire_event import FireEvent, GrowthPoint, KeptFrame, Origin, OriginMethod, Severity
 from edge.fuse import Verdict
-from edge.record import Records
+from edge.record.records import Records
 from shared.clock import Clock
 from shared.supervise import Supervisor
 from shared.types import (

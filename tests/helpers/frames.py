@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from edge.decide import Decision
-from edge.policies import PolicyName
-from edge.reasons import Reason
+from edge.decide.decider import Decision
+from edge.decide.policies import PolicyName
+from edge.decide.reasons import Reason
 from shared.types import Frame, MediaType, Picture
 
 

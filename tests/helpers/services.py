@@ -12,7 +12,7 @@ import requests
 
 from cloud.config import CloudSettings
 from cloud.service import CloudService
-from edge.config import EdgeSettings
+from edge.config.settings import EdgeSettings
 from edge.service import EdgeService
 from shared.clock import Clock
 from tests.helpers.waiting import wait_until

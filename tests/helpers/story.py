@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from edge.evidence import Grade
-from edge.fire_event import FireEvent, GrowthPoint, KeptFrame, Origin, OriginMethod, Severity
-from edge.policies import PolicyName
-from edge.reasons import Reason
-from edge.record import Records
+from edge.decide.policies import PolicyName
+from edge.decide.reasons import Reason
+from edge.event.evidence import Grade
+from edge.event.fire_event import FireEvent, GrowthPoint, KeptFrame, Origin, OriginMethod, Severity
+from edge.record.records import Records
 from shared.composite import RenderedFrame
 from shared.ids import new_id
 from shared.imaging import jpeg_picture

@@ -6,11 +6,11 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
-from edge.events import Events, EventSettings, Taken
-from edge.evidence import Evidence
+from edge.decide.memory import Memories
+from edge.event.events import Events, EventSettings, Taken
+from edge.event.evidence import Evidence
 from edge.fuse import Verdict
-from edge.memory import Memories
-from edge.zones import Masks, Zones
+from edge.zones.zones import Masks, Zones
 from shared.types import Box, Classification, Detection, Frame, Label, Source
 from tests.helpers.clock import FakeClock
 from tests.helpers.frames import decision, frame, picture

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge.cli import main
-from edge.outbox_item import Delivered, OutboxItem, Outcome, Poison
+from edge.outbox.item import Delivered, OutboxItem, Outcome, Poison
 from shared.clock import SystemClock
 from tests.helpers.alerts import item, outbox_in
 from tests.helpers.mosquitto import listener, mosquitto

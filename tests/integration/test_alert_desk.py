@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.alert_rules import ReceiverRules
-from edge.evidence import Grade
-from edge.fire_event import Origin, OriginMethod, Severity
-from edge.outbox_item import Poison, Retry
+from edge.alert.rules import ReceiverRules
+from edge.event.evidence import Grade
+from edge.event.fire_event import Origin, OriginMethod, Severity
+from edge.outbox.item import Poison, Retry
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.types import MediaType, Picture

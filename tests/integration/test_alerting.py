@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edge.config import ENV_PREFIX, EdgeSettings
+from edge.config.settings import ENV_PREFIX, EdgeSettings
 from shared.clock import SystemClock
 from shared.config import load_settings
 from shared.errors import ConfigError

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from edge.alert_message import AlertStep
-from edge.announcing import _MOST_NEWS, Announcer
-from edge.config_events import EventsSection
-from edge.fire_event import EventChange, EventStep, FireEvent
-from edge.incidents import _MOST_CHANGES, Incidents
-from edge.record_types import Notice, NoticeResult
+from edge.alert.message import AlertStep
+from edge.config.events import EventsSection
+from edge.event.announcing import _MOST_NEWS, Announcer
+from edge.event.fire_event import EventChange, EventStep, FireEvent
+from edge.event.incidents import _MOST_CHANGES, Incidents
+from edge.record.types import Notice, NoticeResult
 from shared.types import Picture
 from tests.helpers.alerts import fire_event
 from tests.helpers.clock import FakeClock

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.budget import Charge
-from edge.ledger import Ledger
+from edge.decide.budget import Charge
+from edge.decide.ledger import Ledger
 from shared.errors import StoreError
 from tests.helpers.clock import FakeClock
 from tests.helpers.disks import locked

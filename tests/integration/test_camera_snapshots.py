@@ -14,9 +14,9 @@ from email.utils import format_datetime
 
 import pytest
 
-import edge.capture_http
-from edge.capture import open_source
-from edge.shot import CameraAddress, Pace, Shot
+import edge.capture.snapshot
+from edge.capture.open_source import open_source
+from edge.capture.shot import CameraAddress, Pace, Shot
 from shared.errors import CameraError
 from shared.types import ImageLimits
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
@@ -228,14 +228,14 @@ def _many_challenges(sent: Exchange) -> None:
     ],
 )
 def test_a_camera_that_goes_mad_is_an_error_that_says_how(monkeypatch, answer, says):
-    monkeypatch.setattr(edge.capture_http, "_WITHIN_S", 40.0)
+    monkeypatch.setattr(edge.capture.snapshot, "_WITHIN_S", 40.0)
     with _camera(answer) as camera, pytest.raises(CameraError, match=says):
         _shots(camera.url, 1, _SECRET)
 
 
 @pytest.mark.parametrize("answer", [_drips, hangs])
 def test_a_camera_that_does_not_end_its_answer_is_an_error_within_the_deadline(monkeypatch, answer):
-    monkeypatch.setattr(edge.capture_http, "_WITHIN_S", 1.0)
+    monkeypatch.setattr(edge.capture.snapshot, "_WITHIN_S", 1.0)
     with _camera(answer) as camera:
         started_s = time.monotonic()
         with pytest.raises(CameraError, match="gave no picture in 1 s"):

@@ -20,11 +20,11 @@ import cv2
 import numpy as np
 import pytest
 
-import edge.capture_video
+import edge.capture.video
 from bench.rtsp import Mount, RtspServer, encode_film, missing, rtsp_server
-from edge.capture import open_source
-from edge.rtsp_probe import why_no_stream
-from edge.shot import CameraAddress, Pace, Shot
+from edge.capture.open_source import open_source
+from edge.capture.rtsp_probe import why_no_stream
+from edge.capture.shot import CameraAddress, Pace, Shot
 from shared.errors import CameraError
 from shared.imaging import decode, jpeg_picture
 from shared.scene import Scene, SceneSettings
@@ -217,7 +217,7 @@ def test_a_stream_that_changes_its_size_is_read_on_in_the_first_one(server):
 @_needs_server
 @pytest.mark.parametrize("path", ["/stall", "/end"])
 def test_a_stream_that_falls_silent_is_an_error_within_its_time(server, path, monkeypatch):
-    monkeypatch.setattr(edge.capture_video, "_READ_TIMEOUT_MS", 1_500)
+    monkeypatch.setattr(edge.capture.video, "_READ_TIMEOUT_MS", 1_500)
     started_s = time.monotonic()
     with pytest.raises(CameraError, match="stopped sending"):
         _shots(server.url(path), 1000)
@@ -272,7 +272,7 @@ _HUGE = b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 2000000000\r\n\r\n"
 def test_a_server_that_tears_the_handshake_is_an_error_within_its_time(
     monkeypatch, answer, then_hangs
 ):
-    monkeypatch.setattr(edge.capture_video, "_OPEN_TIMEOUT_MS", 1_000)
+    monkeypatch.setattr(edge.capture.video, "_OPEN_TIMEOUT_MS", 1_000)
     with _by_hand(answer, then_hangs=then_hangs) as url:
         started_s = time.monotonic()
         with pytest.raises(CameraError, match="cannot be opened"):
@@ -281,9 +281,9 @@ def test_a_server_that_tears_the_handshake_is_an_error_within_its_time(
 
 
 def test_a_stream_that_hangs_while_it_is_opened_keeps_no_other_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(edge.capture_video, "_OPEN_TIMEOUT_MS", 40_000)
-    monkeypatch.setattr(edge.capture_video, "sent_elsewhere", lambda bare_url: None)
-    monkeypatch.setattr(edge.capture_video, "why_no_stream", lambda bare_url: "it hung")
+    monkeypatch.setattr(edge.capture.video, "_OPEN_TIMEOUT_MS", 40_000)
+    monkeypatch.setattr(edge.capture.video, "sent_elsewhere", lambda bare_url: None)
+    monkeypatch.setattr(edge.capture.video, "why_no_stream", lambda bare_url: "it hung")
     is_asked, may_answer = threading.Event(), threading.Event()
 
     def hang(asked: bytes) -> bytes:
@@ -346,8 +346,8 @@ def _rows(running: Running) -> dict[str, dict[str, Any]]:
 
 @_needs_server
 def test_cameras_that_break_change_nothing_for_the_others(tmp_path, models, server, monkeypatch):
-    monkeypatch.setattr(edge.capture_video, "_OPEN_TIMEOUT_MS", 2_000)
-    monkeypatch.setattr(edge.capture_video, "_READ_TIMEOUT_MS", 2_000)
+    monkeypatch.setattr(edge.capture.video, "_OPEN_TIMEOUT_MS", 2_000)
+    monkeypatch.setattr(edge.capture.video, "_READ_TIMEOUT_MS", 2_000)
     names = ("good", "corrupt", "resize", "stall", "end")
     with _by_hand(b"", then_hangs=True) as dead_url:
         sources = {name: server.url(f"/{name}") for name in names} | {"dead": dead_url}
@@ -391,7 +391,7 @@ class _Device:
 
 
 def _from_device(monkeypatch, *pixels: Any) -> list[tuple[int, int]]:
-    source = edge.capture_video.VideoSource(
+    source = edge.capture.video.VideoSource(
         CameraAddress(url="/dev/video0"), 1e9, _LIMITS, is_live=True
     )
     monkeypatch.setattr(source, "_open", lambda: _Device(*pixels))
@@ -422,7 +422,7 @@ def test_frames_that_are_none_are_skipped(monkeypatch):
 
 
 def test_a_camera_that_sends_nothing_usable_says_what_it_sends(monkeypatch):
-    source = edge.capture_video.VideoSource(
+    source = edge.capture.video.VideoSource(
         CameraAddress(url="/dev/video0"), 1e9, _LIMITS, is_live=True
     )
     monkeypatch.setattr(source, "_open", lambda: _Device(*[_even(8, 9, 3)] * 100))

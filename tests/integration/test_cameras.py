@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-import edge.cameras
-from edge.camera_account import CameraAccount, CameraPlan
-from edge.cameras import Camera, NewestSlot
-from edge.capture import open_source
-from edge.capture_folder import FolderSource
+import edge.capture.cameras
+from edge.capture.account import CameraAccount, CameraPlan
+from edge.capture.cameras import Camera, NewestSlot
+from edge.capture.folder import FolderSource
+from edge.capture.open_source import open_source
+from edge.capture.shot import CameraAddress, Pace, Shot
 from edge.service import EdgeService
-from edge.shot import CameraAddress, Pace, Shot
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import CameraError, ConfigError
@@ -108,8 +108,8 @@ def test_a_slow_line_sees_the_newest_frame_and_not_a_queue_of_old_ones():
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(edge.cameras, "_FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr(edge.cameras, "_LONGEST_PAUSE_S", 0.02)
+    monkeypatch.setattr(edge.capture.cameras, "_FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(edge.capture.cameras, "_LONGEST_PAUSE_S", 0.02)
 
 
 def _failing_then(good: _Source, errors: list[Exception]) -> Callable[[], _Source]:
@@ -213,7 +213,7 @@ def test_one_bad_frame_does_not_end_a_camera():
 
 
 def test_a_camera_stops_while_it_waits_to_be_opened_again(monkeypatch):
-    monkeypatch.setattr(edge.cameras, "_FIRST_PAUSE_S", 60.0)
+    monkeypatch.setattr(edge.capture.cameras, "_FIRST_PAUSE_S", 60.0)
     camera = _camera(lambda: _Source(0, _gone()))
     camera.start()
     wait_until(lambda: camera.state().trouble is not None)

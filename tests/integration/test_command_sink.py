@@ -9,10 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from edge.alert_message import sample
-from edge.config_alerts import AlertsSection
-from edge.outbox_item import Delivered, Outcome, Poison, Retry
-from edge.sink_wiring import build_sink
+from edge.alert.message import sample
+from edge.alert.sink_wiring import build_sink
+from edge.config.alerts import AlertsSection
+from edge.outbox.item import Delivered, Outcome, Poison, Retry
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from tests.helpers.waiting import wait_until
@@ -72,7 +72,7 @@ def test_a_program_that_may_not_be_ended_holds_up_no_alert(monkeypatch: pytest.M
     def refused(group: int, sign: int) -> None:
         raise PermissionError(f"{group} runs as another user")
 
-    monkeypatch.setattr("edge.command_sink._ENDS_WITHIN_S", 0.1)
+    monkeypatch.setattr("edge.alert.command_sink._ENDS_WITHIN_S", 0.1)
     monkeypatch.setattr("os.killpg", refused)
     started_s = time.monotonic()
     outcome = run("import time; time.sleep(15)", timeout_s=1.0)

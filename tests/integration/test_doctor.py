@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from cloud.cli import main as cloud_main
 from cloud.keys import add_key
 from edge.cli import main as edge_main
-from edge.config import EdgeSettings
+from edge.config.settings import EdgeSettings
 from shared.access import Role
 from shared.users import add_token
 from tests.helpers.evidence import fill
@@ -50,7 +50,7 @@ def written(tmp_path: Path, text: str) -> list[str]:
 
 def test_a_healthy_box_passes_every_check(tmp_path, models, monkeypatch):
     monkeypatch.setattr("shared.checkup._SLOW_SYNC_S", 40.0)  # a busy machine is healthy here
-    monkeypatch.setattr("edge.doctor_cloud._SLOW_LINK_S", 40.0)
+    monkeypatch.setattr("edge.commands.doctor_cloud._SLOW_LINK_S", 40.0)
     with running_cloud(tmp_path / "c", models) as cloud:
         text = f"""
             server.port = 0
@@ -132,7 +132,7 @@ class _ThinLink:
 def test_a_link_too_thin_for_a_picture_is_told_with_the_setting_that_fits(
     tmp_path, monkeypatch, settings, state
 ):
-    monkeypatch.setattr("edge.doctor_cloud.Stopwatch", _ThinLink)
+    monkeypatch.setattr("edge.commands.doctor_cloud.Stopwatch", _ThinLink)
     with stand_in_cloud(_takes_a_picture) as cloud:
         text = f'[server]\nport = 0\n{settings}[cloud]\nurl = "{cloud.url}"\n'
         _, found = findings(written(tmp_path, text))

@@ -11,7 +11,7 @@ from threading import Event
 import pytest
 import requests
 
-from edge.classify import Ran
+from edge.classify.classifier import Ran
 from shared.types import Picture
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import Running, running_edge

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.record_types import Mark
+from edge.record.types import Mark
 from shared.types import Classification, Label, Source
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import verdict

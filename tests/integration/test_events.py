@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.event_plane import EventPlane, EventPorts
-from edge.evidence import Grade
-from edge.fire_event import EventStep, FireEvent, KeptFrame, Severity
-from edge.keeping import build_records
-from edge.zones import Masks
+from edge.event.evidence import Grade
+from edge.event.fire_event import EventStep, FireEvent, KeptFrame, Severity
+from edge.event.plane import EventPlane, EventPorts
+from edge.record.keeping import build_records
+from edge.zones.zones import Masks
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import StoreError

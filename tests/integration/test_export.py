@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.record import Records
-from edge.record_types import Mark
-from edge.retention import KeepRules
-from edge.standalone_verify import check, read_files
+from edge.record.records import Records
+from edge.record.retention import KeepRules
+from edge.record.standalone_verify import check, read_files
+from edge.record.types import Mark
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import AT, BOX, fill, kept_frame, open_records
 from tests.helpers.services import running_edge

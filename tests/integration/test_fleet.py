@@ -6,7 +6,7 @@ import contextlib
 from urllib.parse import urlsplit
 
 from cloud.keys import add_key
-from edge.heartbeat import FleetHeartbeat
+from edge.box.heartbeat import FleetHeartbeat
 from shared.access import Role
 from shared.clock import SystemClock
 from shared.deadline import Deadline
@@ -130,8 +130,8 @@ def test_a_report_that_cannot_be_made_or_sent_is_followed_by_the_next():
 def test_a_cloud_that_is_away_shows_on_a_box_whose_frames_are_all_quiet_and_its_return_too(
     tmp_path, models, monkeypatch
 ):
-    monkeypatch.setattr("edge.heartbeat._FIRST_S", 0.1)
-    monkeypatch.setattr("edge.heartbeat._AGAIN_S", 0.2)
+    monkeypatch.setattr("edge.box.heartbeat._FIRST_S", 0.1)
+    monkeypatch.setattr("edge.box.heartbeat._AGAIN_S", 0.2)
     with contextlib.ExitStack() as stack:
         with dead_url() as url:
             edge = stack.enter_context(running_edge(tmp_path, models, url))

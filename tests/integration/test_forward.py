@@ -10,16 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from edge.budget import BudgetManager
-from edge.cloud_client import CloudAnswer, MockCloudClient
-from edge.decide import Decider
-from edge.forward import Forwarder
-from edge.http_client import DEFAULT_RETRY, HttpCloudClient
-from edge.latency import Latency
-from edge.ledger import Ledger
-from edge.policies import PolicyName, build_simple_policy
-from edge.reasons import Reason
-from edge.uplink import Uplink, UploadForm
+from edge.decide.budget import BudgetManager
+from edge.decide.decider import Decider
+from edge.decide.latency import Latency
+from edge.decide.ledger import Ledger
+from edge.decide.policies import PolicyName, build_simple_policy
+from edge.decide.reasons import Reason
+from edge.decide.uplink import Uplink, UploadForm
+from edge.forward.cloud_client import CloudAnswer, MockCloudClient
+from edge.forward.forwarder import Forwarder
+from edge.forward.http_client import DEFAULT_RETRY, HttpCloudClient
 from shared.breaker import Breaker, BreakerSettings
 from shared.clock import Clock, SystemClock
 from shared.deadline import Deadline

@@ -12,12 +12,12 @@ import pytest
 import requests
 import responses
 
-from edge.cloud_client import CloudAnswer
-from edge.forward import Forwarder
-from edge.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, RetrySettings
-from edge.latency import Latency
-from edge.reasons import Reason
-from edge.uplink import Uplink, UploadForm
+from edge.decide.latency import Latency
+from edge.decide.reasons import Reason
+from edge.decide.uplink import Uplink, UploadForm
+from edge.forward.cloud_client import CloudAnswer
+from edge.forward.forwarder import Forwarder
+from edge.forward.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, RetrySettings
 from shared.breaker import Breaker, BreakerSettings, BreakerState
 from shared.clock import SystemClock
 from shared.deadline import Deadline

@@ -15,11 +15,11 @@ import pytest
 
 pytest.importorskip("paho.mqtt")
 
-from edge.alert_message import sample
-from edge.config_alerts import AlertsSection
-from edge.outbox_item import Delivered, Outcome, Retry
-from edge.sink_wiring import build_sink
-from edge.sinks import Sink
+from edge.alert.message import sample
+from edge.alert.sink_wiring import build_sink
+from edge.alert.sinks import Sink
+from edge.config.alerts import AlertsSection
+from edge.outbox.item import Delivered, Outcome, Retry
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from tests.helpers.alerts import closed, fire_event, opened

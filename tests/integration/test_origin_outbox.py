@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.fire_event import GrowthPoint, Origin, OriginMethod
-from edge.origin_outbox import KIND, OriginOutbox
-from edge.outbox_item import ItemClass
-from edge.tracing import Unasked
+from edge.event.fire_event import GrowthPoint, Origin, OriginMethod
+from edge.origin.outbox import KIND, OriginOutbox
+from edge.origin.tracing import Unasked
+from edge.outbox.item import ItemClass
 from shared.types import Box, ClockQuality, Frame, MediaType, Picture
 from tests.helpers.alerts import drain, fire_event, outbox_in
 from tests.helpers.clock import FakeClock

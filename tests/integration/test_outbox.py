@@ -9,15 +9,23 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from edge.outbox.outbox.item import (
+    Delivered,
+    ItemClass,
+    OutboxItem,
+    Outcome,
+    Poison,
+    Retry,
+    StoredItem,
+)
+from edge.outbox.outbox.order import Room
+from edge.outbox.outbox.outbox import Outbox, OutboxRules
+from edge.outbox.outbox.store import OutboxStore
 
-import edge.outbox
+import edge.outbox.outbox
 import shared.store
-from edge.outbox import Outbox, OutboxRules
-from edge.outbox_item import Delivered, ItemClass, OutboxItem, Outcome, Poison, Retry, StoredItem
-from edge.outbox_order import Room
-from edge.outbox_store import OutboxStore
-from edge.troubles import outbox_troubles
-from edge.uplink import Uplink, UploadForm
+from edge.box.troubles import outbox_troubles
+from edge.decide.uplink import Uplink, UploadForm
 from shared.clock import SystemClock
 from shared.errors import StoreError
 from tests.helpers.alerts import KEEP, drain, ids, item, outbox_in
@@ -366,7 +374,7 @@ def test_an_alarm_that_no_disk_took_and_its_receiver_refuses_for_good_is_counted
 def test_putting_wakes_the_thread_that_would_sleep_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge.outbox, "_LOOK_AGAIN_S", 600.0)
+    monkeypatch.setattr(edge.outbox.outbox, "_LOOK_AGAIN_S", 600.0)
     arrived: list[str] = []
 
     def take(one: OutboxItem) -> Outcome:

@@ -14,10 +14,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from edge.alert_message import AlertStep
-from edge.evidence import Grade
-from edge.fire_event import Severity
-from edge.record_types import EventQuery, Mark, Notice, NoticeResult
+from edge.alert.message import AlertStep
+from edge.event.evidence import Grade
+from edge.event.fire_event import Severity
+from edge.record.types import EventQuery, Mark, Notice, NoticeResult
 from shared.error_code import ErrorCode
 from shared.errors import FireError, FolderTaken, StoreError
 from shared.supervise import Supervisor

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge.cli import main
-from edge.score_log import ScoreLog
+from edge.replay.score_log import ScoreLog
 from shared.types import Classification
 from tests.helpers.pictures import calm_jpeg, fire_jpeg, unsure_jpeg
 from tests.helpers.videos import write_video

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.archive import Archive
-from edge.evidence import Grade
-from edge.fire_event import Severity
-from edge.record_types import EventQuery, Mark
-from edge.retention import KeepRules
+from edge.event.evidence import Grade
+from edge.event.fire_event import Severity
+from edge.record.archive import Archive
+from edge.record.retention import KeepRules
+from edge.record.types import EventQuery, Mark
 from shared.supervise import Supervisor
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import AT, fill, fire_event, kept_frame, open_records

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from edge.classify import LoadedClassifier
+from edge.classify.classifier import LoadedClassifier
 from edge.cli import main
-from edge.drawn_flame import draw_test, free_spot
-from edge.zones import Zone, ZoneKind, Zones
+from edge.selftest.drawn_flame import draw_test, free_spot
+from edge.zones.zones import Zone, ZoneKind, Zones
 from shared.imaging import jpeg_picture
 from shared.inference import best_cpu_variant
 from shared.manifest import load_version, newest_version, shipped_models
@@ -107,7 +107,7 @@ def test_the_kept_picture_shows_the_mark_and_the_live_one_does_not(tmp_path: Pat
 def test_a_sink_that_does_not_take_the_alert_fails_the_test_and_is_a_trouble(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.selftest._ALERT_WITHIN_S", 8.0)
+    monkeypatch.setattr("edge.selftest.selftest._ALERT_WITHIN_S", 8.0)
     with dead_url() as url:
         port = int(url.rpartition(":")[2])
         with watched(tmp_path, url) as edge:
@@ -125,7 +125,7 @@ def test_a_sink_that_does_not_take_the_alert_fails_the_test_and_is_a_trouble(
 def test_a_camera_without_pictures_fails_its_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.selftest._FRAME_WITHIN_S", 2.0)
+    monkeypatch.setattr("edge.selftest.selftest._FRAME_WITHIN_S", 2.0)
     cameras = {"dead": {"source": "rtsp://127.0.0.1:1/x"}}
     with (
         stand_in_cloud(answers({})) as phone,

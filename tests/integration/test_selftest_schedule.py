@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from edge.deliveries import Trail
-from edge.selftest import SelfTest
-from edge.selftest_rules import Schedule, Weekday
-from edge.selftest_store import SelfTestStore
+from edge.alert.deliveries import Trail
+from edge.selftest.rules import Schedule, Weekday
+from edge.selftest.selftest import SelfTest
+from edge.selftest.store import SelfTestStore
 from shared.imaging import jpeg_picture
 from shared.types import Frame
 from tests.helpers.clock import FakeClock

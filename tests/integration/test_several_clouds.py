@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from edge.discover import resolve
+from edge.forward.discover import resolve
 from shared.errors import ConfigError, LinkError
 from tests.helpers.directories import consul_agent, dns_server
 from tests.helpers.pictures import unsure_jpeg
@@ -122,7 +122,7 @@ def test_a_directory_that_answers_garbage_names_no_cloud(answer):
 
 @pytest.mark.parametrize("answer", [drips, drips_headers, closes_mid_body])
 def test_a_directory_that_never_ends_its_answer_is_given_up_in_time(monkeypatch, answer):
-    monkeypatch.setattr("edge.discover._TIMEOUT_S", 0.5)
+    monkeypatch.setattr("edge.forward.discover._TIMEOUT_S", 0.5)
     with stand_in_cloud(answer) as directory:
         begun_s = time.monotonic()
         with pytest.raises(LinkError):

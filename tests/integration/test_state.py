@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from edge.box.state_copy import Places, back_up
 from edge.cli import main
-from edge.record_types import Mark
-from edge.state_copy import Places, back_up
+from edge.record.types import Mark
 from shared.blobs import Blobs
 from shared.errors import StoreError
 from shared.store import Store

@@ -12,14 +12,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from markupsafe import escape
 
-from edge import evidence_troubles
-from edge.camera_state import MOST_HANGING, CameraState, ViewFinding
-from edge.discover import Discovery
-from edge.outbox_item import OutboxStatus, Poison, Retry
-from edge.retention import Forecast, Pruned
-from edge.selftest_rules import Schedule, TestResult, Weekday, selftest_troubles
-from edge.supervision import _WELL, BoxCheck, readiness, well
-from edge.troubles import (
+from edge.box.supervision import _WELL, BoxCheck, readiness, well
+from edge.box.troubles import (
     _FILES,
     BoxState,
     box_troubles,
@@ -30,6 +24,12 @@ from edge.troubles import (
     state_in_memory,
     zones_unread,
 )
+from edge.capture.state import MOST_HANGING, CameraState, ViewFinding
+from edge.forward.discover import Discovery
+from edge.outbox.item import OutboxStatus, Poison, Retry
+from edge.record import troubles as evidence_troubles
+from edge.record.retention import Forecast, Pruned
+from edge.selftest.rules import Schedule, TestResult, Weekday, selftest_troubles
 from edge.ui.health_model import show_checks, trouble_cause
 from edge.ui.speech import Speech
 from edge.ui.words import catalogue

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-import edge.state_files
-import edge.supervision
-from edge.clock_skew import ClockSkew
+import edge.box.state_files
+import edge.box.supervision
+from edge.forward.clock_skew import ClockSkew
 from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import calm_jpeg, unsure_jpeg
 from tests.helpers.services import Running, running_cloud, running_edge
@@ -67,9 +67,9 @@ def test_a_limit_of_nothing_is_a_choice_and_no_trouble(tmp_path, models):
 
 def test_a_disk_that_runs_full_is_a_trouble_before_it_is_full(tmp_path, models, monkeypatch):
     with running_edge(tmp_path, models) as running:
-        monkeypatch.setattr(edge.state_files, "free_bytes", lambda folder: 400_000_000)
+        monkeypatch.setattr(edge.box.state_files, "free_bytes", lambda folder: 400_000_000)
         assert "400 MB left" in _troubles(running)["disk//low"]["cause"]
-        monkeypatch.setattr(edge.state_files, "free_bytes", lambda folder: 4_000_000_000)
+        monkeypatch.setattr(edge.box.state_files, "free_bytes", lambda folder: 4_000_000_000)
         assert _troubles(running) == {}
 
 
@@ -96,7 +96,7 @@ def test_a_model_that_fails_on_its_own_pictures_watches_on_and_is_a_trouble(tmp_
 
 
 def test_a_clock_that_nobody_has_set_is_a_trouble(tmp_path, models, monkeypatch):
-    monkeypatch.setattr(edge.supervision, "_TIMESYNC", tmp_path)
+    monkeypatch.setattr(edge.box.supervision, "_TIMESYNC", tmp_path)
     with running_edge(tmp_path / "edge", models) as running:
         assert list(_troubles(running)) == ["clock//unsynchronised"]
         (tmp_path / "synchronized").touch()

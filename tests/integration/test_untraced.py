@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.chain import row_hash
-from edge.untraced import untraced
+from edge.origin.untraced import untraced
+from edge.record.chain import row_hash
 from tests.helpers.evidence import fill, open_records
 
 

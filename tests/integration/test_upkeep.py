@@ -8,12 +8,12 @@ import zipfile
 
 import pytest
 
-from edge.audit import Audit
-from edge.budget import Charge
-from edge.ledger import Ledger
-from edge.record_types import EventQuery
-from edge.retention import KeepRules
-from edge.upkeep import Upkeep
+from edge.decide.audit import Audit
+from edge.decide.budget import Charge
+from edge.decide.ledger import Ledger
+from edge.record.retention import KeepRules
+from edge.record.types import EventQuery
+from edge.record.upkeep import Upkeep
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.supervise import Supervisor

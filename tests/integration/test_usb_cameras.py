@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-import edge.capture_video
-from edge.capture import open_source
-from edge.shot import CameraAddress, Pace
+import edge.capture.video
+from edge.capture.open_source import open_source
+from edge.capture.shot import CameraAddress, Pace
 from shared.errors import CameraError
 from shared.types import ImageLimits
 from tests.helpers.services import Running, running_edge
@@ -103,7 +103,7 @@ class Unplugged:
 def test_a_camera_that_is_unplugged_is_a_trouble_and_goes_on_when_it_is_back(
     tmp_path, models, monkeypatch
 ):
-    monkeypatch.setattr(edge.capture_video.cv2, "VideoCapture", Unplugged)
+    monkeypatch.setattr(edge.capture.video.cv2, "VideoCapture", Unplugged)
     cameras = {"usb": {"source": "/dev/null"}, "other": {"source": "sim:"}}
     with running_edge(tmp_path, models, cameras=cameras) as running:
         wait_until(lambda: row(running, "usb")["trouble"] is not None)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.archive import Archive
-from edge.chain import FindingKind, Row, link, row_hash
-from edge.record_types import Mark, Verification
-from edge.retention import KeepRules
-from edge.verification import verify
+from edge.record.archive import Archive
+from edge.record.chain import FindingKind, Row, link, row_hash
+from edge.record.retention import KeepRules
+from edge.record.types import Mark, Verification
+from edge.record.verification import verify
 from shared.clock import SystemClock
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import AT, fill, fire_event, kept_frame, open_records

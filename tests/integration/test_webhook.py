@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from edge.alert_message import sample
-from edge.config_alerts import AlertsSection
-from edge.outbox_item import Delivered, Outcome, Poison, Retry
-from edge.sink_wiring import build_receivers
-from edge.sinks import Sink
-from edge.webhook import retry_after_s
+from edge.alert.message import sample
+from edge.alert.sink_wiring import build_receivers
+from edge.alert.sinks import Sink
+from edge.alert.webhook import retry_after_s
+from edge.config.alerts import AlertsSection
+from edge.outbox.item import Delivered, Outcome, Poison, Retry
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from tests.helpers import stand_in_clouds as clouds

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.policies import PolicyName
-from edge.score_log import ScoreLog
-from edge.what_if import Trial, WhatIfAnswer, WhatIfState
+from edge.decide.policies import PolicyName
+from edge.replay.score_log import ScoreLog
+from edge.replay.what_if import Trial, WhatIfAnswer, WhatIfState
 from shared.types import Classification
 from tests.helpers.services import Running, running_edge
 from tests.helpers.waiting import wait_until

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from edge.fire_event import EventChange, EventStep, FireEvent
+from edge.event.fire_event import EventChange, EventStep, FireEvent
 from shared.clock import SystemClock
 from tests.helpers.services import Running, running_edge
 from tests.helpers.stand_in_clouds import answers, dead_url, stand_in_cloud

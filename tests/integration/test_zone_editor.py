@@ -11,7 +11,7 @@ import pytest
 import requests
 from pydantic import TypeAdapter
 
-from edge.config_events import ZoneSections
+from edge.config.events import ZoneSections
 from shared.access import Role
 from shared.imaging import decode, read_picture
 from shared.types import ImageLimits

@@ -17,7 +17,7 @@ import cloud.cli
 import edge.cli
 from cloud.keys import add_key
 from cloud.service import CloudService
-from edge.config_doubts import doubts
+from edge.config.doubts import doubts
 from edge.service import EdgeService
 from shared.access import Role
 from shared.errors import ConfigError

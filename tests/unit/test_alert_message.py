@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.alert_message import AlertStep, Language, Place, as_dict, place_of, sample, text, title
-from edge.evidence import Grade
-from edge.fire_event import Severity
+from edge.alert.message import AlertStep, Language, Place, as_dict, place_of, sample, text, title
+from edge.event.evidence import Grade
+from edge.event.fire_event import Severity
 from shared.types import Box
 
 _REAL = replace(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.audit import Audit, report, upper_bound
+from edge.decide.audit import Audit, report, upper_bound
 
 
 def audits(count: int, misses: int = 0, presence: float = 0.001) -> list[Audit]:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.balance import BalancedClient, Endpoint
-from edge.cloud_client import CloudAnswer, no_time_left
+from edge.forward.balance import BalancedClient, Endpoint
+from edge.forward.cloud_client import CloudAnswer, no_time_left
 from shared.breaker import BreakerSettings, BreakerState
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode

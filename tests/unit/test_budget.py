@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from edge.budget import BudgetManager
+from edge.decide.budget import BudgetManager
 from shared.errors import StoreError
 from tests.helpers.charges import MemoryCharges
 from tests.helpers.clock import FakeClock

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import edge.camera_auth
-from edge.camera_auth import Login
+import edge.capture.auth
+from edge.capture.auth import Login
 
 _RFC_LOGIN = Login(user="Mufasa", password="Circle of Life")
 _RFC_URL = "http://www.example.org/dir/index.html"
@@ -29,7 +29,7 @@ _RFC_ASKED = (
 )
 def test_digest_gives_the_answers_of_rfc_7616(monkeypatch, algorithm, expected):
     cnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
-    monkeypatch.setattr(edge.camera_auth.secrets, "token_hex", lambda size: cnonce)
+    monkeypatch.setattr(edge.capture.auth.secrets, "token_hex", lambda size: cnonce)
     asked = "Digest " + _RFC_ASKED.format(algorithm=algorithm)
     answer = _RFC_LOGIN.answer([asked], "GET", _RFC_URL)
     assert answer is not None

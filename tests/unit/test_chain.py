@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.chain import (
+from edge.record.chain import (
     GENESIS,
     Entry,
     EntryKind,

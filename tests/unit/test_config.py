@@ -8,8 +8,8 @@ import pytest
 
 from cloud.config import CloudSettings
 from cloud.config_doubts import doubts as cloud_doubts
-from edge.config import EdgeSettings
-from edge.config_doubts import doubts as edge_doubts
+from edge.config.doubts import doubts as edge_doubts
+from edge.config.settings import EdgeSettings
 from shared.config import describe_settings, load_settings
 from shared.errors import ConfigError
 

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import edge.ui
-from edge.config import EdgeSettings
-from edge.reasons import Reason
+from edge.config.settings import EdgeSettings
+from edge.decide.reasons import Reason
 from edge.ui.settings_model import leaves
 from edge.ui.speech import Speech
 from edge.ui.words import catalogue, has_words, say, settings_in_chinese

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from edge.decide import Decider
-from edge.policies import AlwaysPolicy, EdgeOnlyPolicy, FixedPolicy
-from edge.reasons import Reason
+from edge.decide.decider import Decider
+from edge.decide.policies import AlwaysPolicy, EdgeOnlyPolicy, FixedPolicy
+from edge.decide.reasons import Reason
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import StoreError

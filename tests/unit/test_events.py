@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.events import EventSettings, Taken
-from edge.evidence import Alarm, Grade
-from edge.fire_event import EventStep, Severity
-from edge.zones import Zone, ZoneKind, Zones
+from edge.event.events import EventSettings, Taken
+from edge.event.evidence import Alarm, Grade
+from edge.event.fire_event import EventStep, Severity
+from edge.zones.zones import Zone, ZoneKind, Zones
 from shared.types import Box, Classification, Detection, Label, Source
 from tests.helpers.verdicts import LEFT, RIGHT, Line, seen, verdict
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.events import Taken
-from edge.evidence import Evidence, Grade, is_agreed, together
-from edge.fire_event import Severity
-from edge.memory import Memories
+from edge.decide.memory import Memories
+from edge.event.events import Taken
+from edge.event.evidence import Evidence, Grade, is_agreed, together
+from edge.event.fire_event import Severity
 from shared.types import Box, Classification, Label, Source
 from tests.helpers.clock import FakeClock
 from tests.helpers.frames import frame

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from edge.cloud_client import CloudAnswer
+from edge.decide.reasons import Reason
+from edge.forward.cloud_client import CloudAnswer
+from edge.forward.outcome import Outcome
 from edge.fuse import Verdict, fuse
-from edge.outcome import Outcome
-from edge.reasons import Reason
 from shared.types import Box, Classification, Detection, Label, ModelIdentity, Source
 from tests.helpers.frames import decision, frame
 

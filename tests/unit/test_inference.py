@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.classify import Classifier, LoadedClassifier
+from edge.classify.classifier import Classifier, LoadedClassifier
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
 from shared.imaging import read_picture

@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.keep_clock import KeepClock
+from edge.record.keep_clock import KeepClock
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import AT
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.battery import Battery
-from edge.latency import Latency
+from edge.decide.battery import Battery
+from edge.decide.latency import Latency
 from tests.helpers.clock import FakeClock
 
 

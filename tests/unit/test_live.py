@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from edge.live import HISTORY_S, LiveView
+from edge.box.live import HISTORY_S, LiveView
 from edge.ui.drawing import SPARK_HEIGHT, SPARK_WIDTH, around, place_in_words, spark, spark_y
 from shared.types import Box, Classification, Label, Source
 from tests.helpers.clock import FakeClock

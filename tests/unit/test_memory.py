@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.memory import CameraMemory, Memories, Told
+from edge.decide.memory import CameraMemory, Memories, Told
 
 
 def seconds_to_alarm(

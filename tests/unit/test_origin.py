@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.fire_event import KeptFrame, OriginMethod
-from edge.origin import WalkSettings, checked, walk_back
-from edge.tracing import find_origin
+from edge.event.fire_event import KeptFrame, OriginMethod
+from edge.origin.tracing import find_origin
+from edge.origin.walk_back import WalkSettings, checked, walk_back
 from shared.types import Box, Detection, Frame, Label, Source
 from tests.helpers.evidence import fire_event
 from tests.helpers.frames import picture

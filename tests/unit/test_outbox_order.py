@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.outbox_item import Delivered, ItemClass, Outcome, Poison, Retry
-from edge.outbox_order import (
+from edge.decide.uplink import Uplink, UploadForm
+from edge.outbox.item import Delivered, ItemClass, Outcome, Poison, Retry
+from edge.outbox.order import (
     Entry,
     Lane,
     Pace,
@@ -16,7 +17,6 @@ from edge.outbox_order import (
     Settlement,
     make_room,
 )
-from edge.uplink import Uplink, UploadForm
 from tests.helpers.clock import FakeClock
 
 _AT = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)

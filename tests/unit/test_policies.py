@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.policies import AlwaysPolicy, EdgeOnlyPolicy, FixedPolicy, PolicyName, build_simple_policy
-from edge.reasons import Reason
+from edge.decide.policies import (
+    AlwaysPolicy,
+    EdgeOnlyPolicy,
+    FixedPolicy,
+    PolicyName,
+    build_simple_policy,
+)
+from edge.decide.reasons import Reason
 from shared.types import Classification, Label
 
 _probability = st.floats(0.0, 1.0)

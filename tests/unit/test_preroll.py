@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from edge.preroll import Preroll
+from edge.event.preroll import Preroll
 from shared.types import Label, Source
 from tests.helpers.clock import FakeClock
 from tests.helpers.frames import frame, picture

@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.memory import CameraMemory, Told
-from edge.price import Circumstances, Kept, PriceSettings, Pricing, Spending, Tier, ValueModel
+from edge.decide.memory import CameraMemory, Told
+from edge.decide.price import (
+    Circumstances,
+    Kept,
+    PriceSettings,
+    Pricing,
+    Spending,
+    Tier,
+    ValueModel,
+)
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 

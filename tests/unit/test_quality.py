@@ -13,8 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge.camera_state import ViewFinding
-from edge.quality import THUMB_HEIGHT_PX, THUMB_WIDTH_PX, ViewHealth
+from edge.capture.quality import THUMB_HEIGHT_PX, THUMB_WIDTH_PX, ViewHealth
+from edge.capture.state import ViewFinding
 from shared.scene import Scene, SceneSettings
 
 _CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "clips"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.reasons import Reason, sentence
+from edge.decide.reasons import Reason, sentence
 
 
 @pytest.mark.parametrize("reason", Reason)

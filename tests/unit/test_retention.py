@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from edge.evidence import Grade
-from edge.fire_event import Severity
-from edge.record_codec import frame_body, frame_of, said_of, verdict_body
-from edge.record_types import EventRecord, FrameRecord, Mark
-from edge.retention import (
+from edge.event.evidence import Grade
+from edge.event.fire_event import Severity
+from edge.record.codec import frame_body, frame_of, said_of, verdict_body
+from edge.record.retention import (
     KeepRules,
     Room,
     Sizing,
@@ -21,6 +20,7 @@ from edge.retention import (
     rate_per_day,
     worth,
 )
+from edge.record.types import EventRecord, FrameRecord, Mark
 from shared.types import Classification
 from tests.helpers.evidence import AT, fire_event, kept_frame, origin, verdict
 

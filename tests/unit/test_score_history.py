@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.score_history import read_history
-from edge.score_log import ScoreLog
+from edge.replay.score_history import read_history
+from edge.replay.score_log import ScoreLog
 from shared.types import Classification
 
 _NOW = datetime(2026, 3, 10, 14, 0, tzinfo=UTC)

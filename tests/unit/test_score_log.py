@@ -6,7 +6,7 @@ from threading import Event, Thread
 
 import pytest
 
-from edge.score_log import ScoreLog, is_score_log, read_scores
+from edge.replay.score_log import ScoreLog, is_score_log, read_scores
 from shared.types import Classification
 
 _AT = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)

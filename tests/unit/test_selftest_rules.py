@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.selftest_rules import Schedule, TestResult, Weekday, selftest_troubles
+from edge.selftest.rules import Schedule, TestResult, Weekday, selftest_troubles
 
 _BERLIN = ZoneInfo("Europe/Berlin")
 _MONDAYS = Schedule(weekday=Weekday.MONDAY, at=time(10, 0), zone=_BERLIN)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from edge.config import ENV_PREFIX, EdgeSettings
+from edge.config.settings import ENV_PREFIX, EdgeSettings
 from edge.ui.settings_model import show_settings
 from edge.ui.speech import Speech
 from shared.config import load_traced

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge.reasons import Reason
-from edge.record_types import EventRecord, Mark
-from edge.tally import Key, Tally, total
-from edge.tally_store import SqliteTallyStore
+from edge.box.tally import Key, Tally, total
+from edge.box.tally_store import SqliteTallyStore
+from edge.decide.reasons import Reason
+from edge.record.types import EventRecord, Mark
 from edge.ui.budget_model import show_cameras_spend
 from edge.ui.speech import Speech
 from edge.ui.statistics_model import as_csv, day_rows, sums_by_camera, sums_by_day

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.thinning import Thinning
+from edge.event.thinning import Thinning
 from tests.helpers.clock import FakeClock
 
 

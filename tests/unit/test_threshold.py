@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.policies import SlidingWindowPolicy
-from edge.threshold import SlidingWindowThreshold, WindowSettings
+from edge.decide.policies import SlidingWindowPolicy
+from edge.decide.threshold import SlidingWindowThreshold, WindowSettings
 from shared.types import Classification
 
 

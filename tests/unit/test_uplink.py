@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from edge.uplink import Uplink, UploadForm
+from edge.decide.uplink import Uplink, UploadForm
 from tests.helpers.clock import FakeClock
 
 _BEST = UploadForm(long_side_px=1280, quality=75)

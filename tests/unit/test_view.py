@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from edge import view
-from edge.view import View
+from edge.capture import view
+from edge.capture.view import View
 from tests.helpers.clock import FakeClock
 from tests.helpers.frames import picture
 

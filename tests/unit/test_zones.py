@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.cloud_client import CloudAnswer
-from edge.outcome import Outcome
-from edge.reasons import Reason
-from edge.zones import Masks, Zone, ZoneKind, Zones, find_fault, is_inside
+from edge.decide.reasons import Reason
+from edge.forward.cloud_client import CloudAnswer
+from edge.forward.outcome import Outcome
+from edge.zones.zones import Masks, Zone, ZoneKind, Zones, find_fault, is_inside
 from shared.types import Box, Classification, Label
 from tests.helpers.frames import frame, picture
 from tests.helpers.verdicts import HEIGHT_PX, LEFT, RIGHT, WIDTH_PX, seen

@@ -1,0 +1,1 @@
+"""Who is told what of an event, and through what."""

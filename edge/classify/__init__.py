@@ -1,0 +1,1 @@
+"""What the edge's own model says of a frame, and which model that is."""

@@ -1,0 +1,1 @@
+"""Whether a frame goes to the cloud, and what that costs."""

@@ -1,0 +1,1 @@
+"""When verdicts add up to a fire, where in the picture, and until when."""

@@ -1,0 +1,1 @@
+"""What must reach somebody: on disk first, and gone when it was delivered."""

@@ -1,0 +1,1 @@
+"""The test alarm, from a drawn flame to the sinks."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, RootModel
 
-from cloud.jobs import JobState
+from cloud.jobs.jobs import JobState
 from shared.answers import Answer, FoundBox, ItemProblem, ModelName, Probability
 from shared.types import Label
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from flask import Flask, Response, g, request
 
 from cloud.config import CloudSettings
-from cloud.edge_model import EdgeModelShelf
 from cloud.engine import House
-from cloud.fleet import Fleet
-from cloud.fleet_routes import add_fleet_routes
+from cloud.fleet.fleet import Fleet
+from cloud.fleet.routes import add_fleet_routes
 from cloud.gate import CloudGate
 from cloud.health import readiness, version_of
-from cloud.job_routes import add_job_routes
-from cloud.keyed import Keyed
+from cloud.jobs.keyed import Keyed
+from cloud.jobs.routes import add_job_routes
 from cloud.metrics import CloudMetrics
-from cloud.model_routes import add_model_routes
+from cloud.model.edge_model import EdgeModelShelf
+from cloud.model.routes import add_model_routes
 from cloud.reception import Reception
 from cloud.routes import REFERENCE_ROUTE, add_routes
 from cloud.ui.kit import ConsoleParts

@@ -10,22 +10,24 @@ from shared.version import version
 _COMMANDS = (
     LateCommand(
         "check",
-        "cloud.check_command",
+        "cloud.commands.check",
         "Check configuration and model; exit 2 when something is wrong.",
     ),
     LateCommand("completion", "shared.completion", "Print the completion script of a shell."),
     LateCommand(
-        "detect", "cloud.detect_command", "Detect fire and smoke in pictures, folders and videos."
+        "detect", "cloud.commands.detect", "Detect fire and smoke in pictures, folders and videos."
     ),
     LateCommand(
-        "doctor", "cloud.doctor", "Check this machine, a line a check; exit 1 when one fails."
+        "doctor",
+        "cloud.commands.doctor",
+        "Check this machine, a line a check; exit 1 when one fails.",
     ),
-    LateCommand("keys", "cloud.keys_command", "Make and take away the keys that edges sign with."),
-    LateCommand("run", "cloud.run_command", "Run the cloud service until Ctrl-C."),
-    LateCommand("tokens", "cloud.users_command", "Make and take away the tokens of programs."),
-    LateCommand("users", "cloud.users_command", "Say who may sign in with a password."),
+    LateCommand("keys", "cloud.commands.keys", "Make and take away the keys that edges sign with."),
+    LateCommand("run", "cloud.commands.run", "Run the cloud service until Ctrl-C."),
+    LateCommand("tokens", "cloud.commands.users", "Make and take away the tokens of programs."),
+    LateCommand("users", "cloud.commands.users", "Say who may sign in with a password."),
     LateCommand(
-        "worker", "cloud.run_command", "Run the model for front ends with engine.kind = redis."
+        "worker", "cloud.commands.run", "Run the model for front ends with engine.kind = redis."
     ),
 )
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.idempotency import AnswerBook, Claim
-from cloud.jobs import JobBook
+from cloud.jobs.idempotency import AnswerBook, Claim
+from cloud.jobs.jobs import JobBook
 from shared.auth import Nonces
 from shared.deadline import Deadline
 from shared.detect import RawOutput

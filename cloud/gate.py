@@ -9,7 +9,7 @@ from typing import assert_never
 from flask import g, request
 
 from cloud.config import AuthMode, CloudSettings
-from cloud.keys import ADMIN, KeyRing, read_keys
+from cloud.fleet.keys import ADMIN, KeyRing, read_keys
 from shared import bodies
 from shared.access import Role, Rules, Visitor
 from shared.audit_log import AuditLog

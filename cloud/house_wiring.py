@@ -8,17 +8,17 @@ from urllib.parse import urlsplit
 
 import cv2
 
-from cloud.answer import Answer
-from cloud.callback_receiver import CallbackSettings
-from cloud.callbacks import Callbacks, callback_body
 from cloud.config import CloudSettings, EngineKind
 from cloud.engine import House
-from cloud.job_runner import Order, RunnerSettings
+from cloud.jobs.answer import Answer
+from cloud.jobs.callback_receiver import CallbackSettings
+from cloud.jobs.callbacks import Callbacks, callback_body
+from cloud.jobs.runner import Order, RunnerSettings
 from cloud.kept_state import KeptState
-from cloud.local_house import HouseSettings, LocalHouse, Reports
+from cloud.local_engine.house import HouseSettings, LocalHouse, Reports
+from cloud.local_engine.state import SqliteState
 from cloud.metrics import CloudMetrics
-from cloud.model_slot import SlotSettings
-from cloud.sqlite_state import SqliteState
+from cloud.model.slot import SlotSettings
 from shared.checkup import unreachable
 from shared.clock import Clock, SystemClock
 from shared.detector import Detector, Running
@@ -71,7 +71,7 @@ def build_house(
             return local_house()
         case EngineKind.REDIS:
             try:  # here, since the redis package comes with an extra of its own
-                from cloud.redis_wiring import build_front
+                from cloud.redis_engine.wiring import build_front
             except ImportError as err:
                 raise ConfigError(ErrorCode.CONFIG_INVALID, REDIS_MISSING) from err
             fallback = local_house() if settings.redis.fallback else None
@@ -107,7 +107,7 @@ def check_redis(settings: CloudSettings) -> str:
         FireError(ENGINE_UNAVAILABLE)
     """
     try:
-        from cloud.redis_wiring import build_link
+        from cloud.redis_engine.wiring import build_link
     except ImportError as err:
         raise ConfigError(ErrorCode.CONFIG_INVALID, REDIS_MISSING) from err
     place = urlsplit(settings.redis.url.get_secret_value())
@@ -167,8 +167,8 @@ def build_state(settings: CloudSettings, clock: Clock) -> KeptState:
         path = settings.state / "console.sqlite3"
         return SqliteState(path, clock, longest_s=access.session_longest_s)
     try:
-        from cloud.redis_state import RedisState
-        from cloud.redis_wiring import build_link
+        from cloud.redis_engine.state import RedisState
+        from cloud.redis_engine.wiring import build_link
     except ImportError as err:
         raise ConfigError(ErrorCode.CONFIG_INVALID, REDIS_MISSING) from err
     return RedisState(build_link(settings, clock), idle_s=access.session_idle_s)

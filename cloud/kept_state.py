@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from cloud.fleet import FleetStore
+from cloud.fleet.fleet import FleetStore
 from shared.errors import FireError
 from shared.sessions import MOST_SESSIONS, MemorySessions, SeenSession, SessionStore
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from cloud.config import CloudSettings
 from cloud.engine import House, Inspected
-from cloud.idempotency import Claim
+from cloud.jobs.idempotency import Claim
 from cloud.metrics import CloudMetrics
 from shared.clock import Clock
 from shared.deadline import Deadline
@@ -17,7 +17,7 @@ from shared.types import Picture
 
 
 class Reception:
-    """The service as its routes see it, see `cloud.routes.Inspector` and `cloud.job_routes.Submitter`."""
+    """The service as its routes see it, see `cloud.routes.Inspector` and `cloud.jobs.routes.Submitter`."""
 
     def __init__(
         self, settings: CloudSettings, house: House, metrics: CloudMetrics, clock: Clock

@@ -9,12 +9,12 @@ from flask import Flask, Response, g, request
 from pydantic import BaseModel, Field
 
 from cloud import answers as schemas
-from cloud.answer import Answer
 from cloud.caller import lane
 from cloud.config import CloudSettings
 from cloud.engine import Inspected
-from cloud.idempotency import Claim, fingerprint, read_key
-from cloud.keyed import Keyed
+from cloud.jobs.answer import Answer
+from cloud.jobs.idempotency import Claim, fingerprint, read_key
+from cloud.jobs.keyed import Keyed
 from cloud.paths import read_inside
 from shared import arguments, bodies, web
 from shared.arguments import Posted

@@ -10,13 +10,13 @@ from functools import partial
 from cloud.app import AppParts, build_app
 from cloud.config import CloudSettings
 from cloud.engine import House
-from cloud.fleet import Fleet
+from cloud.fleet.fleet import Fleet
+from cloud.fleet.keys import KeyRing
 from cloud.gate import CloudGate, must_sign, refuse_open_door
-from cloud.gpu import GpuMemoryCollector
 from cloud.house_wiring import build_callbacks, build_house, build_state, prepare_process
 from cloud.kept_state import MirroredSessions
-from cloud.keys import KeyRing
 from cloud.metrics import CloudMetrics
+from cloud.model.gpu import GpuMemoryCollector
 from cloud.registration import Registration, build_registration
 from cloud.troubles import store_failing
 from shared.auth import Verifier

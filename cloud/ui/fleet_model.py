@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from markupsafe import Markup
 
-from cloud.fleet import FleetEdge
+from cloud.fleet.fleet import FleetEdge
 from shared.fleet import ToldTrouble
 from shared.ui.speech import Speech
 

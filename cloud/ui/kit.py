@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from cloud.config import CloudSettings
 from cloud.engine import House
-from cloud.fleet import Fleet
+from cloud.fleet.fleet import Fleet
 from cloud.metrics import CloudMetrics
 from shared.access import Need, Visitor
 from shared.clock import Clock

@@ -8,7 +8,7 @@ from flask import Blueprint, Flask, Response, request
 from jinja2 import StrictUndefined
 
 from cloud.caller import lane, owner
-from cloud.jobs import JobState
+from cloud.jobs.jobs import JobState
 from cloud.routes import Inspector
 from cloud.ui.fleet_model import show_edge
 from cloud.ui.kit import ConsoleParts, Kit, is_fragment

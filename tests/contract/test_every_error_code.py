@@ -18,9 +18,9 @@ from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 
 import edge.cli
-from cloud.answer import Answer
-from cloud.idempotency import fingerprint
-from cloud.keys import add_key
+from cloud.fleet.keys import add_key
+from cloud.jobs.answer import Answer
+from cloud.jobs.idempotency import fingerprint
 from edge.capture.open_source import open_source
 from edge.capture.shot import CameraAddress, Pace
 from edge.forward.http_client import HttpCloudClient, RetrySettings

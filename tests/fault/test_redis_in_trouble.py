@@ -85,8 +85,8 @@ def test_what_was_taken_is_finished_when_redis_is_full_and_nothing_is_lost(
 
 
 def test_a_worker_lives_on_in_a_redis_that_is_full(tmp_path, models, server, monkeypatch):
-    monkeypatch.setattr("cloud.redis_worker._BEAT_S", 0.05)
-    monkeypatch.setattr("cloud.redis_worker._ALIVE_S", 1)
+    monkeypatch.setattr("cloud.redis_engine.worker._BEAT_S", 0.05)
+    monkeypatch.setattr("cloud.redis_engine.worker._ALIVE_S", 1)
     sections = _sections(server.url)
     with running_worker(tmp_path / "w", models, **sections) as worker:
         client = server.client()
@@ -115,7 +115,7 @@ def test_a_front_end_with_a_model_answers_alone_while_redis_takes_nothing(
 def test_jobs_wait_out_a_redis_that_may_not_be_written_to_and_the_log_says_so_once(
     tmp_path, models, server, log, monkeypatch
 ):
-    monkeypatch.setattr("cloud.redis_worker._PAUSE_S", 0.02)
+    monkeypatch.setattr("cloud.redis_engine.worker._PAUSE_S", 0.02)
     sections = _sections(server.url)
     with (
         running_cloud(tmp_path / "a", models, **sections) as cloud,

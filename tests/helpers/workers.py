@@ -10,7 +10,7 @@ from typing import Any
 
 from cloud.house_wiring import build_callbacks, slot_settings
 from cloud.metrics import RunMetrics
-from cloud.model_slot import detector_slot
+from cloud.model.slot import detector_slot
 from shared.clock import SystemClock
 from shared.supervise import Supervisor
 from tests.helpers.services import cloud_settings
@@ -19,7 +19,7 @@ from tests.helpers.services import cloud_settings
 @contextmanager
 def running_worker(state: Path, models: Path, **sections: Any) -> Iterator[Any]:
     """Run a worker for the length of a block, watched as in a process of its own."""
-    from cloud.redis_wiring import build_worker  # the redis package may be missing
+    from cloud.redis_engine.wiring import build_worker  # the redis package may be missing
 
     settings, clock = cloud_settings(state, models, **sections), SystemClock()
     slot = detector_slot(slot_settings(settings, clock))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from cloud.keys import add_key
+from cloud.fleet.keys import add_key
 from tests.helpers.clock import FakeClock
 from tests.helpers.held_model import held_model
 from tests.helpers.pictures import fire_jpeg

@@ -19,8 +19,8 @@ import pytest
 import requests
 from standardwebhooks.webhooks import Webhook
 
-from cloud.callback_receiver import CallbackSettings, sign_callback
-from cloud.callbacks import Callbacks
+from cloud.jobs.callback_receiver import CallbackSettings, sign_callback
+from cloud.jobs.callbacks import Callbacks
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
@@ -357,7 +357,7 @@ def test_a_callback_is_verified_by_the_library_of_its_standard_and_is_as_the_doc
 
 
 def test_a_callback_that_fails_is_tried_again_under_the_same_id(tmp_path, models, monkeypatch):
-    monkeypatch.setattr("cloud.callback_receiver._FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr("cloud.jobs.callback_receiver._FIRST_PAUSE_S", 0.05)
     with (
         _receiver([500, 302, 204]) as (url, received),
         running_cloud(tmp_path, models, callbacks={"allowed": [url], "key": _KEY}) as cloud,
@@ -371,7 +371,7 @@ def test_a_callback_that_fails_is_tried_again_under_the_same_id(tmp_path, models
 
 
 def test_a_callback_is_given_up_after_its_tries(tmp_path, models, monkeypatch):
-    monkeypatch.setattr("cloud.callback_receiver._FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr("cloud.jobs.callback_receiver._FIRST_PAUSE_S", 0.02)
     callbacks = {"key": _KEY, "tries": 3}
     with (
         _receiver([500]) as (url, received),

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 import cloud.cli
 from cloud.config_doubts import doubts
-from cloud.keys import add_key
+from cloud.fleet.keys import add_key
 from cloud.service import CloudService
 from shared.access import Role
 from shared.errors import ConfigError

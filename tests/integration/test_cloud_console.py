@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.keys import add_key
+from cloud.fleet.keys import add_key
 from cloud.ui.kit import FOLDER
 from cloud.ui.queue_model import Spread
 from shared.access import Role

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import requests
 
-from cloud.answer import Answer
-from cloud.keys import add_key
-from cloud.redis_books import RedisAnswers
-from cloud.redis_link import RedisLink
+from cloud.fleet.keys import add_key
+from cloud.jobs.answer import Answer
+from cloud.redis_engine.books import RedisAnswers
+from cloud.redis_engine.link import RedisLink
 from shared.clock import SystemClock
 from shared.errors import FireError
 from shared.imaging import encode_jpeg

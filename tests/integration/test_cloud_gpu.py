@@ -19,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
-from cloud.gpu import GpuMemoryCollector, read_card_memory
+from cloud.model.gpu import GpuMemoryCollector, read_card_memory
 from shared.detector import Detector, Running
 from shared.error_code import ErrorCode
 from shared.errors import ModelError

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from cloud.keys import add_key
+from cloud.fleet.keys import add_key
 from tests.helpers.held_model import held_model
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import Running, running_cloud

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from cloud.fleet import KEPT_DAYS, Fleet
-from cloud.sqlite_state import SqliteState
+from cloud.fleet.fleet import KEPT_DAYS, Fleet
+from cloud.local_engine.state import SqliteState
 from shared.access import Role
 from shared.sessions import Sessions
 from shared.users import add_user
@@ -123,8 +123,8 @@ def test_front_ends_of_one_redis_agree_who_is_signed_in_and_who_reports(
 def test_what_is_kept_is_bounded_and_goes_with_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("cloud.sqlite_state.MOST_SESSIONS", 3)
-    monkeypatch.setattr("cloud.sqlite_state.MOST_EDGES", 2)
+    monkeypatch.setattr("cloud.local_engine.state.MOST_SESSIONS", 3)
+    monkeypatch.setattr("cloud.local_engine.state.MOST_EDGES", 2)
     clock = FakeClock()
 
     def opened() -> tuple[SqliteState, Sessions, Fleet]:

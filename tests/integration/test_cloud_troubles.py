@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import structlog
 
-import cloud.local_engine
-from cloud.callback_receiver import CallbackSettings
-from cloud.callbacks import Callbacks
-from cloud.keys import add_key
+import cloud.local_engine.engine
+from cloud.fleet.keys import add_key
+from cloud.jobs.callback_receiver import CallbackSettings
+from cloud.jobs.callbacks import Callbacks
 from cloud.registration import Registered, Registration
 from shared.access import Role
 from shared.clock import SystemClock
@@ -40,8 +40,8 @@ def codes(running: Running) -> set[tuple[str, str]]:
 def test_a_session_that_hangs_makes_the_service_unfit_until_it_goes_on(
     tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(cloud.local_engine, "_SILENT_S", 1.0)
-    monkeypatch.setattr(cloud.local_engine, "_BEAT_S", 0.05)
+    monkeypatch.setattr(cloud.local_engine.engine, "_SILENT_S", 1.0)
+    monkeypatch.setattr(cloud.local_engine.engine, "_BEAT_S", 0.05)
     with running_cloud(tmp_path, models) as running, held_model(running) as model:
         asking = threading.Thread(target=lambda: running.show("/infer", fire_jpeg()))
         asking.start()
@@ -62,9 +62,9 @@ def test_a_session_that_hangs_makes_the_service_unfit_until_it_goes_on(
 def test_a_job_that_waits_long_for_the_model_is_not_taken_for_a_dead_thread(
     tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("cloud.job_runner._SILENT_S", 1.0)
-    monkeypatch.setattr("cloud.job_runner._BEAT_S", 0.05)
-    monkeypatch.setattr("cloud.local_house._BEAT_S", 0.05)
+    monkeypatch.setattr("cloud.jobs.runner._SILENT_S", 1.0)
+    monkeypatch.setattr("cloud.jobs.runner._BEAT_S", 0.05)
+    monkeypatch.setattr("cloud.local_engine.house._BEAT_S", 0.05)
     with running_cloud(tmp_path, models) as running, held_model(running) as model:
         running.show("/infer/async", fire_jpeg())
         assert model.is_running.wait(40)
@@ -215,7 +215,7 @@ def test_a_worker_that_hangs_is_named_by_the_front_ends(
 ):
     with redis_server(tmp_path) as server:
         sections: dict[str, Any] = {"engine": {"kind": "redis"}, "redis": {"url": server.url}}
-        monkeypatch.setattr("cloud.redis_worker._SILENT_S", 3.0)
+        monkeypatch.setattr("cloud.redis_engine.worker._SILENT_S", 3.0)
         with (
             running_cloud(tmp_path / "a", models, **sections) as running,
             running_worker(tmp_path / "w", models, **sections) as worker,

@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from cloud.cli import main as cloud_main
-from cloud.keys import add_key
+from cloud.fleet.keys import add_key
 from edge.cli import main as edge_main
 from edge.config.settings import EdgeSettings
 from shared.access import Role

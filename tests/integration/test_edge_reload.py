@@ -17,7 +17,7 @@ import requests
 from click.testing import CliRunner
 
 import edge.cli
-from cloud.keys import add_key
+from cloud.fleet.keys import add_key
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, running_cloud, running_edge
 from tests.helpers.signing import SignedBy

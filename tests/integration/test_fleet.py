@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from urllib.parse import urlsplit
 
-from cloud.keys import add_key
+from cloud.fleet.keys import add_key
 from edge.box.heartbeat import FleetHeartbeat
 from shared.access import Role
 from shared.clock import SystemClock

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 
-from cloud.keys import add_key
+from cloud.fleet.keys import add_key
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.processes import free_port, wait_until_listening
 from tests.helpers.services import Running, running_cloud, running_edge

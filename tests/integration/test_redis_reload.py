@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import requests
 
-from cloud.keys import add_key
-from cloud.redis_link import GROUP
+from cloud.fleet.keys import add_key
+from cloud.redis_engine.link import GROUP
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.redis_server import redis_server
 from tests.helpers.services import Running, running_cloud
@@ -44,7 +44,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr("cloud.redis_worker._BEAT_S", 0.1)
+    monkeypatch.setattr("cloud.redis_engine.worker._BEAT_S", 0.1)
     folders = [tmp_path / "models-1", tmp_path / "models-2"]
     key = add_key(tmp_path / "state" / "keys.json", "admin")
     with ExitStack() as stack:
@@ -121,7 +121,7 @@ def test_an_entry_that_no_worker_can_read_is_taken_out_and_stops_none(tmp_path, 
 
 
 def test_a_beat_that_fails_is_not_the_last_one(tmp_path, models, monkeypatch):
-    monkeypatch.setattr("cloud.redis_worker._BEAT_S", 0.05)
+    monkeypatch.setattr("cloud.redis_engine.worker._BEAT_S", 0.05)
     with redis_server(tmp_path) as server:
         sections: dict[str, Any] = {"engine": {"kind": "redis"}, "redis": {"url": server.url}}
         with running_worker(tmp_path, models, **sections) as worker:

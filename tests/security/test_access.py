@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import cloud.cli
 import edge.cli
-from cloud.keys import add_key
+from cloud.fleet.keys import add_key
 from cloud.service import CloudService
 from edge.config.doubts import doubts
 from edge.service import EdgeService

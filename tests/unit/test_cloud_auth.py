@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cloud.keys import KeyRing, add_key, read_keys, remove_keys
+from cloud.fleet.keys import KeyRing, add_key, read_keys, remove_keys
 from shared.auth import SKEW_S, MemoryNonces, Signed, Signer, Verifier, new_key
 from shared.error_code import ErrorCode
 from shared.errors import CommandError, ConfigError, RequestError

@@ -4,9 +4,9 @@ import base64
 
 import pytest
 
-from cloud.callback_receiver import sign_callback
-from cloud.callbacks import check_callback
 from cloud.config import CallbacksSection
+from cloud.jobs.callback_receiver import sign_callback
+from cloud.jobs.callbacks import check_callback
 from shared.error_code import ErrorCode
 from shared.errors import RequestError
 

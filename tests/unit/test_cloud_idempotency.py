@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from cloud.answer import Answer
-from cloud.idempotency import Claim, MemoryAnswers, answer_once, fingerprint, read_key
+from cloud.jobs.answer import Answer
+from cloud.jobs.idempotency import Claim, MemoryAnswers, answer_once, fingerprint, read_key
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
 from tests.helpers.clock import FakeClock

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from cloud.answer import Answer
-from cloud.jobs import JobState, MemoryJobs
+from cloud.jobs.answer import Answer
+from cloud.jobs.jobs import JobState, MemoryJobs
 from shared.error_code import ErrorCode
 from shared.errors import FireError
 from tests.helpers.clock import FakeClock

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import ValidationError
 
-from cloud.fleet import SILENT_AFTER_S, Fleet
+from cloud.fleet.fleet import SILENT_AFTER_S, Fleet
 from cloud.ui.fleet_model import show_edge
 from cloud.ui.kit import FOLDER
 from shared.fleet import EdgeReport

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from cloud.local_engine import BatchReport, LocalEngine
+from cloud.local_engine.engine import BatchReport, LocalEngine
 from shared.deadline import Deadline
 from shared.detect import RawOutput
 from shared.error_code import ErrorCode

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from cloud.fleet import KEPT_DAYS, MOST_EDGES, Heard, News
+from cloud.fleet.fleet import KEPT_DAYS, MOST_EDGES, Heard, News
 from shared.clock import Clock
 from shared.errors import StoreError
 from shared.sessions import MOST_SESSIONS, SeenSession

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 
-from cloud.answer import Answer
-from cloud.idempotency import Kept, MemoryAnswers, answer_for, expired
-from cloud.jobs import Job, JobBook, JobState
-from cloud.redis_link import RedisLink
+from cloud.jobs.answer import Answer
+from cloud.jobs.idempotency import Kept, MemoryAnswers, answer_for, expired
+from cloud.jobs.jobs import Job, JobBook, JobState
+from cloud.redis_engine.link import RedisLink
 from shared.auth import MemoryNonces
 from shared.clock import Clock
 from shared.errors import FireError
 
 
 class RedisJobs:
-    """Jobs in Redis, see `cloud.jobs.JobBook`."""
+    """Jobs in Redis, see `cloud.jobs.jobs.JobBook`."""
 
     def __init__(self, link: RedisLink, meanwhile: JobBook | None) -> None:
         """Keep the connection; `meanwhile` knows the jobs that were taken here while Redis was away."""
@@ -60,7 +60,7 @@ class RedisJobs:
 
 
 class RedisAnswers:
-    """Answers by caller and key in Redis, see `cloud.idempotency.AnswerBook`."""
+    """Answers by caller and key in Redis, see `cloud.jobs.idempotency.AnswerBook`."""
 
     def __init__(
         self, link: RedisLink, clock: Clock, *, ttl_s: float, meanwhile: MemoryAnswers | None = None

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cloud.answer import Answer
 from cloud.engine import Inspected
-from cloud.idempotency import Claim
-from cloud.local_house import LocalHouse
-from cloud.redis_books import RedisAnswers, RedisJobs, RedisNonces
-from cloud.redis_link import Bound, RedisLink
-from cloud.redis_reload import ReloadBoard, Told
-from cloud.redis_status import WorkerStatus
+from cloud.jobs.answer import Answer
+from cloud.jobs.idempotency import Claim
+from cloud.local_engine.house import LocalHouse
+from cloud.redis_engine.books import RedisAnswers, RedisJobs, RedisNonces
+from cloud.redis_engine.link import Bound, RedisLink
+from cloud.redis_engine.reload import ReloadBoard, Told
+from cloud.redis_engine.status import WorkerStatus
 from cloud.troubles import no_worker, redis_away, redis_evicts, redis_lost
 from shared.admission import Admission
 from shared.clock import Clock

@@ -6,8 +6,8 @@ import threading
 
 from cloud.config import CloudSettings
 from cloud.house_wiring import REDIS_MISSING, build_callbacks, prepare_process, slot_settings
-from cloud.model_slot import detector_slot
-from cloud.worker_port import open_worker_port, worker_metrics
+from cloud.model.slot import detector_slot
+from cloud.redis_engine.port import open_worker_port, worker_metrics
 from shared.clock import SystemClock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
@@ -27,7 +27,7 @@ def run_worker(settings: CloudSettings) -> None:
         ModelError: the model is missing or was refused.
     """
     try:
-        from cloud.redis_wiring import build_worker
+        from cloud.redis_engine.wiring import build_worker
     except ImportError as err:
         raise ConfigError(ErrorCode.CONFIG_INVALID, REDIS_MISSING) from err
     prepare_process()

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloud.config import CloudSettings
-from cloud.gpu import GpuMemoryCollector
 from cloud.health import readiness, version_of
 from cloud.metrics import RunMetrics
-from cloud.model_slot import DetectorSlot, why_closed
+from cloud.model.gpu import GpuMemoryCollector
+from cloud.model.slot import DetectorSlot, why_closed
 from shared import web
 from shared.clock import Clock
 from shared.metrics import set_build_info

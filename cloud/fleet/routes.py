@@ -8,7 +8,7 @@ from flask import Flask, Response, request
 from pydantic import AwareDatetime
 
 from cloud.caller import signer
-from cloud.fleet import Fleet, FleetEdge
+from cloud.fleet.fleet import Fleet, FleetEdge
 from shared import arguments, web
 from shared.answers import Answer
 from shared.error_code import ErrorCode

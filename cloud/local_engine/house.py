@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from cloud.answer import Answer
 from cloud.engine import Inspected
-from cloud.idempotency import Claim, MemoryAnswers
-from cloud.job_runner import JobRunner, Order, RunnerSettings
-from cloud.jobs import MemoryJobs
-from cloud.local_engine import BatchReport, LocalEngine, Promise
-from cloud.model_slot import SlotSettings, detector_slot, earlier, slot_troubles, why_closed
+from cloud.jobs.answer import Answer
+from cloud.jobs.idempotency import Claim, MemoryAnswers
+from cloud.jobs.jobs import MemoryJobs
+from cloud.jobs.runner import JobRunner, Order, RunnerSettings
+from cloud.local_engine.engine import BatchReport, LocalEngine, Promise
+from cloud.model.slot import SlotSettings, detector_slot, earlier, slot_troubles, why_closed
 from cloud.wire import result_of
 from shared.admission import Admission
 from shared.auth import MemoryNonces

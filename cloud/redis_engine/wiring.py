@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from cloud.callbacks import Callbacks
 from cloud.config import CloudSettings
-from cloud.local_house import LocalHouse
+from cloud.jobs.callbacks import Callbacks
+from cloud.local_engine.house import LocalHouse
 from cloud.metrics import RunMetrics
-from cloud.model_slot import DetectorSlot, slot_troubles
-from cloud.redis_house import FrontSettings, RedisHouse
-from cloud.redis_link import Bound, RedisLink
-from cloud.redis_worker import Worker, WorkerSettings
+from cloud.model.slot import DetectorSlot, slot_troubles
+from cloud.redis_engine.house import FrontSettings, RedisHouse
+from cloud.redis_engine.link import Bound, RedisLink
+from cloud.redis_engine.worker import Worker, WorkerSettings
 from shared.clock import Clock
 from shared.supervise import Supervisor
 

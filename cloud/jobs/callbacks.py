@@ -3,7 +3,7 @@
 Only addresses that the operator listed are called. Each message is signed as standardwebhooks.com describes:
 `webhook-signature: v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`. The `webhook-id` stays the same over
 all tries, so that a receiver can tell a repeated message from a new one. Every receiver has a thread and a queue of its
-own (`cloud.callback_receiver`): one that is dead or slow delays nobody else's messages.
+own (`cloud.jobs.callback_receiver`): one that is dead or slow delays nobody else's messages.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from cloud.answer import Answer
-from cloud.callback_receiver import CallbackReceiver, CallbackSettings, Message
-from cloud.jobs import JobState
+from cloud.jobs.answer import Answer
+from cloud.jobs.callback_receiver import CallbackReceiver, CallbackSettings, Message
+from cloud.jobs.jobs import JobState
 from cloud.troubles import callbacks_failing
 from shared.clock import Clock
 from shared.error_code import ErrorCode

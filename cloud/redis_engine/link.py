@@ -21,8 +21,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from cloud.answer import Answer
-from cloud.jobs import JobState
+from cloud.jobs.answer import Answer
+from cloud.jobs.jobs import JobState
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import FireError

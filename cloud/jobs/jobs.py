@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
-from cloud.answer import Answer
+from cloud.jobs.answer import Answer
 from shared.clock import Clock
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from flask import g, request
 
-from cloud.answer import Answer
 from cloud.caller import owner
-from cloud.idempotency import AnswerBook, Claim, Once, answer_once
+from cloud.jobs.answer import Answer
+from cloud.jobs.idempotency import AnswerBook, Claim, Once, answer_once
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError

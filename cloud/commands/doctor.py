@@ -16,7 +16,7 @@ from cloud.config import ENV_PREFIX, CloudSettings, EngineKind
 from cloud.config_doubts import doubts
 from cloud.gate import check_door
 from cloud.house_wiring import check_redis, slot_settings
-from cloud.model_slot import load_sound
+from cloud.model.slot import load_sound
 from cloud.troubles import EVICTION_REPAIR, evicts
 from shared import checkup
 from shared.checkup import Finding, State, as_line, checked, fail, ok, warn

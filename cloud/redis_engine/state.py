@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from pydantic import TypeAdapter, ValidationError
 
-from cloud.fleet import KEPT_DAYS, MOST_EDGES, Heard, News
-from cloud.redis_link import RedisLink
+from cloud.fleet.fleet import KEPT_DAYS, MOST_EDGES, Heard, News
+from cloud.redis_engine.link import RedisLink
 from shared.sessions import SeenSession
 
 _SESSION = TypeAdapter(SeenSession)

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cloud.answer import Answer
-from cloud.jobs import MemoryJobs
+from cloud.jobs.answer import Answer
+from cloud.jobs.jobs import MemoryJobs
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError

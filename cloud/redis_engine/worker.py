@@ -14,15 +14,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from cloud.answer import Answer
-from cloud.callbacks import Callbacks, callback_body
 from cloud.engine import run_each
-from cloud.local_engine import BatchReport
+from cloud.jobs.answer import Answer
+from cloud.jobs.callbacks import Callbacks, callback_body
+from cloud.local_engine.engine import BatchReport
 from cloud.metrics import RunMetrics
-from cloud.model_slot import DetectorSlot, why_closed
-from cloud.redis_link import GROUP, RedisLink, Started
-from cloud.redis_reload import ReloadBoard, ReloadListener
-from cloud.redis_status import WorkerStatus
+from cloud.model.slot import DetectorSlot, why_closed
+from cloud.redis_engine.link import GROUP, RedisLink, Started
+from cloud.redis_engine.reload import ReloadBoard, ReloadListener
+from cloud.redis_engine.status import WorkerStatus
 from cloud.wire import result_of
 from shared.clock import Clock
 from shared.detector import Detector

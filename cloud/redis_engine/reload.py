@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cloud.redis_link import RedisLink
+from cloud.redis_engine.link import RedisLink
 from shared.errors import FireError
 from shared.logs import get_logger
 from shared.types import ModelIdentity, Reloaded

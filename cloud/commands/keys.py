@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cloud.config import ENV_PREFIX, CloudSettings
-from cloud.keys import ADMIN, add_key, read_keys, remove_keys
+from cloud.fleet.keys import ADMIN, add_key, read_keys, remove_keys
 from shared.config import load_settings
 from shared.terminal import explained
 

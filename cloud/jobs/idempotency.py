@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cloud.answer import Answer
+from cloud.jobs.answer import Answer
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from flask import Flask, Response, g, request
 
 from cloud.answers import ModelsAnswer
-from cloud.edge_model import Document, EdgeModelShelf
+from cloud.model.edge_model import Document, EdgeModelShelf
 from shared import web
 from shared.answers import ReloadAnswer
 from shared.openapi import EMPTY, Reply, describes

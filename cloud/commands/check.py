@@ -10,7 +10,7 @@ from cloud.config import ENV_PREFIX, CloudSettings, EngineKind
 from cloud.config_doubts import doubts
 from cloud.gate import check_door
 from cloud.house_wiring import check_redis, slot_settings
-from cloud.model_slot import load_sound
+from cloud.model.slot import load_sound
 from cloud.troubles import EVICTION_REPAIR, evicts
 from shared.clock import SystemClock
 from shared.config import load_settings

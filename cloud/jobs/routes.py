@@ -8,13 +8,13 @@ from flask import Flask, Response, g, request
 from pydantic import Field
 
 from cloud import answers as schemas
-from cloud.answer import Answer
-from cloud.callbacks import check_callback
 from cloud.caller import lane, owner
 from cloud.config import CloudSettings
-from cloud.idempotency import Claim, fingerprint, read_key
-from cloud.jobs import Job, JobBook, JobState
-from cloud.keyed import Keyed
+from cloud.jobs.answer import Answer
+from cloud.jobs.callbacks import check_callback
+from cloud.jobs.idempotency import Claim, fingerprint, read_key
+from cloud.jobs.jobs import Job, JobBook, JobState
+from cloud.jobs.keyed import Keyed
 from cloud.routes import Door, say
 from shared import arguments, bodies, web
 from shared.deadline import Deadline

@@ -1,0 +1,1 @@
+"""The edges: who they are, how they are, and which fell silent."""

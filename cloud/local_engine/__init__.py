@@ -1,0 +1,1 @@
+"""The engine of one process: places, decoders, and one thread that owns the session."""

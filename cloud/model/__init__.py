@@ -1,0 +1,1 @@
+"""The detector that runs, its successor, and the card below it."""

@@ -1,0 +1,1 @@
+"""The same over many machines: front ends without a model, workers anywhere, a Redis between them."""

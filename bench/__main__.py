@@ -13,7 +13,7 @@ from bench import deadlines, memory, model_cost, speed
 from bench.numbers import RESULTS, Number, print_table, write_results
 from bench.picture import posted_jpeg
 from bench.processes import Setting
-from shared.manifest import shipped_models
+from shared.model.manifest import shipped_models
 
 _MEASUREMENTS: dict[str, Callable[[Setting], list[Number]]] = {
     "model": model_cost.measure,

@@ -26,9 +26,9 @@ from bench.numbers import Number, median, print_table, quantile, write_results
 from bench.picture import posted_jpeg
 from bench.processes import Setting, edge_service
 from shared.clock import SystemClock
-from shared.imaging import jpeg_picture
-from shared.manifest import shipped_models
-from shared.scene import Scene, SceneSettings
+from shared.model.manifest import shipped_models
+from shared.picture.imaging import jpeg_picture
+from shared.rendered.scene import Scene, SceneSettings
 
 _FRAMES_S = 1.0  # of a camera
 # Second of the rendered scene from which on the frames are taken: the fire is well there.

@@ -19,9 +19,9 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from shared.inference import Session, best_cpu_variant
-from shared.letterbox import letterbox_for
-from shared.manifest import Artifact, load_artifact
+from shared.model.inference import Session, best_cpu_variant
+from shared.model.manifest import Artifact, load_artifact
+from shared.picture.letterbox import letterbox_for
 from shared.startup import keep_freed_memory
 
 _WARM_UP = 50

@@ -20,8 +20,8 @@ import psutil
 from bench.numbers import RESULTS, Number, median, print_table, quantile, write_results
 from bench.processes import EdgeProcess, Setting, edge_service
 from bench.rtsp import Mount, RtspServer, encode_film, missing, rtsp_server
-from shared.manifest import shipped_models
-from shared.scene import Scene, SceneSettings
+from shared.model.manifest import shipped_models
+from shared.rendered.scene import Scene, SceneSettings
 
 _CAMERAS = 8
 _FPS = 10

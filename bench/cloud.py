@@ -31,7 +31,7 @@ from bench.gpu_ready import refuse_without_card
 from bench.numbers import RESULTS, Number, median, print_table, quantile, write_results
 from bench.picture import posted_jpeg
 from bench.processes import ServiceProcess
-from shared.manifest import shipped_models
+from shared.model.manifest import shipped_models
 
 _START_S = 60.0  # a model on a GPU compiles its kernels first
 _STOP_S = 20.0

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from shared.inference import Session
-from shared.letterbox import letterbox_for
-from shared.manifest import Artifact, load_artifact
+from shared.model.inference import Session
+from shared.model.manifest import Artifact, load_artifact
+from shared.picture.letterbox import letterbox_for
 from shared.startup import keep_freed_memory
 
 _WARM_UP = 3

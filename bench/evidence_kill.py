@@ -16,7 +16,7 @@ from pathlib import Path
 from edge.record.records import Records
 from edge.record.types import EventQuery
 from shared.clock import SystemClock
-from shared.supervise import Supervisor
+from shared.watch.supervise import Supervisor
 
 # Says each thing aloud once it is on disk; every tenth event is deleted again, as retention does.
 _RECORDER = """
@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from edge.record.records import Records
 from shared.clock import SystemClock
-from shared.supervise import Supervisor
+from shared.watch.supervise import Supervisor
 from tests.helpers.evidence import fire_event, kept_frame, origin
 
 folder, run = Path(sys.argv[1]), sys.argv[2]

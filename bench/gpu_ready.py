@@ -12,8 +12,8 @@ import sys
 import onnxruntime
 
 from shared.errors import FireError
-from shared.inference import CUDA, Session
-from shared.manifest import load_artifact, shipped_models
+from shared.model.inference import CUDA, Session
+from shared.model.manifest import load_artifact, shipped_models
 
 _DRIVER_ANSWERS_WITHIN_S = 30.0
 

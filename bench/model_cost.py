@@ -9,11 +9,11 @@ import numpy as np
 
 from bench.numbers import Number, median
 from bench.processes import Setting
-from shared.imaging import decode, read_picture
-from shared.inference import Session
-from shared.letterbox import letterbox_for
-from shared.manifest import load_artifact
-from shared.preprocess import preprocess
+from shared.model.inference import Session
+from shared.model.manifest import load_artifact
+from shared.picture.imaging import decode, read_picture
+from shared.picture.letterbox import letterbox_for
+from shared.picture.preprocess import preprocess
 from shared.startup import keep_freed_memory
 from shared.types import ImageLimits
 

@@ -31,11 +31,11 @@ from edge.replay.plane import ReplayPlane
 from edge.replay.recording import read_moment, read_recordings
 from edge.replay.replay import Recording, ReplayedEvent
 from shared.boxes import iou_matrix
-from shared.composite import RenderedFrame
-from shared.growth import draw_growing_fire, sway
-from shared.imaging import decode, jpeg_picture, read_picture
-from shared.inference import best_cpu_variant
-from shared.manifest import load_artifact, shipped_models
+from shared.model.inference import best_cpu_variant
+from shared.model.manifest import load_artifact, shipped_models
+from shared.picture.imaging import decode, jpeg_picture, read_picture
+from shared.rendered.composite import RenderedFrame
+from shared.rendered.growth import draw_growing_fire, sway
 from shared.types import ImageLimits, Picture
 
 _BEGINS_AT = datetime(2026, 3, 10, 12, tzinfo=UTC)

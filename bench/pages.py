@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.numbers import RESULTS, Number, print_table, write_results
 from bench.processes import Setting, edge_service
-from shared.manifest import shipped_models
+from shared.model.manifest import shipped_models
 from tests.helpers.browser import Browser, chromium, find_chromium
 
 _CAMERAS = 8

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from shared.imaging import encode_jpeg
-from shared.scene import Scene, SceneSettings
+from shared.picture.imaging import encode_jpeg
+from shared.rendered.scene import Scene, SceneSettings
 
 _WANTED_BYTES = 150_000
 _BEFORE_FIRE_S = 4.0  # second of the scene; almost all frames that a service sees show no fire

@@ -37,10 +37,10 @@ from edge.fuse import fuse
 from edge.replay.replay import OpenLink, ReplayBudget, ReplayClock
 from shared.clock import SystemClock
 from shared.deadline import Deadline
-from shared.gather import gather
-from shared.imaging import jpeg_picture
-from shared.inference import best_cpu_variant
-from shared.manifest import Artifact, load_artifact, shipped_models
+from shared.model.inference import best_cpu_variant
+from shared.model.manifest import Artifact, load_artifact, shipped_models
+from shared.picture.gather import gather
+from shared.picture.imaging import jpeg_picture
 from shared.types import Classification, Frame, ImageLimits, ModelIdentity, Picture
 
 _FPS = 2.0

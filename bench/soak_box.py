@@ -23,8 +23,8 @@ import psutil
 
 from edge.box.state_copy import Places, back_up
 from edge.record.types import Mark
+from shared.disk.rotated_log import RotatedLog
 from shared.logs import configure_logs
-from shared.rotated_log import RotatedLog
 from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import calm_jpeg, fire_jpeg, unsure_jpeg
 from tests.helpers.services import Running, running_edge

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import Field, RootModel
 
 from cloud.jobs.jobs import JobState
-from shared.answers import Answer, FoundBox, ItemProblem, ModelName, Probability
 from shared.types import Label
+from shared.web.answers import Answer, FoundBox, ItemProblem, ModelName, Probability
 
 
 class InferResult(Answer):

@@ -22,14 +22,14 @@ from cloud.reception import Reception
 from cloud.routes import REFERENCE_ROUTE, add_routes
 from cloud.ui.kit import ConsoleParts
 from cloud.ui.views import add_console
-from shared import web
+from shared.access.login import add_login_routes
 from shared.clock import Clock
-from shared.docs_routes import add_docs_routes
-from shared.login import add_login_routes
 from shared.logs import get_logger
-from shared.manifest import shipped_models
-from shared.supervise import Supervisor
-from shared.trouble_routes import add_trouble_routes
+from shared.model.manifest import shipped_models
+from shared.watch.supervise import Supervisor
+from shared.watch.trouble_routes import add_trouble_routes
+from shared.web import app as web
+from shared.web.docs_routes import add_docs_routes
 
 _TRACEPARENT_CHARACTERS = 55
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from shared.late_commands import LateCommand, LateGroup
+from shared.command.late_commands import LateCommand, LateGroup
 from shared.version import version
 
 _COMMANDS = (
@@ -13,7 +13,9 @@ _COMMANDS = (
         "cloud.commands.check",
         "Check configuration and model; exit 2 when something is wrong.",
     ),
-    LateCommand("completion", "shared.completion", "Print the completion script of a shell."),
+    LateCommand(
+        "completion", "shared.command.completion", "Print the completion script of a shell."
+    ),
     LateCommand(
         "detect", "cloud.commands.detect", "Detect fire and smoke in pictures, folders and videos."
     ),

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
-from shared.access import is_local_address
+from shared.access.roles import is_local_address
+from shared.access.webhook_secret import is_webhook_secret, webhook_key
 from shared.config import (
     AccessSection,
     LimitsSection,
@@ -20,7 +21,6 @@ from shared.config import (
     Section,
     ServerSection,
 )
-from shared.webhook_secret import is_webhook_secret, webhook_key
 
 ENV_PREFIX = "EMBERLINK_CLOUD"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cloud.config import AuthMode, CloudSettings, EngineKind
-from shared.access import is_local_address
+from shared.access.roles import is_local_address
 from shared.config import shared_doubts
 
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from cloud.jobs.idempotency import AnswerBook, Claim
 from cloud.jobs.jobs import JobBook
-from shared.auth import Nonces
+from shared.access.auth import Nonces
 from shared.deadline import Deadline
-from shared.detect import RawOutput
 from shared.errors import FireError
-from shared.trouble import Trouble
+from shared.model.detect import RawOutput
 from shared.types import Picture, Reloaded
+from shared.watch.trouble import Trouble
 
 
 class BatchRunner(Protocol):

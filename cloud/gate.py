@@ -10,17 +10,17 @@ from flask import g, request
 
 from cloud.config import AuthMode, CloudSettings
 from cloud.fleet.keys import ADMIN, KeyRing, read_keys
-from shared import bodies
-from shared.access import Role, Rules, Visitor
-from shared.audit_log import AuditLog
-from shared.auth import Signed, Verifier
+from shared.access.audit_log import AuditLog
+from shared.access.auth import Signed, Verifier
+from shared.access.gate import Gate
+from shared.access.roles import Role, Rules, Visitor
+from shared.access.sessions import SessionStore
+from shared.access.users import Users, read_users
 from shared.clock import Clock
 from shared.config import AccessMode
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, FireError, RequestError
-from shared.gate import Gate
-from shared.sessions import SessionStore
-from shared.users import Users, read_users
+from shared.web import bodies
 
 RULES = Rules(
     asks=frozenset(

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from cloud.config import CloudSettings
-from shared.supervise import Supervisor
-from shared.trouble import Trouble, TroubleKind
 from shared.version import commit, version
-from shared.web import Check, CheckState
+from shared.watch.supervise import Supervisor
+from shared.watch.trouble import Trouble, TroubleKind
+from shared.web.app import Check, CheckState
 
 # Which kinds each line of /readyz sums up, in the order they are shown.
 _CHECKS: Mapping[str, tuple[TroubleKind, ...]] = {

@@ -19,16 +19,16 @@ from cloud.local_engine.house import HouseSettings, LocalHouse, Reports
 from cloud.local_engine.state import SqliteState
 from cloud.metrics import CloudMetrics
 from cloud.model.slot import SlotSettings
-from shared.checkup import unreachable
 from shared.clock import Clock, SystemClock
-from shared.detector import Detector, Running
+from shared.command.checkup import unreachable
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, FireError
-from shared.heartbeat import Watchman
-from shared.inference import refuse_two_runtimes
 from shared.logs import get_logger
-from shared.manifest import shipped_models
+from shared.model.detector import Detector, Running
+from shared.model.inference import refuse_two_runtimes
+from shared.model.manifest import shipped_models
 from shared.startup import keep_freed_memory
+from shared.watch.heartbeat import Watchman
 
 REDIS_MISSING = "engine.kind redis needs the package: pip install 'emberlink[redis]'"
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from cloud.fleet.fleet import FleetStore
+from shared.access.sessions import MOST_SESSIONS, MemorySessions, SeenSession, SessionStore
 from shared.errors import FireError
-from shared.sessions import MOST_SESSIONS, MemorySessions, SeenSession, SessionStore
 
 
 class KeptState(SessionStore, FleetStore, Protocol):
@@ -26,7 +26,7 @@ class KeptState(SessionStore, FleetStore, Protocol):
 
 
 class MirroredSessions:
-    """Sessions in a store, and in memory for while that is away, see `shared.sessions.SessionStore`."""
+    """Sessions in a store, and in memory for while that is away, see `shared.access.sessions.SessionStore`."""
 
     def __init__(self, store: SessionStore) -> None:
         """Keep the store; it is asked first, since other processes may have signed somebody out."""

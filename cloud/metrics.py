@@ -15,7 +15,7 @@ from cloud.troubles import CLOUD_KINDS
 from shared.error_code import ErrorCode
 from shared.errors import FireError
 from shared.metrics import SECONDS_BUCKETS, add_model_info
-from shared.trouble import Trouble, TroubleKind
+from shared.watch.trouble import Trouble, TroubleKind
 
 _REFUSALS = {
     ErrorCode.CLOUD_OVERLOADED: "full",

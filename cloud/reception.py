@@ -9,10 +9,10 @@ from cloud.config import CloudSettings
 from cloud.engine import House, Inspected
 from cloud.jobs.idempotency import Claim
 from cloud.metrics import CloudMetrics
+from shared.access.rate_limit import RateLimit
 from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.errors import FireError
-from shared.rate_limit import RateLimit
 from shared.types import Picture
 
 

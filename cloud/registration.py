@@ -14,9 +14,9 @@ import requests
 from cloud.config import CloudSettings
 from cloud.troubles import consul_away
 from shared.config import read_secret
-from shared.heartbeat import NOBODY, Watchman
 from shared.logs import get_logger
-from shared.trouble import Trouble
+from shared.watch.heartbeat import NOBODY, Watchman
+from shared.watch.trouble import Trouble
 
 _THREAD = "registration"
 _EVERY_S = 30.0  # how long an agent that forgot us stays without us

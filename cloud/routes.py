@@ -16,15 +16,16 @@ from cloud.jobs.answer import Answer
 from cloud.jobs.idempotency import Claim, fingerprint, read_key
 from cloud.jobs.keyed import Keyed
 from cloud.paths import read_inside
-from shared import arguments, bodies, web
-from shared.arguments import Posted
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
-from shared.imaging import read_picture
-from shared.language import is_chinese
-from shared.openapi import Pictures, Reply, describes
+from shared.picture.imaging import read_picture
 from shared.types import Picture
+from shared.web import app as web
+from shared.web import arguments, bodies
+from shared.web.arguments import Posted
+from shared.web.language import is_chinese
+from shared.web.openapi import Pictures, Reply, describes
 
 REFERENCE_ROUTE = "/fire_detector"
 _TAG = "Ask about pictures"

@@ -19,15 +19,15 @@ from cloud.metrics import CloudMetrics
 from cloud.model.gpu import GpuMemoryCollector
 from cloud.registration import Registration, build_registration
 from cloud.troubles import store_failing
-from shared.auth import Verifier
+from shared.access.auth import Verifier
+from shared.access.users import Users
 from shared.clock import Clock, SystemClock
 from shared.deadline import Deadline
 from shared.logs import get_logger
 from shared.metrics import set_build_info
-from shared.serve import WebServer
-from shared.supervise import Supervisor
-from shared.users import Users
 from shared.version import commit, version
+from shared.watch.supervise import Supervisor
+from shared.web.serve import WebServer
 
 _TELL_SHARE = 0.1  # of the stop's time, for telling whose jobs were done last, or not any more
 _LAST_ANSWERS_S = 0.2  # for the bytes of the last answers, when the stop's time is spent

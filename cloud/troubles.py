@@ -1,6 +1,6 @@
 """What can be wrong with a cloud, as troubles. Ring: domain.
 
-A rule gives the trouble as it is at this moment; since when it has been so is known to `shared.supervise`.
+A rule gives the trouble as it is at this moment; since when it has been so is known to `shared.watch.supervise`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from shared.trouble import Trouble, TroubleKind
+from shared.watch.trouble import Trouble, TroubleKind
 
 CLOUD_KINDS = (
     TroubleKind.MODEL,

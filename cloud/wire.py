@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.detect import Finding
+from shared.model.detect import Finding
 from shared.types import Detection, ModelIdentity, Picture
 
 

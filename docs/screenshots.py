@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from shared.manifest import shipped_models
+from shared.model.manifest import shipped_models
 from tests.helpers.browser import PHONE_PX, Browser, chromium, find_chromium
 from tests.helpers.services import Running, running_cloud, running_edge
 

@@ -13,7 +13,9 @@ from edge.decide.reasons import Reason
 from edge.event.evidence import Grade
 from edge.event.fire_event import OriginMethod, Severity
 from edge.record.types import Mark, NoticeResult
-from shared.answers import (
+from shared.breaker import BreakerState
+from shared.types import ClockQuality, Label, Source
+from shared.web.answers import (
     Answer,
     BoxCorners,
     FoundBox,
@@ -22,8 +24,6 @@ from shared.answers import (
     Probability,
     Sha256,
 )
-from shared.breaker import BreakerState
-from shared.types import ClockQuality, Label, Source
 
 
 class Scores(Answer):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from flask import g, request
 
-from shared import web
-from shared.access import Visitor
+from shared.access.roles import Visitor
 from shared.ids import Trace
+from shared.web import app as web
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from shared.late_commands import LateCommand, LateGroup
+from shared.command.late_commands import LateCommand, LateGroup
 from shared.version import version
 
 _COMMANDS = (
@@ -12,7 +12,9 @@ _COMMANDS = (
     LateCommand("calibrate", "edge.commands.calibrate", "Fit the probabilities to this site."),
     LateCommand("check", "edge.commands.check", "Check settings, model and addresses."),
     LateCommand("classify", "edge.commands.classify", "Classify pictures, folders and videos."),
-    LateCommand("completion", "shared.completion", "Print the completion script of a shell."),
+    LateCommand(
+        "completion", "shared.command.completion", "Print the completion script of a shell."
+    ),
     LateCommand(
         "diagnostics", "edge.commands.doctor", "Write a bundle for whoever helps from afar."
     ),

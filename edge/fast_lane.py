@@ -14,16 +14,17 @@ from flask import Flask, g
 from edge import wire
 from edge.caller import Caller
 from edge.routes import Line
-from shared import arguments, web
-from shared.access import could_be_rebound
+from shared.access.roles import could_be_rebound
 from shared.clock import Clock
 from shared.ids import is_req_id, new_id
-from shared.imaging import read_picture
-from shared.serve import WAITED_S
+from shared.picture.imaging import read_picture
 from shared.types import ImageLimits
+from shared.web import app as web
+from shared.web import arguments
+from shared.web.serve import WAITED_S
 
 Environ = dict[str, Any]
-_KNOWN_HOOKS = {"shared.web", "shared.gate"}
+_KNOWN_HOOKS = {"shared.web.app", "shared.access.gate"}
 _StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 

@@ -11,7 +11,7 @@ from edge.caller import Caller
 from edge.fuse import Verdict
 from edge.pipeline import Decides, Pending, Pipeline
 from edge.publish import Publisher
-from shared.admission import Admission
+from shared.access.admission import Admission
 from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.errors import FireError

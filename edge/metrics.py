@@ -14,8 +14,8 @@ from shared.breaker import BreakerState
 from shared.error_code import ErrorCode
 from shared.errors import FireError
 from shared.metrics import SECONDS_BUCKETS
-from shared.trouble import Trouble, TroubleKind
 from shared.types import Source
+from shared.watch.trouble import Trouble, TroubleKind
 
 _KINDS_OF_CAMERAS = frozenset({TroubleKind.CAMERA, TroubleKind.VIEW})
 _REFUSALS = {ErrorCode.EDGE_OVERLOADED: "full", ErrorCode.DEADLINE_MISSED: "deadline"}

@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.config.settings import EdgeSettings
-from shared.access import Rules
-from shared.audit_log import AuditLog
+from shared.access.audit_log import AuditLog
+from shared.access.gate import Gate, refuse_without_users
+from shared.access.roles import Rules
+from shared.access.users import Users
 from shared.clock import Clock
-from shared.control import new_control_token
-from shared.gate import Gate, refuse_without_users
-from shared.users import Users
+from shared.command.control import new_control_token
 
 RULES = Rules(
     nothing=frozenset({"/ui/static/<path:name>"}),

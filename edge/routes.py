@@ -13,14 +13,10 @@ from edge import answers, wire
 from edge.caller import Caller, caller
 from edge.config.settings import EdgeSettings
 from edge.fuse import Verdict
-from shared import arguments, bodies, web
-from shared.arguments import Posted
 from shared.config import LimitsSection
 from shared.deadline import Deadline
 from shared.errors import FireError
-from shared.imaging import read_picture
-from shared.language import is_chinese
-from shared.openapi import Pictures, describes
+from shared.picture.imaging import read_picture
 from shared.types import (
     Classification,
     Frame,
@@ -28,6 +24,11 @@ from shared.types import (
     Picture,
     Source,
 )
+from shared.web import app as web
+from shared.web import arguments, bodies
+from shared.web.arguments import Posted
+from shared.web.language import is_chinese
+from shared.web.openapi import Pictures, describes
 
 _A = TypeVar("_A")
 _T = TypeVar("_T")

@@ -48,18 +48,18 @@ from edge.ui.vitals_model import LinkNow
 from edge.web_app import build_app
 from edge.zones.site import SiteZones
 from edge.zones.store import ZoneStore
-from shared.admission import Admission
+from shared.access.admission import Admission
 from shared.clock import Clock, SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
-from shared.inference import refuse_two_runtimes
 from shared.logs import get_logger, redact
 from shared.metrics import add_model_info, set_build_info
-from shared.serve import WebServer
+from shared.model.inference import refuse_two_runtimes
 from shared.startup import keep_freed_memory
-from shared.supervise import Supervisor
 from shared.types import ModelIdentity
 from shared.version import commit, version
+from shared.watch.supervise import Supervisor
+from shared.web.serve import WebServer
 
 _WEB_LOOP = "web-loop"
 _WEB_LOOP_SILENT_S = 15.0  # it turns each second; a machine under full load delays it by less

@@ -18,12 +18,12 @@ from edge.routes import add_routes
 from edge.selftest.routes import add_selftest_routes
 from edge.ui.parts import ConsoleParts
 from edge.ui.views import add_console
-from shared import web
-from shared.docs_routes import add_docs_routes
-from shared.gate import Gate
-from shared.login import add_login_routes
-from shared.trouble_routes import add_trouble_routes
+from shared.access.gate import Gate
+from shared.access.login import add_login_routes
 from shared.types import Frame
+from shared.watch.trouble_routes import add_trouble_routes
+from shared.web import app as web
+from shared.web.docs_routes import add_docs_routes
 
 
 def build_app(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from models.data import LABELS
 from models.training_run import RUNS_DIR
-from shared.letterbox import InputContract
+from shared.picture.letterbox import InputContract
 
 ARTIFACTS_DIR = Path(__file__).parent / "artifacts"
 Kind = Literal["classifier", "detector"]

@@ -21,9 +21,9 @@ from models.nights import night
 from models.rendered import render_over, render_scene
 from models.skies import sky, sunset
 from models.transplant import cut_any, cut_flame, put_in
-from shared.composite import RenderedFrame
-from shared.letterbox import InputContract, letterbox_for
-from shared.preprocess import fit, normalise, resize
+from shared.picture.letterbox import InputContract, letterbox_for
+from shared.picture.preprocess import fit, normalise, resize
+from shared.rendered.composite import RenderedFrame
 
 Rng = np.random.Generator
 

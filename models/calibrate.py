@@ -18,8 +18,8 @@ from models.artifact import PLANS, ArtifactPlan, write_stage
 from models.data import LABELS, Picture, default_data_dir, load_pack
 from models.onnx_model import OnnxModel
 from models.train_classifier import CONTRACT
-from shared.preprocess import preprocess
-from shared.recalibrate import Calibration, expected_calibration_error, fit
+from shared.model.recalibrate import Calibration, expected_calibration_error, fit
+from shared.picture.preprocess import preprocess
 
 # Pulls the scale towards 1 with the weight of a few pictures; without it a class that is separated perfectly has no
 # finite scale.

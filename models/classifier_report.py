@@ -25,9 +25,9 @@ from models.plots import draw_joint, draw_reliability
 from models.rendered_effect import rendered_effect
 from models.train_classifier import CONTRACT
 from models.video import read_clips, watch_clips
-from shared.preprocess import preprocess
-from shared.recalibrate import Calibration
-from shared.scene import Scene, SceneSettings
+from shared.model.recalibrate import Calibration
+from shared.picture.preprocess import preprocess
+from shared.rendered.scene import Scene, SceneSettings
 
 Measures = dict[str, Any]
 Floats = NDArray[np.float64]

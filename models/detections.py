@@ -12,8 +12,8 @@ from tqdm import tqdm
 from models.data import LABELS, Picture
 from models.metrics import IOU_STEPS, PictureBoxes, box_average_precision
 from shared.boxes import nms, vote
-from shared.letterbox import InputContract
-from shared.preprocess import preprocess
+from shared.picture.letterbox import InputContract
+from shared.picture.preprocess import preprocess
 
 # Tried on val: .45, .5, .55 and .6, without and with voting; .5 with voting is best at mAP50.
 NMS_IOU = 0.5

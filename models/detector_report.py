@@ -25,8 +25,8 @@ from models.plots import draw_precision_recall
 from models.train_detector import CONTRACT, usable
 from models.training_run import RUNS_DIR, load_checkpoint
 from models.video import read_clips, watch_clips
-from shared.preprocess import preprocess
-from shared.scene import Scene, SceneSettings
+from shared.picture.preprocess import preprocess
+from shared.rendered.scene import Scene, SceneSettings
 
 Measures = dict[str, Any]
 Found = Sequence[tuple[ClassBoxes, ClassBoxes]]

@@ -24,7 +24,7 @@ from models.calibrate import onnx_logits
 from models.data import LABELS, Picture, default_data_dir, load_pack
 from models.onnx_model import OnnxModel
 from models.train_classifier import CONTRACT
-from shared.preprocess import preprocess
+from shared.picture.preprocess import preprocess
 
 Floats = NDArray[np.float64]
 # One frame in ten thousand shows the start of a fire: nine seconds a day of a camera at one frame a second. No site is

@@ -17,8 +17,13 @@ from models.calibrate import fit_platt
 from models.data import LABELS, Picture
 from models.folds import FOLDS, Fold, FoldScores, has_run, read_scores
 from models.metrics import auc
-from shared.recalibrate import Calibration, TooFewLabelsError, expected_calibration_error, refit
-from shared.recalibrate import LabelledLogit as Labelled
+from shared.model.recalibrate import (
+    Calibration,
+    TooFewLabelsError,
+    expected_calibration_error,
+    refit,
+)
+from shared.model.recalibrate import LabelledLogit as Labelled
 
 Measures = dict[str, Any]
 Floats = NDArray[np.float64]

@@ -25,10 +25,10 @@ from onnxruntime.transformers.onnx_model import OnnxModel as GraphEditor
 from models.artifact import PLANS, file_section
 from models.card import write_card
 from models.onnx_model import OnnxModel
-from shared.imaging import decode, read_picture
-from shared.letterbox import InputContract
-from shared.manifest import MANIFEST_NAME, Artifact, load_version
-from shared.preprocess import preprocess
+from shared.model.manifest import MANIFEST_NAME, Artifact, load_version
+from shared.picture.imaging import decode, read_picture
+from shared.picture.letterbox import InputContract
+from shared.picture.preprocess import preprocess
 from shared.types import ImageLimits
 
 VARIANT = "fp16"

@@ -19,7 +19,7 @@ from models.calibrate import onnx_logits
 from models.data import Picture
 from models.onnx_model import OnnxModel
 from models.training_run import RUNS_DIR
-from shared.preprocess import preprocess
+from shared.picture.preprocess import preprocess
 
 _FOLDER = RUNS_DIR / "pack-scores"
 

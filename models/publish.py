@@ -35,8 +35,8 @@ from models.self_test import FOLDER, Names, check_self_tests, label_of_file, wri
 from models.train_classifier import CONTRACT as CLASSIFIER_CONTRACT
 from models.train_detector import CONTRACT as DETECTOR_CONTRACT
 from models.training_run import RUNS_DIR
-from shared.preprocess import preprocess
-from shared.recalibrate import Calibration
+from shared.model.recalibrate import Calibration
+from shared.picture.preprocess import preprocess
 from shared.types import Label
 
 _PICTURES = {

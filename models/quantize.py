@@ -29,8 +29,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from models import train_classifier, train_detector
 from models.artifact import PLANS, ArtifactPlan
 from models.data import Picture, default_data_dir, load_pack, read_corrections
-from shared.letterbox import InputContract
-from shared.preprocess import preprocess
+from shared.picture.letterbox import InputContract
+from shared.picture.preprocess import preprocess
 
 # Ranges of activations are taken from this many training pictures; fewer miss bright or dark ones, more change nothing.
 _CALIBRATION_PICTURES = 256

@@ -1,7 +1,7 @@
 """Pictures that nobody took, as a source of training: fires over real places, small flames, yards. Ring: none.
 
-The fires are those of `shared.composite`. Small flames (a lighter, a candle, the first minute of a fire) are drawn
-here: the pack holds them in one collection only, so that what is known of them would be known of that collection.
+The fires are those of `shared.rendered.composite`. Small flames (a lighter, a candle, the first minute of a fire) are
+drawn here: the pack holds them in one collection only, so that what is known of them would be known of that collection.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.composite import RenderedFrame, add_fire
-from shared.scene import Scene, SceneSettings
+from shared.rendered.composite import RenderedFrame, add_fire
+from shared.rendered.scene import Scene, SceneSettings
 
 Rng = np.random.Generator
 

@@ -10,8 +10,8 @@ from models.fold_report import held_out, source_rows
 from models.folds import FOLDS, UNRENDERED, Fold, has_run, plan_of, read_scores
 from models.onnx_model import OnnxModel
 from models.train_classifier import CONTRACT
-from shared.preprocess import preprocess
-from shared.scene import Scene, SceneSettings
+from shared.picture.preprocess import preprocess
+from shared.rendered.scene import Scene, SceneSettings
 
 Measures = dict[str, Any]
 _SIM_SEED, _BURNING_S = 0, 40.0

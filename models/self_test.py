@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.composite import add_fire
-from shared.scene import Scene, SceneSettings
+from shared.rendered.composite import add_fire
+from shared.rendered.scene import Scene, SceneSettings
 from shared.types import Label
 
 FOLDER = "selftest"

@@ -50,8 +50,8 @@ from models.training_run import (
     seed_everything,
     to_device,
 )
-from shared.letterbox import InputContract, canvas_size
-from shared.preprocess import preprocess
+from shared.picture.letterbox import InputContract, canvas_size
+from shared.picture.preprocess import preprocess
 
 CONTRACT = InputContract(
     name="frame",

@@ -56,7 +56,7 @@ from models.training_run import (
     seed_everything,
     to_device,
 )
-from shared.letterbox import InputContract, canvas_size
+from shared.picture.letterbox import InputContract, canvas_size
 
 _MEAN, _STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
 CONTRACT = InputContract(name="frames", sizes_px=((416, 416),), colour="BGR", mean=_MEAN, std=_STD)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from shared.access import is_local_address
+from shared.access.roles import is_local_address
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError
 from shared.logs import redact

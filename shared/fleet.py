@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from shared.trouble import TroubleKind
+from shared.watch.trouble import TroubleKind
 
 EVERY_S = 30.0
 PATH = "/edges/heartbeat"

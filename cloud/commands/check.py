@@ -13,9 +13,9 @@ from cloud.house_wiring import check_redis, slot_settings
 from cloud.model.slot import load_sound
 from cloud.troubles import EVICTION_REPAIR, evicts
 from shared.clock import SystemClock
+from shared.command.terminal import explained
 from shared.config import load_settings
-from shared.inference import refuse_two_runtimes
-from shared.terminal import explained
+from shared.model.inference import refuse_two_runtimes
 
 
 @click.command("check")

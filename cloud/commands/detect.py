@@ -10,15 +10,15 @@ from typing import Any
 import click
 
 from cloud.wire import detection_as_dict
-from shared.annotate import annotate
 from shared.clock import SystemClock
-from shared.detector import Detector, Running
-from shared.each_picture import for_each_picture
+from shared.command.each_picture import for_each_picture
+from shared.command.terminal import RATE, explained
 from shared.errors import FireError
-from shared.gather import Gathered
-from shared.imaging import decode
-from shared.manifest import load_artifact, shipped_models
-from shared.terminal import RATE, explained
+from shared.model.detector import Detector, Running
+from shared.model.manifest import load_artifact, shipped_models
+from shared.picture.annotate import annotate
+from shared.picture.gather import Gathered
+from shared.picture.imaging import decode
 from shared.types import ImageLimits
 
 

@@ -18,13 +18,13 @@ from cloud.gate import check_door
 from cloud.house_wiring import check_redis, slot_settings
 from cloud.model.slot import load_sound
 from cloud.troubles import EVICTION_REPAIR, evicts
-from shared import checkup
-from shared.checkup import Finding, State, as_line, checked, fail, ok, warn
 from shared.clock import Stopwatch, SystemClock
+from shared.command import checkup
+from shared.command.checkup import Finding, State, as_line, checked, fail, ok, warn
+from shared.command.terminal import explained
 from shared.config import load_settings
-from shared.imaging import jpeg_picture
-from shared.scene import Scene, SceneSettings
-from shared.terminal import explained
+from shared.picture.imaging import jpeg_picture
+from shared.rendered.scene import Scene, SceneSettings
 from shared.types import Label
 
 _BURNING_S = 40.0

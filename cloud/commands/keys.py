@@ -9,8 +9,8 @@ import click
 
 from cloud.config import ENV_PREFIX, CloudSettings
 from cloud.fleet.keys import ADMIN, add_key, read_keys, remove_keys
+from shared.command.terminal import explained
 from shared.config import load_settings
-from shared.terminal import explained
 
 _CONFIG = click.option("--config", type=click.Path(path_type=Path), help="TOML file.")
 _STATE = click.option("--state", type=click.Path(path_type=Path), help="Folder of the keys.")

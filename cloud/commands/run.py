@@ -10,9 +10,9 @@ from cloud.config import ENV_PREFIX, CloudSettings
 from cloud.config_doubts import doubts
 from cloud.redis_engine.process import run_worker
 from cloud.service import CloudService
+from shared.command.terminal import explained, wait_for_stop
 from shared.config import load_settings
 from shared.logs import configure_logs, get_logger
-from shared.terminal import explained, wait_for_stop
 
 _CONFIG = click.option("--config", type=click.Path(path_type=Path), help="TOML file.")
 _MODELS = click.option(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cloud.config import ENV_PREFIX, CloudSettings
+from shared.access.user_commands import user_commands
 from shared.config import load_settings
-from shared.user_commands import user_commands
 
 
 def _users_path(config: Path | None, state: Path | None) -> Path:

@@ -12,12 +12,12 @@ from datetime import datetime
 from pathlib import Path
 
 from cloud.troubles import KEYS_REPAIR, keys_unreadable
-from shared.auth import MIN_KEY_CHARACTERS, is_edge_id, new_key
+from shared.access.auth import MIN_KEY_CHARACTERS, is_edge_id, new_key
+from shared.access.secret_file import WatchedFile, alone_with, write_private
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import CommandError, ConfigError
-from shared.secret_file import WatchedFile, alone_with, write_private
-from shared.trouble import Trouble
+from shared.watch.trouble import Trouble
 
 ADMIN = "admin"
 _MOST_KEYS = 2

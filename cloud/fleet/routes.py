@@ -9,12 +9,13 @@ from pydantic import AwareDatetime
 
 from cloud.caller import signer
 from cloud.fleet.fleet import Fleet, FleetEdge
-from shared import arguments, web
-from shared.answers import Answer
 from shared.error_code import ErrorCode
 from shared.errors import RequestError
 from shared.fleet import EVERY_S, MAX_BYTES, PATH, EdgeReport
-from shared.openapi import describes
+from shared.web import app as web
+from shared.web import arguments
+from shared.web.answers import Answer
+from shared.web.openapi import describes
 
 _TAG = "Fleet"
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import requests
 
 from shared.clock import Clock
-from shared.heartbeat import Watchman
 from shared.logs import get_logger
-from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
+from shared.watch.heartbeat import Watchman
+from shared.web.socket_deadline import DeadlineAdapter, SocketDeadlines
 
 _BEAT_S = 5.0
 _SILENT_S = 30.0

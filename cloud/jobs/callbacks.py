@@ -22,9 +22,9 @@ from cloud.troubles import callbacks_failing
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
-from shared.heartbeat import NOBODY, Watchman
 from shared.logs import get_logger
-from shared.trouble import Trouble
+from shared.watch.heartbeat import NOBODY, Watchman
+from shared.watch.trouble import Trouble
 
 _MAX_URL_CHARACTERS = 500
 

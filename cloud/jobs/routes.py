@@ -16,13 +16,14 @@ from cloud.jobs.idempotency import Claim, fingerprint, read_key
 from cloud.jobs.jobs import Job, JobBook, JobState
 from cloud.jobs.keyed import Keyed
 from cloud.routes import Door, say
-from shared import arguments, bodies, web
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
-from shared.imaging import read_picture
-from shared.openapi import Pictures, Reply, describes
+from shared.picture.imaging import read_picture
 from shared.types import Picture
+from shared.web import app as web
+from shared.web import arguments, bodies
+from shared.web.openapi import Pictures, Reply, describes
 
 _POLL_S = "1"
 _TAG = "Ask about pictures"

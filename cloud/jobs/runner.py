@@ -18,9 +18,9 @@ from cloud.jobs.jobs import MemoryJobs
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError
-from shared.heartbeat import NOBODY, Watchman
 from shared.logs import get_logger
 from shared.types import Picture
+from shared.watch.heartbeat import NOBODY, Watchman
 
 _BEAT_S = 5.0
 # Decoding and the model's answer in pieces of a few seconds are all that a job does.

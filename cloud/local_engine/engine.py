@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from cloud.engine import BatchRunner, run_each
 from shared.deadline import Deadline
-from shared.detect import RawOutput
 from shared.error_code import ErrorCode
 from shared.errors import FireError
-from shared.heartbeat import NOBODY, Watchman
 from shared.logs import get_logger
+from shared.model.detect import RawOutput
+from shared.watch.heartbeat import NOBODY, Watchman
 
 _THREAD = "session"
 _BEAT_S = 1.0

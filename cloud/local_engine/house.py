@@ -21,18 +21,18 @@ from cloud.jobs.runner import JobRunner, Order, RunnerSettings
 from cloud.local_engine.engine import BatchReport, LocalEngine, Promise
 from cloud.model.slot import SlotSettings, detector_slot, earlier, slot_troubles, why_closed
 from cloud.wire import result_of
-from shared.admission import Admission
-from shared.auth import MemoryNonces
+from shared.access.admission import Admission
+from shared.access.auth import MemoryNonces
 from shared.clock import Clock
 from shared.deadline import Deadline
-from shared.detect import RawOutput
-from shared.detector import Detector
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError
-from shared.heartbeat import NOBODY, Watchman
-from shared.letterbox import Letterbox
-from shared.trouble import Trouble
+from shared.model.detect import RawOutput
+from shared.model.detector import Detector
+from shared.picture.letterbox import Letterbox
 from shared.types import Picture, Reloaded
+from shared.watch.heartbeat import NOBODY, Watchman
+from shared.watch.trouble import Trouble
 
 _T = TypeVar("_T")
 _DRAIN_POLL_S = 0.01

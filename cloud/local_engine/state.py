@@ -14,10 +14,10 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from cloud.fleet.fleet import KEPT_DAYS, MOST_EDGES, Heard, News
+from shared.access.sessions import MOST_SESSIONS, SeenSession
 from shared.clock import Clock
+from shared.disk.store import Store, set_damaged_aside
 from shared.errors import StoreError
-from shared.sessions import MOST_SESSIONS, SeenSession
-from shared.store import Store, set_damaged_aside
 
 _MIGRATIONS = (
     """

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from shared.error_code import ErrorCode
 from shared.errors import ModelError, RequestError
-from shared.manifest import MANIFEST_NAME, Manifest, newest_version, parse_manifest, verified_bytes
+from shared.model.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    newest_version,
+    parse_manifest,
+    verified_bytes,
+)
 
 _NAME = "edge-classifier"
 

@@ -8,10 +8,10 @@ from flask import Flask, Response, g, request
 
 from cloud.answers import ModelsAnswer
 from cloud.model.edge_model import Document, EdgeModelShelf
-from shared import web
-from shared.answers import ReloadAnswer
-from shared.openapi import EMPTY, Reply, describes
 from shared.types import Reloaded
+from shared.web import app as web
+from shared.web.answers import ReloadAnswer
+from shared.web.openapi import EMPTY, Reply, describes
 
 _TAG = "Models"
 _HAVE = {"If-None-Match": "The ETag of what you have."}

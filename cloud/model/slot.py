@@ -9,13 +9,13 @@ from pathlib import Path
 
 from cloud.troubles import model_failed, model_untrue, models_doubtful, newer_refused
 from shared.clock import Clock
-from shared.detector import Detector, Running
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
-from shared.manifest import Artifact, load_version, newest_version, version_before
-from shared.reload import ModelSlot, Recipe
-from shared.trouble import Trouble
+from shared.model.detector import Detector, Running
+from shared.model.manifest import Artifact, load_version, newest_version, version_before
+from shared.model.reload import ModelSlot, Recipe
 from shared.types import Label, Picture
+from shared.watch.trouble import Trouble
 
 DetectorSlot = ModelSlot[Detector]
 _HALF = "fp16"

@@ -8,7 +8,7 @@ from cloud.jobs.answer import Answer
 from cloud.jobs.idempotency import Kept, MemoryAnswers, answer_for, expired
 from cloud.jobs.jobs import Job, JobBook, JobState
 from cloud.redis_engine.link import RedisLink
-from shared.auth import MemoryNonces
+from shared.access.auth import MemoryNonces
 from shared.clock import Clock
 from shared.errors import FireError
 

@@ -24,14 +24,14 @@ from cloud.redis_engine.link import Bound, RedisLink
 from cloud.redis_engine.reload import ReloadBoard, Told
 from cloud.redis_engine.status import WorkerStatus
 from cloud.troubles import no_worker, redis_away, redis_evicts, redis_lost
-from shared.admission import Admission
+from shared.access.admission import Admission
 from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError
 from shared.logs import get_logger
-from shared.trouble import Trouble
 from shared.types import Picture, Reloaded
+from shared.watch.trouble import Trouble
 
 _SPARE_LIFE_S = 60
 _UNBOUNDED = 1 << 50  # callers who wait are bounded by their places and by limits.max_bytes

@@ -10,12 +10,12 @@ from cloud.health import readiness, version_of
 from cloud.metrics import RunMetrics
 from cloud.model.gpu import GpuMemoryCollector
 from cloud.model.slot import DetectorSlot, why_closed
-from shared import web
 from shared.clock import Clock
 from shared.metrics import set_build_info
-from shared.serve import WebServer
-from shared.supervise import Supervisor
 from shared.version import commit, version
+from shared.watch.supervise import Supervisor
+from shared.web import app as web
+from shared.web.serve import WebServer
 
 _LOOP = "web-loop"
 _LOOP_SILENT_S = 15.0  # it turns at least once a second

@@ -9,12 +9,12 @@ from cloud.house_wiring import REDIS_MISSING, build_callbacks, prepare_process, 
 from cloud.model.slot import detector_slot
 from cloud.redis_engine.port import open_worker_port, worker_metrics
 from shared.clock import SystemClock
+from shared.command.terminal import wait_for_stop
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, ModelError
 from shared.logs import get_logger
-from shared.supervise import Supervisor
-from shared.terminal import wait_for_stop
+from shared.watch.supervise import Supervisor
 
 _LAST_ANSWERS_S = 0.2  # of the port that says how the worker is
 

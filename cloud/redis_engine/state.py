@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cloud.fleet.fleet import KEPT_DAYS, MOST_EDGES, Heard, News
 from cloud.redis_engine.link import RedisLink
-from shared.sessions import SeenSession
+from shared.access.sessions import SeenSession
 
 _SESSION = TypeAdapter(SeenSession)
 _DAY_S = 86_400

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.trouble import Trouble
+from shared.watch.trouble import Trouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

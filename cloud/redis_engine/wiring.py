@@ -11,7 +11,7 @@ from cloud.redis_engine.house import FrontSettings, RedisHouse
 from cloud.redis_engine.link import Bound, RedisLink
 from cloud.redis_engine.worker import Worker, WorkerSettings
 from shared.clock import Clock
-from shared.supervise import Supervisor
+from shared.watch.supervise import Supervisor
 
 
 def build_link(settings: CloudSettings, clock: Clock) -> RedisLink:

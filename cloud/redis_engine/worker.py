@@ -25,14 +25,14 @@ from cloud.redis_engine.reload import ReloadBoard, ReloadListener
 from cloud.redis_engine.status import WorkerStatus
 from cloud.wire import result_of
 from shared.clock import Clock
-from shared.detector import Detector
 from shared.error_code import ErrorCode
 from shared.errors import FireError
-from shared.imaging import read_picture
 from shared.logs import get_logger
-from shared.preprocess import Prepared
-from shared.supervise import Supervisor
+from shared.model.detector import Detector
+from shared.picture.imaging import read_picture
+from shared.picture.preprocess import Prepared
 from shared.types import ImageLimits, Picture
+from shared.watch.supervise import Supervisor
 
 _THREAD, _BEATER = "worker", "worker-beat"
 _SILENT_S = 30.0  # above the longest batch, and the longest wait for Redis

@@ -15,9 +15,8 @@ from cloud.config import CloudSettings
 from cloud.engine import House
 from cloud.fleet.fleet import Fleet
 from cloud.metrics import CloudMetrics
-from shared.access import Need, Visitor
+from shared.access.roles import Need, Visitor
 from shared.clock import Clock
-from shared.supervise import Supervisor
 from shared.ui.page import (
     LANGUAGE_COOKIE,
     THEME_COOKIE,
@@ -29,6 +28,7 @@ from shared.ui.page import (
 )
 from shared.ui.speech import Speech
 from shared.ui.words import COMMON, LANGUAGES, TROUBLES, Words
+from shared.watch.supervise import Supervisor
 
 FOLDER = Path(__file__).parent
 _YEAR_S = 365 * 86_400

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from shared.trouble import Trouble
 from shared.ui.speech import Speech, with_code
+from shared.watch.trouble import Trouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

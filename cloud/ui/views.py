@@ -15,16 +15,17 @@ from cloud.ui.kit import ConsoleParts, Kit, is_fragment
 from cloud.ui.queue_model import read_loads
 from cloud.ui.trouble_model import show_troubles
 from cloud.ui.try_model import Tried, show_tried
-from shared import arguments, bodies, web
-from shared.arguments import Posted
 from shared.errors import FireError
-from shared.imaging import read_picture
-from shared.shrink import shrink
+from shared.picture.imaging import read_picture
+from shared.picture.shrink import shrink
 from shared.types import Reloaded
 from shared.ui.assets import SHARED, add_assets
 from shared.ui.failure import Failure, explain
 from shared.ui.packing import pack
 from shared.ui.speech import Speech
+from shared.web import app as web
+from shared.web import arguments, bodies
+from shared.web.arguments import Posted
 
 _SHOWN_WIDTH_PX = 960
 _MAX_ID_CHARACTERS = 128

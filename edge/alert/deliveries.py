@@ -20,7 +20,7 @@ from edge.outbox.item import Delivered, OutboxItem, Outcome, Poison, Retry
 from edge.outbox.outbox import Outbox
 from edge.record.types import Notice, NoticeResult
 from shared.clock import Clock
-from shared.trouble import Trouble, TroubleKind
+from shared.watch.trouble import Trouble, TroubleKind
 
 KIND_PREFIX = "alert."
 ALERT = TypeAdapter(Alert)

@@ -10,8 +10,8 @@ from pydantic import AwareDatetime, Field
 from edge.alert.message import AlertStep, Place
 from edge.event.evidence import Grade
 from edge.event.fire_event import Severity
-from shared.answers import Answer, BoxCorners, Probability
-from shared.openapi import Message
+from shared.web.answers import Answer, BoxCorners, Probability
+from shared.web.openapi import Message
 
 _TYPE = Field(description="`fire.event.` and the step; `fire.test.` and the step for a test.")
 

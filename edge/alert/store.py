@@ -8,9 +8,9 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from edge.alert.rules import Case
-from shared.disk_thread import DiskThread, on_disk
+from shared.disk.disk_thread import DiskThread, on_disk
+from shared.disk.store import Store
 from shared.logs import get_logger
-from shared.store import Store
 
 _MIGRATIONS = (
     "CREATE TABLE alert_case(event_id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID",

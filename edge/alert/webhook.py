@@ -22,9 +22,9 @@ from edge.alert.message import Alert, Language, as_dict
 from edge.alert.webhook_template import BodyTemplate
 from edge.outbox.item import Delivered, Outcome, Poison, Retry
 from shared.clock import Clock
-from shared.http_date import read_http_date
-from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
 from shared.version import version
+from shared.web.http_date import read_http_date
+from shared.web.socket_deadline import DeadlineAdapter, SocketDeadlines
 
 _MAX_ANSWER_BYTES = 64_000
 _LONGEST_RETRY_AFTER_S = 3600.0

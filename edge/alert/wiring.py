@@ -20,8 +20,8 @@ from edge.outbox.outbox import Outbox, OutboxRules
 from edge.outbox.store import OUTBOX_FILE
 from edge.record.types import Notice
 from shared.clock import Clock
-from shared.supervise import Supervisor
-from shared.trouble import Trouble
+from shared.watch.supervise import Supervisor
+from shared.watch.trouble import Trouble
 
 _SILENT_S = 150.0  # a try of the slowest sink may take 60 s
 

@@ -10,9 +10,9 @@ from edge.capture.state import CameraState
 from edge.config.settings import EdgeSettings
 from shared.errors import StoreError
 from shared.fleet import EdgeReport, ToldModel, ToldTrouble
-from shared.trouble import Trouble
 from shared.types import ModelIdentity
 from shared.version import version
+from shared.watch.trouble import Trouble
 
 _MOST_TROUBLES = 50
 

@@ -16,7 +16,7 @@ from shared.error_code import ErrorCode
 from shared.errors import FireError, LinkError
 from shared.fleet import EVERY_S, EdgeReport
 from shared.logs import get_logger
-from shared.supervise import Supervisor
+from shared.watch.supervise import Supervisor
 
 _THREAD = "fleet-heartbeat"
 _TRY_S = 5.0

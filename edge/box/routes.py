@@ -12,11 +12,12 @@ from edge import answers
 from edge.decide.audit import AuditReport
 from edge.decide.policies import Wish
 from edge.wire import edge_result, wish_as_dict
-from shared import arguments, web
-from shared.answers import ReloadAnswer
-from shared.language import is_chinese
-from shared.openapi import describes
 from shared.types import Classification, ModelIdentity, Reloaded
+from shared.web import app as web
+from shared.web import arguments
+from shared.web.answers import ReloadAnswer
+from shared.web.language import is_chinese
+from shared.web.openapi import describes
 
 _TAG = "The box"
 

@@ -26,7 +26,7 @@ from typing import IO
 
 from edge.record.archive import DATABASE, PICTURES, Archive
 from edge.record.verification import verify
-from shared.blobs import Blobs
+from shared.disk.blobs import Blobs
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.startup import hold_folder

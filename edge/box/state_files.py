@@ -22,13 +22,13 @@ from edge.config.policy import PolicySection
 from edge.decide.budget import Charge
 from edge.decide.ledger import Ledger
 from shared.clock import Clock
-from shared.disk_thread import DiskThread
+from shared.disk.disk_thread import DiskThread
+from shared.disk.store import set_damaged_aside
 from shared.error_code import ErrorCode
 from shared.errors import FolderTaken, StoreError
 from shared.logs import get_logger
 from shared.startup import hold_folder
-from shared.store import set_damaged_aside
-from shared.trouble import Trouble
+from shared.watch.trouble import Trouble
 
 _T = TypeVar("_T")
 _LEDGER = "ledger.sqlite3"

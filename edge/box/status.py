@@ -19,9 +19,9 @@ from edge.decide.plane import DecisionPlane
 from edge.decide.policies import Wish
 from edge.event.plane import EventPlane
 from edge.forward.link import Link
-from shared.supervise import Supervisor
 from shared.types import MICROS, Classification, ModelIdentity, Reloaded
 from shared.version import commit, version
+from shared.watch.supervise import Supervisor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from edge.box.troubles import BoxState, box_troubles
 from shared.clock import Clock
-from shared.supervise import Supervisor
-from shared.trouble import Trouble, TroubleKind
-from shared.web import Check, CheckState
+from shared.watch.supervise import Supervisor
+from shared.watch.trouble import Trouble, TroubleKind
+from shared.web.app import Check, CheckState
 
 _TIMESYNC = Path("/run/systemd/timesync")
 # Which kinds each line of /readyz sums up, in the order they are shown.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.box.tally import Counts, Key
-from shared.store import Store
+from shared.disk.store import Store
 
 _MIGRATIONS = (
     """

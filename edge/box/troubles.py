@@ -1,7 +1,7 @@
 """Which states of the box are troubles, and what a person can do about each. Ring: domain.
 
 Every rule of the edge stands here; who gathers the states is `edge.box.supervision`. A rule gives the trouble as it is
-at this moment; since when it has been so is known to `shared.supervise`.
+at this moment; since when it has been so is known to `shared.watch.supervise`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime
 from edge.capture.state import MOST_HANGING, CameraState, ViewFinding
 from edge.outbox.item import OutboxStatus
 from shared.breaker import BreakerState
-from shared.trouble import Trouble, TroubleKind
+from shared.watch.trouble import Trouble, TroubleKind
 
 _Find = Callable[..., Trouble]
 _LEAST_FREE_BYTES = 500_000_000  # a day of score logs and ledgers is some 20 MB for eight cameras

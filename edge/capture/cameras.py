@@ -18,9 +18,9 @@ from edge.capture.view import View
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import CameraError, FireError
-from shared.heartbeat import Watchman
 from shared.logs import get_logger
 from shared.types import Frame, Picture
+from shared.watch.heartbeat import Watchman
 
 _FIRST_PAUSE_S = 1.0  # shorter asks a dead camera too often; longer loses frames at a hiccup
 _LONGEST_PAUSE_S = 30.0  # a camera that comes back is seen again within this

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from edge.capture.shot import Pace, Shot
 from shared.errors import ImageError
-from shared.gather import list_pictures
-from shared.imaging import read_picture
+from shared.picture.gather import list_pictures
+from shared.picture.imaging import read_picture
 from shared.types import ImageLimits
 
 

@@ -8,8 +8,8 @@ from flask import Flask, Response, request
 
 from shared.error_code import ErrorCode
 from shared.errors import RequestError
-from shared.openapi import EMPTY, Reply, describes
 from shared.types import Frame
+from shared.web.openapi import EMPTY, Reply, describes
 
 
 def add_camera_routes(app: Flask, newest: Callable[[str], Frame | None]) -> None:

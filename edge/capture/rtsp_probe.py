@@ -10,8 +10,8 @@ import re
 import socket
 from urllib.parse import SplitResult, urlsplit
 
-from shared.checkup import unreachable
 from shared.clock import SystemClock
+from shared.command.checkup import unreachable
 from shared.deadline import Deadline
 from shared.logs import redact
 

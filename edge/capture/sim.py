@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 from edge.capture.shot import JPEG_QUALITY, Pace, Shot
 from shared.error_code import ErrorCode
 from shared.errors import CameraError
-from shared.imaging import jpeg_picture
-from shared.scene import Scene, SceneSettings
+from shared.picture.imaging import jpeg_picture
+from shared.rendered.scene import Scene, SceneSettings
 
 
 class SimSource:

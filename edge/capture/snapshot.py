@@ -19,10 +19,10 @@ from edge.capture.shot import CameraAddress, Pace, Shot
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import CameraError, ImageError
-from shared.http_date import read_http_date
-from shared.imaging import read_picture
-from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
+from shared.picture.imaging import read_picture
 from shared.types import ImageLimits, Picture
+from shared.web.http_date import read_http_date
+from shared.web.socket_deadline import DeadlineAdapter, SocketDeadlines
 
 _WITHIN_S = 5.0  # connect, log in and receive; a snapshot of 1 MB over 4 Mbit/s takes 2 s
 _PLAUSIBLE = timedelta(hours=24)  # a told age beyond this is a clock that was never set

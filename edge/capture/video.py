@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from edge.capture.rtsp_probe import sent_elsewhere, why_no_stream
 from edge.capture.shot import JPEG_QUALITY, CameraAddress, Pace, Shot
-from shared.checkup import NAME_UNKNOWN
+from shared.command.checkup import NAME_UNKNOWN
 from shared.error_code import ErrorCode
 from shared.errors import CameraError
-from shared.imaging import jpeg_picture
+from shared.picture.imaging import jpeg_picture
 from shared.types import ImageLimits
 
 _OPEN_TIMEOUT_MS = 5_000

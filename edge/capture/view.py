@@ -10,7 +10,7 @@ from edge.capture.quality import THUMB_HEIGHT_PX, THUMB_WIDTH_PX, ViewHealth
 from edge.capture.state import ViewFinding
 from shared.clock import Clock
 from shared.errors import ImageError
-from shared.imaging import grey_thumbnail
+from shared.picture.imaging import grey_thumbnail
 from shared.types import Picture
 
 _EVERY_S = 0.9  # a look takes 3 ms of one core at 720p, nearly all of it for the thumbnail

@@ -16,9 +16,9 @@ from edge.config.cameras import CameraSection
 from shared.clock import Clock
 from shared.config import read_secret
 from shared.deadline import Deadline
-from shared.supervise import Supervisor
-from shared.trouble import Trouble, TroubleKind
 from shared.types import Frame, ImageLimits, Picture
+from shared.watch.supervise import Supervisor
+from shared.watch.trouble import Trouble, TroubleKind
 
 
 class Cameras:

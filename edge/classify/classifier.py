@@ -23,14 +23,14 @@ from edge.classify.locate import HeatMap, heat_map, locate
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError
-from shared.heartbeat import Watchman
-from shared.imaging import decode
-from shared.inference import Session
-from shared.letterbox import InputContract, Letterbox, letterbox_for
 from shared.logs import get_logger
-from shared.manifest import Artifact, Platt, ValueSection
-from shared.preprocess import preprocess
+from shared.model.inference import Session
+from shared.model.manifest import Artifact, Platt, ValueSection
+from shared.picture.imaging import decode
+from shared.picture.letterbox import InputContract, Letterbox, letterbox_for
+from shared.picture.preprocess import preprocess
 from shared.types import Classification, Frame, Label, ModelIdentity, Picture, Took
+from shared.watch.heartbeat import Watchman
 
 _Buffers = dict[tuple[int, int], NDArray[np.float32]]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.letterbox import Letterbox
+from shared.picture.letterbox import Letterbox
 from shared.types import Box, Detection, Label
 
 _BELOW_PEAK = 2.0  # cells within this many logits of the best one belong to it; larger boxes reach into smoke's edges

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
-from shared.auth import Signer
+from shared.access.auth import Signer
 from shared.error_code import ErrorCode
 from shared.errors import LinkError, ModelError, StoreError
-from shared.manifest import (
+from shared.model.manifest import (
     MANIFEST_NAME,
     MAX_SELF_TEST_BYTES,
     Artifact,
@@ -28,7 +28,7 @@ from shared.manifest import (
     parse_manifest,
     version_order,
 )
-from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
+from shared.web.socket_deadline import DeadlineAdapter, SocketDeadlines
 
 _MAX_MANIFEST_BYTES = 256 * 1024  # ours have 8 kB
 _MAX_FILE_BYTES = 64 * 1024 * 1024  # ours have 6 MB; more does not belong on a box

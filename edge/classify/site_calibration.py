@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.logs import get_logger
-from shared.manifest import Platt
+from shared.model.manifest import Platt
 
 _FILE = "calibration.json"
 _MOST_BYTES = 10_000

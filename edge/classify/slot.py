@@ -11,8 +11,8 @@ from edge.classify.pull import ModelPull, Wanted
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError
 from shared.logs import get_logger
-from shared.manifest import Artifact, load_version, newest_version
-from shared.reload import ModelSlot, Recipe, Tried
+from shared.model.manifest import Artifact, load_version, newest_version
+from shared.model.reload import ModelSlot, Recipe, Tried
 from shared.types import Label, Picture, Reloaded
 
 _RETRY_AFTER_S = 5.0  # a pull over a good link takes about this long

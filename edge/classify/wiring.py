@@ -11,12 +11,12 @@ from edge.classify.pull import ModelPull, Wanted
 from edge.classify.site_calibration import read_site_calibration
 from edge.classify.slot import ClassifierSlot
 from edge.config.settings import EdgeSettings
-from shared.auth import Signer
+from shared.access.auth import Signer
 from shared.clock import Clock
 from shared.errors import StoreError
-from shared.inference import best_cpu_variant
-from shared.manifest import Artifact, shipped_models
-from shared.trouble import Trouble
+from shared.model.inference import best_cpu_variant
+from shared.model.manifest import Artifact, shipped_models
+from shared.watch.trouble import Trouble
 
 
 def build_models(

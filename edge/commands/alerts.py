@@ -19,13 +19,13 @@ from edge.config.settings import ENV_PREFIX, EdgeSettings
 from edge.outbox.item import Delivered, Outcome, Poison, Retry, StoredItem
 from edge.outbox.store import OUTBOX_FILE, OutboxStore
 from shared.clock import SystemClock
+from shared.command.terminal import NAME_STATE, explained
 from shared.config import load_settings
 from shared.errors import CommandError
 from shared.ids import new_id
-from shared.imaging import jpeg_picture
 from shared.logs import printable
-from shared.scene import Scene, SceneSettings
-from shared.terminal import NAME_STATE, explained
+from shared.picture.imaging import jpeg_picture
+from shared.rendered.scene import Scene, SceneSettings
 
 _T = TypeVar("_T")
 _ITEMS = "`emberlink-edge outbox ls` lists the ids."

@@ -16,10 +16,10 @@ from edge.record.archive import Archive
 from edge.record.types import MOST_EVENTS_A_PAGE, EventQuery, EventRecord, FrameRecord, Mark
 from shared.clock import SystemClock
 from shared.errors import FireError
-from shared.imaging import read_picture
-from shared.inference import best_cpu_variant
-from shared.manifest import Platt, load_artifact, shipped_models
-from shared.recalibrate import Calibration, LabelledLogit, Refit, TooFewLabelsError, refit
+from shared.model.inference import best_cpu_variant
+from shared.model.manifest import Platt, load_artifact, shipped_models
+from shared.model.recalibrate import Calibration, LabelledLogit, Refit, TooFewLabelsError, refit
+from shared.picture.imaging import read_picture
 from shared.types import ImageLimits
 
 # Frames of one event are alike: more of them would count one opinion many times.

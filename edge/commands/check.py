@@ -14,13 +14,13 @@ from edge.commands.classify import load_classifier
 from edge.config.cameras import CameraSection
 from edge.config.doubts import doubts
 from edge.config.settings import ENV_PREFIX, EdgeSettings
+from shared.access.gate import refuse_without_users
+from shared.access.users import Users
 from shared.clock import SystemClock
+from shared.command.terminal import explained
 from shared.config import load_settings
-from shared.gate import refuse_without_users
-from shared.inference import refuse_two_runtimes
 from shared.logs import redact
-from shared.terminal import explained
-from shared.users import Users
+from shared.model.inference import refuse_two_runtimes
 
 
 @click.command("check")

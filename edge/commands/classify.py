@@ -10,16 +10,16 @@ from typing import Any
 import click
 
 from edge.classify.classifier import Classifier, LoadedClassifier
-from shared.annotate import annotate
 from shared.clock import SystemClock
-from shared.each_picture import for_each_picture
+from shared.command.each_picture import for_each_picture
+from shared.command.terminal import RATE, explained
 from shared.errors import FireError
-from shared.gather import Gathered
 from shared.ids import new_id
-from shared.imaging import decode
-from shared.inference import best_cpu_variant
-from shared.manifest import load_artifact, shipped_models
-from shared.terminal import RATE, explained
+from shared.model.inference import best_cpu_variant
+from shared.model.manifest import load_artifact, shipped_models
+from shared.picture.annotate import annotate
+from shared.picture.gather import Gathered
+from shared.picture.imaging import decode
 from shared.types import Frame, ImageLimits, Picture
 
 

@@ -24,21 +24,21 @@ from edge.config.doubts import doubts
 from edge.config.settings import ENV_PREFIX, EdgeSettings
 from edge.record.archive import DATABASE
 from edge.record.keeping import build_records, evidence_folder
-from shared import checkup
-from shared.checkup import Finding, State, as_line, checked, fail, ok, warn
 from shared.clock import Stopwatch, SystemClock
+from shared.command import checkup
+from shared.command.checkup import Finding, State, as_line, checked, fail, ok, warn
+from shared.command.control import control_headers
+from shared.command.diagnostics import write_bundle
+from shared.command.terminal import explained, unwritable
 from shared.config import holds_secret, load_settings
-from shared.control import control_headers
-from shared.diagnostics import write_bundle
 from shared.errors import FireError
-from shared.imaging import jpeg_picture
-from shared.inference import best_cpu_variant
 from shared.logs import redact
-from shared.manifest import load_artifact, shipped_models
-from shared.scene import Scene, SceneSettings
-from shared.supervise import Supervisor
-from shared.terminal import explained, unwritable
+from shared.model.inference import best_cpu_variant
+from shared.model.manifest import load_artifact, shipped_models
+from shared.picture.imaging import jpeg_picture
+from shared.rendered.scene import Scene, SceneSettings
 from shared.types import Frame
+from shared.watch.supervise import Supervisor
 
 _TIMEOUT_S = 5.0
 _CAMERA_WAIT_S = 12.0  # opening an RTSP stream and waiting for its first key frame

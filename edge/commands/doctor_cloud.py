@@ -14,13 +14,13 @@ import requests
 from edge.config.settings import EdgeSettings
 from edge.forward.discover import resolve
 from edge.forward.link import build_signer
-from shared import checkup
-from shared.checkup import Finding, checked, fail, ok, warn
 from shared.clock import Stopwatch, SystemClock
+from shared.command import checkup
+from shared.command.checkup import Finding, checked, fail, ok, warn
 from shared.config import read_secret
 from shared.error_code import ErrorCode
-from shared.http_date import read_http_date
 from shared.logs import redact
+from shared.web.http_date import read_http_date
 
 _TIMEOUT_S = 5.0
 _UPLOAD_WITHIN_S = 20.0

@@ -28,10 +28,10 @@ from edge.record.retention import Sizing
 from edge.record.types import MOST_EVENTS_A_PAGE, EventQuery, EventRecord
 from edge.record.verification import verify
 from shared.clock import SystemClock
+from shared.command.terminal import NAME_STATE, explained, unwritable
 from shared.config import load_settings
 from shared.errors import CommandError
-from shared.terminal import NAME_STATE, explained, unwritable
-from shared.trouble import Trouble, TroubleKind
+from shared.watch.trouble import Trouble, TroubleKind
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)b?\Z", re.IGNORECASE)

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import click
 
 from edge.config.settings import EdgeSettings
+from shared.command.terminal import explained, unwritable
 from shared.config import validated
 from shared.errors import CommandError, ConfigError
-from shared.terminal import explained, unwritable
 
 _CAMERA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 

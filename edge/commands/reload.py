@@ -9,8 +9,8 @@ import click
 
 from edge.commands.running import RunningService
 from edge.config.settings import ENV_PREFIX, EdgeSettings
+from shared.command.terminal import explained
 from shared.config import load_settings
-from shared.terminal import explained
 
 _LONGEST_S = 900.0  # over a thin link the model's files take minutes
 

@@ -26,11 +26,11 @@ from edge.replay.plane import ReplayPlane
 from edge.replay.recording import read_labels, read_recordings
 from edge.replay.replay import Recording, Replayed, ReplayedEvent
 from shared.clock import SystemClock
+from shared.command.terminal import RATE, explained, unwritable
 from shared.config import validated
 from shared.errors import CommandError, ConfigError
-from shared.inference import best_cpu_variant
-from shared.manifest import load_artifact, shipped_models
-from shared.terminal import RATE, explained, unwritable
+from shared.model.inference import best_cpu_variant
+from shared.model.manifest import load_artifact, shipped_models
 from shared.types import MICROS, Label
 
 _ORACLE = "oracle"

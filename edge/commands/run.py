@@ -13,11 +13,11 @@ from edge.config.doubts import doubts
 from edge.config.settings import ENV_PREFIX, EdgeLogSection, EdgeSettings
 from edge.decide.policies import PolicyName
 from edge.service import EdgeService
+from shared.command.terminal import StopSignal, explained
 from shared.config import load_traced
+from shared.disk.rotated_log import RotatedLog
 from shared.errors import CommandError
 from shared.logs import configure_logs, get_logger, redact
-from shared.rotated_log import RotatedLog
-from shared.terminal import StopSignal, explained
 
 _SOURCE = "For instance --source gate=rtsp://viewer@10.0.0.5/stream1, or --source yard=sim: to try."
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import requests
 
 from edge.config.settings import EdgeSettings
-from shared.control import control_headers
+from shared.command.control import control_headers
 from shared.error_code import ErrorCode
 from shared.errors import CommandError
 

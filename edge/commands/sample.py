@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from edge.capture.sim import sim_settings
-from shared.imaging import jpeg_picture
-from shared.scene import Scene
-from shared.terminal import FiniteRange, explained, unwritable
+from shared.command.terminal import FiniteRange, explained, unwritable
+from shared.picture.imaging import jpeg_picture
+from shared.rendered.scene import Scene
 
 
 @click.command("sample")

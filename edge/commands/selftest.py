@@ -12,8 +12,8 @@ import click
 
 from edge.commands.running import RunningService
 from edge.config.settings import ENV_PREFIX, EdgeSettings
+from shared.command.terminal import explained
 from shared.config import load_settings
-from shared.terminal import explained
 
 _LONGEST_S = 90.0  # the service itself gives up after 60
 _ASK_EVERY_S = 0.3

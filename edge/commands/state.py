@@ -11,8 +11,8 @@ from edge.commands.evidence import of_a_box
 from edge.config.settings import EdgeSettings
 from edge.record.keeping import evidence_folder
 from shared.clock import SystemClock
+from shared.command.terminal import NAME_STATE
 from shared.errors import CommandError
-from shared.terminal import NAME_STATE
 
 
 @click.group("state")

@@ -12,8 +12,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from edge.alert.message import Language
 from edge.event.fire_event import Severity
 from edge.selftest.rules import Weekday
+from shared.access.webhook_secret import webhook_key
 from shared.config import Seconds, Section
-from shared.webhook_secret import webhook_key
 
 _Days = Annotated[float, Field(gt=0, le=366)]
 _KIND = "Which kind of sink: webhook, mqtt, command or log."

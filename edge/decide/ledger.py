@@ -8,9 +8,9 @@ from pathlib import Path
 
 from edge.decide.audit import Audit
 from edge.decide.budget import DISK_WITHIN_S, Charge
-from shared.disk_thread import PATIENCE_S, DiskThread, on_disk
+from shared.disk.disk_thread import PATIENCE_S, DiskThread, on_disk
+from shared.disk.store import Store
 from shared.errors import StoreError
-from shared.store import Store
 
 _MIGRATIONS = (
     """

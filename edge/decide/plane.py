@@ -27,7 +27,7 @@ from shared.clock import Clock
 from shared.deadline import Deadline
 from shared.errors import StoreError
 from shared.logs import get_logger
-from shared.manifest import ValueSection
+from shared.model.manifest import ValueSection
 from shared.types import MICROS, Classification, Label, Source
 
 _SIMULATED = ValueModel(a=0.4, b=-8.2, d=0.76, level_a=0.586, level_b=-6.308)

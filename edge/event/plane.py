@@ -23,10 +23,10 @@ from edge.outbox.outbox import Outbox
 from edge.zones.blackout import black_out
 from edge.zones.zones import Masks
 from shared.clock import Clock
-from shared.heartbeat import Watchman
 from shared.ids import new_id
-from shared.manifest import shipped_models
+from shared.model.manifest import shipped_models
 from shared.types import Frame
+from shared.watch.heartbeat import Watchman
 
 _RECORDER, _ANNOUNCER, _TRACER = "recorder", "announcer", "tracer"
 _SILENT_S = 45.0  # above a slow disk's longest write

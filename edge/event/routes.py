@@ -27,13 +27,14 @@ from edge.record.types import (
     Mark,
     Notice,
 )
-from shared import arguments, web
+from shared.access.gate import who_says
 from shared.error_code import ErrorCode
 from shared.errors import RequestError
-from shared.gate import who_says
-from shared.language import is_chinese
-from shared.openapi import EMPTY, Reply, describes
 from shared.types import MediaType
+from shared.web import app as web
+from shared.web import arguments
+from shared.web.language import is_chinese
+from shared.web.openapi import EMPTY, Reply, describes
 
 _TAG = "Events and evidence"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")

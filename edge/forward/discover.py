@@ -24,9 +24,9 @@ from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import LinkError
 from shared.logs import get_logger, redact
-from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
-from shared.supervise import Supervisor
-from shared.trouble import Trouble, TroubleKind
+from shared.watch.supervise import Supervisor
+from shared.watch.trouble import Trouble, TroubleKind
+from shared.web.socket_deadline import DeadlineAdapter, SocketDeadlines
 
 _MAX_ANSWER_BYTES = 256_000  # some 500 instances; a directory that says more is not believed
 _MAX_ENDPOINTS = 16  # each holds a connection pool; more clouds than this want a load balancer

@@ -25,8 +25,8 @@ from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, LinkError, StoreError
 from shared.ids import Trace
-from shared.imaging import upload_form
 from shared.logs import get_logger
+from shared.picture.imaging import upload_form
 from shared.types import Box, Detection, Frame, Picture
 
 _MOST_TIMES_DEARER = 10  # than configured: beyond that it is a mistake or an attack, not a tariff

@@ -21,15 +21,15 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 
 from edge.forward.clock_skew import ClockSkew
 from edge.forward.cloud_client import CloudAnswer, no_time_left
-from shared.auth import Signer
+from shared.access.auth import Signer
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import LinkError
 from shared.fleet import PATH
-from shared.http_date import read_http_date
 from shared.ids import Trace, continue_trace
-from shared.socket_deadline import DeadlineAdapter, SocketDeadlines
 from shared.types import MICROS, Box, Detection, Label, Picture
+from shared.web.http_date import read_http_date
+from shared.web.socket_deadline import DeadlineAdapter, SocketDeadlines
 
 _MAX_ANSWER_BYTES = 1_000_000  # 100 boxes are 10 kB; more than this is not an answer
 # The cloud is well; other 4xx mean that we talk to it wrongly.

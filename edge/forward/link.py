@@ -15,13 +15,13 @@ from edge.forward.cloud_client import CloudClient, MockCloudClient
 from edge.forward.discover import Discovery
 from edge.forward.forwarder import Books, Forwarder
 from edge.forward.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, RetrySettings
-from shared.auth import MIN_KEY_CHARACTERS, Signer
+from shared.access.auth import MIN_KEY_CHARACTERS, Signer
 from shared.breaker import Breaker, BreakerState
 from shared.clock import Clock, SystemClock
 from shared.config import read_secret
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError
-from shared.supervise import Supervisor
+from shared.watch.supervise import Supervisor
 
 
 class Link:

@@ -7,9 +7,9 @@ from pathlib import Path
 from edge.forward.cloud_client import CloudAnswer
 from shared.clock import SystemClock
 from shared.deadline import Deadline
-from shared.detector import Detector, Running
 from shared.ids import Trace
-from shared.manifest import load_artifact
+from shared.model.detector import Detector, Running
+from shared.model.manifest import load_artifact
 from shared.types import Picture
 
 

@@ -18,11 +18,11 @@ from edge.event.fire_event import FireEvent, KeptFrame, Origin, OriginMethod
 from edge.forward.cloud_client import CloudAnswer
 from edge.origin.walk_back import Look, WalkSettings, checked, walk_back
 from shared.clock import SystemClock
-from shared.detector import Detector, Running
 from shared.errors import FireError, ModelError
-from shared.inference import best_cpu_variant
 from shared.logs import get_logger
-from shared.manifest import load_artifact
+from shared.model.detector import Detector, Running
+from shared.model.inference import best_cpu_variant
+from shared.model.manifest import load_artifact
 from shared.types import Detection, Frame, Source
 
 _NICENESS = 10  # the line goes first; a walk takes about half a second of one core

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from edge.outbox.item import ItemClass, OutboxItem, StoredItem
-from shared.disk_thread import PATIENCE_S, DiskThread, on_disk
+from shared.disk.disk_thread import PATIENCE_S, DiskThread, on_disk
+from shared.disk.store import Store
 from shared.logs import get_logger
-from shared.store import Store
 
 # An alert must be tried within two seconds, and its evidence may have taken one.
 _ALARM_WITHIN_S = 0.8

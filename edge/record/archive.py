@@ -33,10 +33,10 @@ from edge.record.types import (
     FrameRecord,
     Notice,
 )
-from shared.blobs import Blobs
+from shared.disk.blobs import Blobs
+from shared.disk.store import ReadStore
 from shared.error_code import ErrorCode
 from shared.errors import RequestError, StoreError
-from shared.store import ReadStore
 
 DATABASE = "records.sqlite3"
 PICTURES = "pictures"

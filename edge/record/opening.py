@@ -14,12 +14,12 @@ from edge.record.chain import EntryKind
 from edge.record.journal import Journal, is_needed
 from edge.record.keep_clock import KeepClock
 from edge.record.schema import MIGRATIONS
-from shared.blobs import Blobs, refuse_link
 from shared.clock import Clock
+from shared.disk.blobs import Blobs, refuse_link
+from shared.disk.store import Store, set_damaged_aside
 from shared.errors import StoreError
 from shared.logs import get_logger
 from shared.startup import hold_folder
-from shared.store import Store, set_damaged_aside
 from shared.version import commit, version
 
 

@@ -45,13 +45,13 @@ from edge.record.types import (
     Verification,
 )
 from edge.record.verification import verify
-from shared.blobs import Blobs, refuse_link
 from shared.clock import Clock
-from shared.disk_thread import DiskThread
+from shared.disk.blobs import Blobs, refuse_link
+from shared.disk.disk_thread import DiskThread
+from shared.disk.store import turn
 from shared.error_code import ErrorCode
 from shared.errors import FolderTaken, StoreError
-from shared.store import turn
-from shared.trouble import Trouble, TroubleKind
+from shared.watch.trouble import Trouble, TroubleKind
 
 _DEFAULT_RULES = KeepRules()
 # Shorter: a disk that spins up counts as one that hangs. Longer: a box whose disk hangs at the start watches later.

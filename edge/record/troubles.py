@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from edge.record.keep_clock import BELIEVED_GAP
 from edge.record.retention import WARN_DAYS, Forecast, Pruned
-from shared.trouble import Trouble, TroubleKind
+from shared.watch.trouble import Trouble, TroubleKind
 
 NOT_WRITTEN = "not_written"
 CLOCK_OFF = "clock_off"

@@ -15,7 +15,7 @@ from edge.decide.ledger import Ledger
 from edge.record.records import Records
 from shared.errors import FireError, StoreError
 from shared.logs import get_logger
-from shared.supervise import Supervisor
+from shared.watch.supervise import Supervisor
 
 _THREAD = "upkeep"
 _EVERY_S = 60.0  # the room that eight cameras fill meanwhile is some 100 MB

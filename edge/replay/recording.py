@@ -19,8 +19,8 @@ from edge.replay.score_log import is_score_log, read_scores
 from shared.clock import SystemClock
 from shared.deadline import Deadline
 from shared.errors import CommandError, FireError
-from shared.gather import VIDEO_SUFFIXES, gather, list_pictures
 from shared.ids import new_id
+from shared.picture.gather import VIDEO_SUFFIXES, gather, list_pictures
 from shared.types import Frame, ImageLimits, Picture
 
 _CALL_PATIENCE_S = 10.0

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from shared.composite import composite_fire
-from shared.fire_look import FirePlace, draw_look
-from shared.imaging import decode, jpeg_picture
+from shared.picture.imaging import decode, jpeg_picture
+from shared.rendered.composite import composite_fire
+from shared.rendered.look import FirePlace, draw_look
 from shared.types import Box, Picture
 
 _MARK = "TEST - NO REAL FIRE"

@@ -9,9 +9,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from edge.selftest.rules import TestResult
 from edge.selftest.selftest import SelfTest
-from shared import arguments, web
-from shared.answers import Answer
-from shared.openapi import Reply, describes
+from shared.web import app as web
+from shared.web import arguments
+from shared.web.answers import Answer
+from shared.web.openapi import Reply, describes
 
 _TAG = "Test alarms"
 

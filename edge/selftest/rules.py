@@ -8,7 +8,7 @@ from datetime import datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from shared.trouble import Trouble, TroubleKind
+from shared.watch.trouble import Trouble, TroubleKind
 
 _WITHIN = timedelta(hours=1)  # a box that was off at the time does not ring at any other hour
 _EVERY = timedelta(days=7)

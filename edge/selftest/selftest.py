@@ -20,11 +20,11 @@ from edge.selftest.store import SelfTestStore
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import FireError, StoreError
-from shared.fire_look import FirePlace
 from shared.ids import new_id
 from shared.logs import get_logger
-from shared.trouble import Trouble
+from shared.rendered.look import FirePlace
 from shared.types import Box, Frame, Picture
+from shared.watch.trouble import Trouble
 
 _TICK_S = 0.2
 _FRAME_WITHIN_S = 15.0  # a camera that sends nothing for so long is not watched

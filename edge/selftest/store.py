@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from edge.selftest.rules import TestResult
+from shared.disk.store import Store
 from shared.logs import get_logger
-from shared.store import Store
 
 _MIGRATIONS = (
     """

@@ -18,8 +18,8 @@ from edge.selftest.store import SelfTestStore
 from edge.zones.zones import Masks
 from shared.clock import Clock
 from shared.deadline import Deadline
-from shared.supervise import Supervisor
 from shared.types import Box, Frame, Picture
+from shared.watch.supervise import Supervisor
 
 _SILENT_S = 60.0  # five times a second; building the rest of a service comes before its first turn
 

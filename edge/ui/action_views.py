@@ -9,7 +9,7 @@ from edge.ui.kit import Kit, is_fragment
 from shared.error_code import ErrorCode
 from shared.errors import RequestError
 from shared.ids import is_req_id
-from shared.trouble import TroubleKind
+from shared.watch.trouble import TroubleKind
 
 _MOST_AT_ONCE = 200
 

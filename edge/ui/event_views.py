@@ -29,7 +29,7 @@ from edge.ui.thumbs import Thumbnails, crop_around
 from edge.ui.told_model import ToldSink, show_told
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
-from shared.imaging import read_picture
+from shared.picture.imaging import read_picture
 from shared.types import Picture
 from shared.ui.speech import with_code
 

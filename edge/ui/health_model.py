@@ -18,11 +18,11 @@ from edge.ui.speech import Speech
 from edge.ui.try_model import Fact
 from edge.ui.vitals_model import LinkNow
 from shared.breaker import BreakerState
-from shared.reload import Tried
-from shared.trouble import Trouble, TroubleKind
+from shared.model.reload import Tried
 from shared.types import ModelIdentity
 from shared.ui.speech import with_code
-from shared.web import CheckState
+from shared.watch.trouble import Trouble, TroubleKind
+from shared.web.app import CheckState
 
 _SOON_DAYS = 10.0  # from here on nobody counts the hours
 _ICONS = {

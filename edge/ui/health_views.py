@@ -23,8 +23,8 @@ from edge.ui.now_model import CameraNow
 from edge.ui.now_views import cameras_now
 from edge.ui.speech import Speech
 from shared.logs import redact
-from shared.trouble import Trouble, TroubleKind
 from shared.version import version
+from shared.watch.trouble import Trouble, TroubleKind
 
 
 def add_health(console: Blueprint, kit: Kit) -> None:

@@ -24,9 +24,9 @@ from edge.ui.page import (
 from edge.ui.parts import ConsoleParts
 from edge.ui.speech import Speech
 from edge.ui.words import LANGUAGES
-from shared.access import Need, Visitor
+from shared.access.gate import who_says
+from shared.access.roles import Need, Visitor
 from shared.errors import FireError
-from shared.gate import who_says
 from shared.ui.packing import pack
 
 _T = TypeVar("_T")
@@ -128,7 +128,7 @@ def is_fragment() -> bool:
 
 
 def secured(response: Response) -> Response:
-    """Keep pages out of every cache, and small; what else browsers are told is told for all answers in `shared.web`."""
+    """Keep pages out of every cache, and small; what else browsers are told stands in `shared.web.app`."""
     if response.content_type.startswith("text/html"):
         response.headers["Cache-Control"] = "no-store"
         response.headers["Vary"] = "Cookie, Accept-Language, HX-Request"

@@ -13,7 +13,7 @@ from edge.record.types import EventRecord
 from edge.ui.drawing import DrawnBox, Spark, drawn, spark
 from edge.ui.fire_model import FireTile, event_words, is_red, severity_class, show_fire
 from edge.ui.speech import Speech
-from shared.trouble import Trouble, TroubleKind
+from shared.watch.trouble import Trouble, TroubleKind
 
 _HERO_WIDTH_PX, _TILE_WIDTH_PX = 960, 480
 _STALE_S = 30.0  # a configured camera that was silent this long watches nothing, whatever it says of itself

@@ -16,7 +16,7 @@ from edge.ui.thumbs import Thumbnails
 from edge.ui.vitals_model import Vital, show_vitals
 from shared.error_code import ErrorCode
 from shared.errors import FireError
-from shared.trouble import Trouble, TroubleKind
+from shared.watch.trouble import Trouble, TroubleKind
 
 WIDTHS_PX = (160, 320, 480, 640, 960)
 """Widths in which pictures are given; a few, so that they are made once."""

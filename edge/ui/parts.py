@@ -19,9 +19,9 @@ from edge.selftest.selftest import SelfTest
 from edge.ui.vitals_model import LinkNow
 from edge.zones.site import SiteZones
 from shared.clock import Clock
-from shared.reload import Tried
-from shared.supervise import Supervisor
+from shared.model.reload import Tried
 from shared.types import Picture
+from shared.watch.supervise import Supervisor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ import numpy as np
 from cv2.typing import MatLike
 
 from edge.ui.drawing import around
-from shared.imaging import decode, encode_jpeg
-from shared.shrink import QUALITY, shrink
+from shared.picture.imaging import decode, encode_jpeg
+from shared.picture.shrink import QUALITY, shrink
 from shared.types import Box, Picture
 
 _RED_BGR, _AMBER_BGR, _BLACK_BGR = (61, 74, 255), (92, 180, 255), (0, 0, 0)

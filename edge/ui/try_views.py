@@ -15,8 +15,8 @@ from edge.ui.speech import Speech
 from edge.ui.try_model import Tried, show_tried
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
-from shared.imaging import read_picture
-from shared.shrink import shrink
+from shared.picture.imaging import read_picture
+from shared.picture.shrink import shrink
 from shared.types import Picture
 from shared.ui.failure import explain
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from edge.zones.zones import Zone
-from shared.imaging import decode, jpeg_picture
+from shared.picture.imaging import decode, jpeg_picture
 from shared.types import Frame
 
 # Encoded a second time: lower, and small flames lose their edges; higher only costs bytes.

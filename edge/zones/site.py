@@ -20,7 +20,7 @@ from edge.zones.zones import Masks
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import RequestError
-from shared.trouble import Trouble
+from shared.watch.trouble import Trouble
 
 
 class SiteZones:

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from edge.config.events import ZoneSection, ZoneSections
+from shared.disk.store import Store
 from shared.logs import get_logger
-from shared.store import Store
 
 _MIGRATIONS = (
     """

@@ -19,7 +19,7 @@ from edge.alert.message import sample
 from edge.alert.sink_wiring import build_receivers
 from edge.config.alerts import AlertsSection
 from shared.clock import SystemClock
-from shared.openapi import undescribed
+from shared.web.openapi import undescribed
 from tests.contract.conftest import Pair
 from tests.helpers.evidence import fill
 from tests.helpers.pictures import fire_jpeg, unsure_jpeg

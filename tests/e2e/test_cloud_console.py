@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.imaging import jpeg_picture
-from shared.scene import Scene, SceneSettings
+from shared.picture.imaging import jpeg_picture
+from shared.rendered.scene import Scene, SceneSettings
 from tests.helpers.browser import DESK_PX, PHONE_PX
 from tests.helpers.services import Running, running_cloud
 from tests.unit.test_fleet import report

@@ -13,9 +13,9 @@ from edge.record.records import Records
 from edge.record.types import Mark
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
-from shared.imaging import jpeg_picture
-from shared.manifest import shipped_models
-from shared.scene import Scene, SceneSettings
+from shared.model.manifest import shipped_models
+from shared.picture.imaging import jpeg_picture
+from shared.rendered.scene import Scene, SceneSettings
 from tests.helpers.browser import DESK_PX, PHONE_PX, Browser
 from tests.helpers.services import Running, running_cloud, running_edge
 from tests.helpers.story import tell_fire

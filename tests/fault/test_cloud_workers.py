@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-from shared.imaging import encode_jpeg
+from shared.picture.imaging import encode_jpeg
 from tests.helpers.pictures import fire_jpeg, noise_bgr
 from tests.helpers.redis_server import redis_server
 from tests.helpers.services import Running, running_cloud
@@ -36,7 +36,7 @@ _WORKER = f"""
 import os, sys
 from shared.startup import prepare_libraries
 prepare_libraries()
-from shared.detector import Detector
+from shared.model.detector import Detector
 prepare = Detector.prepare
 def deadly(self, picture):
     if picture.width_px == {_POISON_PX}:

@@ -14,7 +14,7 @@ from edge.record.archive import Archive
 from edge.record.retention import KeepRules
 from edge.record.verification import verify
 from shared.errors import StoreError
-from shared.supervise import Supervisor
+from shared.watch.supervise import Supervisor
 from tests.helpers.clock import FakeClock
 from tests.helpers.disks import remount, small_disk
 from tests.helpers.evidence import AT, fill, fire_event, kept_frame, open_records

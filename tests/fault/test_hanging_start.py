@@ -17,9 +17,9 @@ import edge.box.state_files
 import edge.record.records
 from edge.box.spare_state import SpareState
 from edge.service import EdgeService
-from shared.access import Role
-from shared.trouble import Trouble
-from shared.users import add_user
+from shared.access.roles import Role
+from shared.access.users import add_user
+from shared.watch.trouble import Trouble
 from tests.helpers.disks import failing_disk
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, edge_settings, running_edge

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.config import ServerSection
-from shared.serve import WebServer
+from shared.web.serve import WebServer
 
 pytestmark = pytest.mark.fault
 

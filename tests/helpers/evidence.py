@@ -14,7 +14,6 @@ from edge.event.fire_event import FireEvent, GrowthPoint, KeptFrame, Origin, Ori
 from edge.fuse import Verdict
 from edge.record.records import Records
 from shared.clock import Clock
-from shared.supervise import Supervisor
 from shared.types import (
     Box,
     Classification,
@@ -25,6 +24,7 @@ from shared.types import (
     Picture,
     Source,
 )
+from shared.watch.supervise import Supervisor
 from tests.helpers.clock import FakeClock
 from tests.helpers.frames import decision
 

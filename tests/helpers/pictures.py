@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.imaging import encode_jpeg
+from shared.picture.imaging import encode_jpeg
 
 
 def colour_bgr(

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from shared.auth import Signer
+from shared.access.auth import Signer
 from shared.clock import Clock, SystemClock
 
 

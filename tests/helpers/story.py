@@ -10,10 +10,10 @@ from edge.decide.reasons import Reason
 from edge.event.evidence import Grade
 from edge.event.fire_event import FireEvent, GrowthPoint, KeptFrame, Origin, OriginMethod, Severity
 from edge.record.records import Records
-from shared.composite import RenderedFrame
 from shared.ids import new_id
-from shared.imaging import jpeg_picture
-from shared.scene import Scene, SceneSettings
+from shared.picture.imaging import jpeg_picture
+from shared.rendered.composite import RenderedFrame
+from shared.rendered.scene import Scene, SceneSettings
 from shared.types import Box, Classification, Detection, Frame, Label, Source
 from tests.helpers.evidence import verdict
 from tests.helpers.frames import decision

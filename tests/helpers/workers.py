@@ -12,7 +12,7 @@ from cloud.house_wiring import build_callbacks, slot_settings
 from cloud.metrics import RunMetrics
 from cloud.model.slot import detector_slot
 from shared.clock import SystemClock
-from shared.supervise import Supervisor
+from shared.watch.supervise import Supervisor
 from tests.helpers.services import cloud_settings
 
 

@@ -14,7 +14,7 @@ from edge.config.settings import ENV_PREFIX, EdgeSettings
 from shared.clock import SystemClock
 from shared.config import load_settings
 from shared.errors import ConfigError
-from shared.manifest import shipped_models
+from shared.model.manifest import shipped_models
 from tests.helpers import stand_in_clouds as clouds
 from tests.helpers.alerts import fire_event, opened
 from tests.helpers.services import Running, running_edge

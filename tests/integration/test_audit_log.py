@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.audit_log import AuditLine, AuditLog
+from shared.access.audit_log import AuditLine, AuditLog
 from shared.clock import SystemClock
 from shared.errors import StoreError
 from tests.helpers.clock import FakeClock

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from edge.cli import main
 from edge.record.types import Mark
-from shared.imaging import encode_jpeg
+from shared.picture.imaging import encode_jpeg
 from tests.helpers.evidence import fire_event, kept_frame, open_records
 from tests.helpers.pictures import colour_bgr, fire_jpeg
 from tests.helpers.services import running_edge

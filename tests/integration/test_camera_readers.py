@@ -18,8 +18,8 @@ from edge.capture.wiring import Cameras
 from edge.config.cameras import CameraSection
 from shared.clock import SystemClock
 from shared.errors import CameraError
-from shared.supervise import Supervisor
 from shared.types import ClockQuality, Frame, ImageLimits
+from shared.watch.supervise import Supervisor
 from tests.helpers.clock import FakeClock
 from tests.helpers.frames import picture
 from tests.helpers.pictures import calm_jpeg

@@ -26,8 +26,8 @@ from edge.capture.open_source import open_source
 from edge.capture.rtsp_probe import why_no_stream
 from edge.capture.shot import CameraAddress, Pace, Shot
 from shared.errors import CameraError
-from shared.imaging import decode, jpeg_picture
-from shared.scene import Scene, SceneSettings
+from shared.picture.imaging import decode, jpeg_picture
+from shared.rendered.scene import Scene, SceneSettings
 from shared.types import ClockQuality, ImageLimits
 from tests.helpers.services import Running, running_edge
 from tests.helpers.stand_in_clouds import dead_url, stand_in_cloud

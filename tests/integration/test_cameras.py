@@ -20,8 +20,8 @@ from edge.service import EdgeService
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import CameraError, ConfigError
-from shared.supervise import Supervisor
 from shared.types import Frame, ImageLimits
+from shared.watch.supervise import Supervisor
 from tests.helpers.frames import frame, picture
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import edge_settings, running_edge

@@ -24,7 +24,7 @@ from cloud.jobs.callbacks import Callbacks
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
-from shared.imaging import encode_jpeg
+from shared.picture.imaging import encode_jpeg
 from tests.helpers.held_model import held_model
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import Running, running_cloud

@@ -13,9 +13,9 @@ import pytest
 from cloud.fleet.keys import add_key
 from cloud.ui.kit import FOLDER
 from cloud.ui.queue_model import Spread
-from shared.access import Role
+from shared.access.roles import Role
+from shared.access.users import add_user
 from shared.ui.words import COMMON, Words
-from shared.users import add_user
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import Running, running_cloud
 from tests.helpers.tiny_models import write_detector

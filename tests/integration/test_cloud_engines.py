@@ -18,7 +18,7 @@ from cloud.redis_engine.books import RedisAnswers
 from cloud.redis_engine.link import RedisLink
 from shared.clock import SystemClock
 from shared.errors import FireError
-from shared.imaging import encode_jpeg
+from shared.picture.imaging import encode_jpeg
 from tests.helpers.held_model import HeldModel
 from tests.helpers.pictures import calm_jpeg, fire_jpeg, noise_bgr
 from tests.helpers.redis_server import RedisServer, redis_server

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from cloud.model.gpu import GpuMemoryCollector, read_card_memory
-from shared.detector import Detector, Running
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
-from shared.imaging import read_picture
-from shared.inference import Session
-from shared.manifest import load_artifact
+from shared.model.detector import Detector, Running
+from shared.model.inference import Session
+from shared.model.manifest import load_artifact
+from shared.picture.imaging import read_picture
 from shared.types import ImageLimits
 from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
@@ -160,7 +160,7 @@ def test_a_lost_card_is_replaced_by_the_cpu_where_that_is_allowed(models):
 
 def test_a_lost_card_is_a_trouble_where_the_cpu_is_not_allowed(models, monkeypatch):
     monkeypatch.setattr(
-        "shared.detector.Session",
+        "shared.model.detector.Session",
         lambda *given, **named: Session(*given, **{**named, "may_fall_back": True}),
     )
     detector = _detector(models, allow_cpu=False)
@@ -173,7 +173,7 @@ def test_a_lost_card_is_a_trouble_where_the_cpu_is_not_allowed(models, monkeypat
 def test_a_lost_card_whose_cpu_does_not_load_either_is_a_trouble(models, monkeypatch):
     detector = _detector(models)
     _on_card(detector, fits=None)
-    monkeypatch.setattr("shared.detector.Session", _no_session)
+    monkeypatch.setattr("shared.model.detector.Session", _no_session)
     for _ in range(2):
         with pytest.raises(ModelError):
             detector.run_batch(_tensors(detector, [fire_jpeg()]))
@@ -236,7 +236,7 @@ def test_a_cloud_that_lost_its_card_and_its_cpu_says_so_everywhere(
     cloud: RunningService, monkeypatch: pytest.MonkeyPatch
 ):
     _on_card(cloud.service.house.slot.current, fits=None)
-    monkeypatch.setattr("shared.detector.Session", _no_session)
+    monkeypatch.setattr("shared.model.detector.Session", _no_session)
     assert cloud.show("/infer", fire_jpeg()).json()["err_no"] == 2002
     ready = cloud.get("/readyz")
     assert (ready.status_code, ready.json()["checks"]["model"]["state"]) == (503, "failed")

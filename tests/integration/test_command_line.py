@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 import cloud.cli
 import edge.cli
-from shared.imaging import read_picture
+from shared.picture.imaging import read_picture
 from shared.types import ImageLimits
 from tests.helpers.pictures import calm_jpeg, colour_bgr, fire_jpeg, png
 from tests.helpers.videos import write_video

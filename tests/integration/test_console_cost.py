@@ -6,8 +6,8 @@ import re
 import time
 from pathlib import Path
 
-from shared.imaging import jpeg_picture
-from shared.scene import Scene, SceneSettings
+from shared.picture.imaging import jpeg_picture
+from shared.rendered.scene import Scene, SceneSettings
 from shared.types import Classification, Label, Source
 from tests.helpers.evidence import verdict
 from tests.helpers.frames import frame

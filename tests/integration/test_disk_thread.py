@@ -9,7 +9,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from shared.disk_thread import DiskThread
+from shared.disk.disk_thread import DiskThread
 from shared.errors import StoreError
 from tests.helpers.waiting import wait_until
 
@@ -68,7 +68,7 @@ def test_a_process_that_was_stopped_for_a_while_does_not_take_its_disk_for_one_t
             disk.gate.set()
             return super().result(timeout)
 
-    monkeypatch.setattr("shared.disk_thread.Future", Missed)
+    monkeypatch.setattr("shared.disk.disk_thread.Future", Missed)
     assert thread.do(lambda: disk.write("at last"), within_s=40.0) == "at last"
 
 

@@ -22,8 +22,8 @@ from cloud.cli import main as cloud_main
 from cloud.fleet.keys import add_key
 from edge.cli import main as edge_main
 from edge.config.settings import EdgeSettings
-from shared.access import Role
-from shared.users import add_token
+from shared.access.roles import Role
+from shared.access.users import add_token
 from tests.helpers.evidence import fill
 from tests.helpers.processes import free_port
 from tests.helpers.redis_server import redis_server
@@ -49,7 +49,9 @@ def written(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_a_healthy_box_passes_every_check(tmp_path, models, monkeypatch):
-    monkeypatch.setattr("shared.checkup._SLOW_SYNC_S", 40.0)  # a busy machine is healthy here
+    monkeypatch.setattr(
+        "shared.command.checkup._SLOW_SYNC_S", 40.0
+    )  # a busy machine is healthy here
     monkeypatch.setattr("edge.commands.doctor_cloud._SLOW_LINK_S", 40.0)
     with running_cloud(tmp_path / "c", models) as cloud:
         text = f"""
@@ -174,7 +176,7 @@ def test_what_a_disk_lacks_is_what_the_remedy_gives(tmp_path, monkeypatch, numbe
     def refuses(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("shared.checkup.os.fsync", refuses)
+    monkeypatch.setattr("shared.command.checkup.os.fsync", refuses)
     _, found = findings(written(tmp_path, "[server]\nport = 0\n"))
     (row,) = found["disk"]
     assert (row["state"], os.strerror(number) in row["text"]) == ("FAIL", True)
@@ -188,7 +190,7 @@ def test_a_slow_disk_is_told_with_what_waits_for_it(tmp_path, monkeypatch):
         time.sleep(0.06)
         sync(descriptor)
 
-    monkeypatch.setattr("shared.checkup.os.fsync", slow)
+    monkeypatch.setattr("shared.command.checkup.os.fsync", slow)
     _, found = findings(written(tmp_path, "[server]\nport = 0\n"))
     (row,) = found["disk"]
     assert (row["state"], "SSD" in row["remedy"]) == ("warn", True)
@@ -391,7 +393,7 @@ def _hangs_mid_body(exchange: Exchange) -> None:
 
 
 def test_a_service_that_hangs_in_its_answers_is_written_down_as_that(tmp_path, monkeypatch):
-    monkeypatch.setattr("shared.diagnostics._TIMEOUT_S", 0.3)
+    monkeypatch.setattr("shared.command.diagnostics._TIMEOUT_S", 0.3)
     with stand_in_cloud(_hangs_mid_body) as sick:
         config = written(tmp_path, f'[server]\nport = {sick.port}\n[cloud]\nurl = "mock:"\n')
         bundle = tmp_path / "d.zip"
@@ -494,7 +496,7 @@ def test_a_box_that_tells_nobody_is_warned(tmp_path):
 
 
 def test_a_check_leaves_no_folder_that_the_service_could_not_write(tmp_path, monkeypatch):
-    monkeypatch.setattr("shared.checkup._SLOW_SYNC_S", 40.0)
+    monkeypatch.setattr("shared.command.checkup._SLOW_SYNC_S", 40.0)
     (tmp_path / "deep").mkdir()
     config = tmp_path / "edge.toml"
     config.write_text(f'state = "{tmp_path}/deep/er/state"\n[server]\nport = 0\n')

@@ -22,9 +22,9 @@ from edge.zones.zones import Masks
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
-from shared.imaging import decode, encode_jpeg, read_picture
-from shared.supervise import Supervisor
+from shared.picture.imaging import decode, encode_jpeg, read_picture
 from shared.types import ImageLimits
+from shared.watch.supervise import Supervisor
 from tests.helpers.alerts import outbox_in
 from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import calm_jpeg, colour_bgr, fire_jpeg

@@ -21,7 +21,7 @@ from models.detector_report import evaluate_detector
 from models.folds import FOLDS, UNRENDERED, plan_of, split
 from models.self_test import SelfTestError
 from models.training_run import log_epoch
-from shared.manifest import load_version
+from shared.model.manifest import load_version
 from tests.helpers.pack_pictures import NAN, pack_picture
 from tests.helpers.tiny_models import write_classifier, write_detector
 

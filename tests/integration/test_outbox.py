@@ -23,7 +23,7 @@ from edge.outbox.outbox.outbox import Outbox, OutboxRules
 from edge.outbox.outbox.store import OutboxStore
 
 import edge.outbox.outbox
-import shared.store
+import shared.disk.store
 from edge.box.troubles import outbox_troubles
 from edge.decide.uplink import Uplink, UploadForm
 from shared.clock import SystemClock
@@ -339,7 +339,7 @@ def test_a_file_that_is_gone_is_a_trouble_and_no_line_a_second(
 def test_a_disk_that_hangs_stops_no_alarm_and_sends_none_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared.store, "_BUSY_TIMEOUT_S", 30.0)
+    monkeypatch.setattr(shared.disk.store, "_BUSY_TIMEOUT_S", 30.0)
     clock, cloud = FakeClock(), Cloud()
     cloud.is_away = False
     with outbox_in(tmp_path, clock) as outbox:

@@ -20,8 +20,8 @@ from edge.event.fire_event import Severity
 from edge.record.types import EventQuery, Mark, Notice, NoticeResult
 from shared.error_code import ErrorCode
 from shared.errors import FireError, FolderTaken, StoreError
-from shared.supervise import Supervisor
 from shared.types import Source
+from shared.watch.supervise import Supervisor
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import AT, fill, fire_event, kept_frame, open_records, origin, verdict
 from tests.helpers.services import running_edge

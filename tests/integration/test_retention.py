@@ -13,7 +13,7 @@ from edge.event.fire_event import Severity
 from edge.record.archive import Archive
 from edge.record.retention import KeepRules
 from edge.record.types import EventQuery, Mark
-from shared.supervise import Supervisor
+from shared.watch.supervise import Supervisor
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import AT, fill, fire_event, kept_frame, open_records
 

@@ -15,10 +15,10 @@ from edge.classify.classifier import LoadedClassifier
 from edge.cli import main
 from edge.selftest.drawn_flame import draw_test, free_spot
 from edge.zones.zones import Zone, ZoneKind, Zones
-from shared.imaging import jpeg_picture
-from shared.inference import best_cpu_variant
-from shared.manifest import load_version, newest_version, shipped_models
-from shared.scene import Scene, SceneSettings
+from shared.model.inference import best_cpu_variant
+from shared.model.manifest import load_version, newest_version, shipped_models
+from shared.picture.imaging import jpeg_picture
+from shared.rendered.scene import Scene, SceneSettings
 from shared.types import Label
 from tests.helpers.services import Running, running_edge
 from tests.helpers.stand_in_clouds import StandIn, answers, dead_url, good_answer, stand_in_cloud

@@ -10,7 +10,7 @@ from edge.alert.deliveries import Trail
 from edge.selftest.rules import Schedule, Weekday
 from edge.selftest.selftest import SelfTest
 from edge.selftest.store import SelfTestStore
-from shared.imaging import jpeg_picture
+from shared.picture.imaging import jpeg_picture
 from shared.types import Frame
 from tests.helpers.clock import FakeClock
 

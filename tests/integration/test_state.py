@@ -20,9 +20,9 @@ from click.testing import CliRunner, Result
 from edge.box.state_copy import Places, back_up
 from edge.cli import main
 from edge.record.types import Mark
-from shared.blobs import Blobs
+from shared.disk.blobs import Blobs
+from shared.disk.store import Store
 from shared.errors import StoreError
-from shared.store import Store
 from tests.helpers.clock import FakeClock
 from tests.helpers.disks import small_disk
 from tests.helpers.evidence import AT, fill, fire_event, kept_frame, open_records

@@ -33,11 +33,11 @@ from edge.selftest.rules import Schedule, TestResult, Weekday, selftest_troubles
 from edge.ui.health_model import show_checks, trouble_cause
 from edge.ui.speech import Speech
 from edge.ui.words import catalogue
+from shared.access.users import users_unreadable
 from shared.breaker import BreakerState
-from shared.supervise import Supervisor
-from shared.trouble import Trouble
 from shared.ui.words import TROUBLES, Words
-from shared.users import users_unreadable
+from shared.watch.supervise import Supervisor
+from shared.watch.trouble import Trouble
 from tests.helpers.alerts import Recorder, fire_event, office_in, opened
 from tests.helpers.clock import FakeClock
 

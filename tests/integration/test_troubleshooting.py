@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.imaging import encode_jpeg
+from shared.picture.imaging import encode_jpeg
 from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import calm_jpeg, colour_bgr, unsure_jpeg
 from tests.helpers.services import Running, running_edge

@@ -16,7 +16,7 @@ from edge.record.types import EventQuery
 from edge.record.upkeep import Upkeep
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
-from shared.supervise import Supervisor
+from shared.watch.supervise import Supervisor
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import AT, fill, open_records
 from tests.helpers.services import running_edge

@@ -12,10 +12,10 @@ import requests
 from pydantic import TypeAdapter
 
 from edge.config.events import ZoneSections
-from shared.access import Role
-from shared.imaging import decode, read_picture
+from shared.access.roles import Role
+from shared.access.users import add_token
+from shared.picture.imaging import decode, read_picture
 from shared.types import ImageLimits
-from shared.users import add_token
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, running_edge
 

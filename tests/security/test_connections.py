@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from shared.config import ServerSection
-from shared.connections import most_connections
-from shared.serve import WebServer
+from shared.web.connections import most_connections
+from shared.web.serve import WebServer
 from tests.helpers.raw_http import raw_call
 from tests.helpers.waiting import wait_until
 
@@ -150,7 +150,7 @@ def test_a_client_refused_early_may_send_on_and_reads_why():
 
 
 def test_a_client_refused_early_may_not_send_on_for_ever(monkeypatch):
-    monkeypatch.setattr("shared.connections._READ_AWAY_S", 0)
+    monkeypatch.setattr("shared.web.connections._READ_AWAY_S", 0)
     with _served() as port, _opened(port, b"nonsense\r\n\r\n") as client:
         wait_until(lambda: _is_reset(client))
 

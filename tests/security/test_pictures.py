@@ -8,7 +8,7 @@ import pytest
 
 from shared.error_code import ErrorCode
 from shared.errors import ImageError
-from shared.imaging import _may_have_many_scans, decode, read_picture
+from shared.picture.imaging import _may_have_many_scans, decode, read_picture
 from shared.types import ImageLimits
 from tests.helpers.hostile_pictures import (
     damaged,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.access import (
+from shared.access.roles import (
     Need,
     Role,
     Rules,
@@ -17,7 +17,7 @@ from shared.access import (
     is_password_hash,
     safe_target,
 )
-from shared.sessions import Sessions
+from shared.access.sessions import Sessions
 from tests.helpers.clock import FakeClock
 
 _RULES = Rules(

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from shared.admission import Admission
+from shared.access.admission import Admission
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError

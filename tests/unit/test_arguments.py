@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import arguments
 from shared.error_code import ErrorCode
 from shared.errors import RequestError
+from shared.web import arguments
 
 _json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

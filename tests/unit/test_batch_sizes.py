@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from shared.batch_sizes import BatchSizes
+from shared.model.batch_sizes import BatchSizes
 from tests.helpers.clock import FakeClock
 
 

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from shared.blobs import Blobs
+from shared.disk.blobs import Blobs
 from shared.errors import StoreError
 
 _FIRE = b"fire" * 100

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cloud.fleet.keys import KeyRing, add_key, read_keys, remove_keys
-from shared.auth import SKEW_S, MemoryNonces, Signed, Signer, Verifier, new_key
+from shared.access.auth import SKEW_S, MemoryNonces, Signed, Signer, Verifier, new_key
 from shared.error_code import ErrorCode
 from shared.errors import CommandError, ConfigError, RequestError
 from tests.helpers.clock import FakeClock

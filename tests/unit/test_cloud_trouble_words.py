@@ -12,11 +12,11 @@ from markupsafe import escape
 from cloud import troubles
 from cloud.ui.kit import FOLDER
 from cloud.ui.trouble_model import show_troubles
-from shared.supervise import Supervisor
-from shared.trouble import Trouble
+from shared.access.users import users_unreadable
 from shared.ui.speech import Speech
 from shared.ui.words import COMMON, TROUBLES, Words
-from shared.users import users_unreadable
+from shared.watch.supervise import Supervisor
+from shared.watch.trouble import Trouble
 from tests.helpers.clock import FakeClock
 
 _NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

@@ -15,9 +15,9 @@ from edge.decide.reasons import Reason
 from edge.ui.settings_model import leaves
 from edge.ui.speech import Speech
 from edge.ui.words import catalogue, has_words, say, settings_in_chinese
-from shared import web
 from shared.config import describe_settings
 from shared.ui.assets import SHARED, vendored
+from shared.web import app as web
 
 _UI = Path(edge.ui.__file__).parent
 _PAGES = [*_UI.glob("templates/*.html"), *web.TEMPLATES.glob("*.html")]

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.detect import DetectorSettings, Finding, RawOutput, find
-from shared.letterbox import Letterbox
+from shared.model.detect import DetectorSettings, Finding, RawOutput, find
+from shared.picture.letterbox import Letterbox
 from shared.types import Label
 
 _SETTINGS = DetectorSettings(thresholds={"fire": 0.5, "smoke": 0.4}, nms_iou=0.5)

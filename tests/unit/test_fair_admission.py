@@ -4,11 +4,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from shared.admission import Admission
+from shared.access.admission import Admission
+from shared.access.rate_limit import RateLimit
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError
-from shared.rate_limit import RateLimit
 from tests.helpers.clock import FakeClock
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.http_date import read_http_date
+from shared.web.http_date import read_http_date
 
 
 @given(st.integers(min_value=0, max_value=2**34))

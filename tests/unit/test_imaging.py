@@ -8,7 +8,7 @@ import pytest
 
 from shared.error_code import ErrorCode
 from shared.errors import ImageError
-from shared.imaging import decode, encode_jpeg, read_picture, upload_form
+from shared.picture.imaging import decode, encode_jpeg, read_picture, upload_form
 from shared.types import ImageLimits, MediaType
 from tests.helpers.hostile_pictures import png_chunk, png_file
 from tests.helpers.pictures import fire_jpeg, noise_bgr, png

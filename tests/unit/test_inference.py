@@ -9,9 +9,9 @@ import pytest
 from edge.classify.classifier import Classifier, LoadedClassifier
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
-from shared.imaging import read_picture
-from shared.inference import Session, best_cpu_variant, check_finite, refuse_two_runtimes
-from shared.manifest import Artifact, load_artifact
+from shared.model.inference import Session, best_cpu_variant, check_finite, refuse_two_runtimes
+from shared.model.manifest import Artifact, load_artifact
+from shared.picture.imaging import read_picture
 from shared.types import ImageLimits
 from tests.helpers.frames import frame
 from tests.helpers.pictures import calm_jpeg, fire_jpeg, unsure_jpeg

@@ -9,9 +9,9 @@ import pytest
 
 from cloud.local_engine.engine import BatchReport, LocalEngine
 from shared.deadline import Deadline
-from shared.detect import RawOutput
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError
+from shared.model.detect import RawOutput
 from tests.helpers.clock import FakeClock
 
 _POISON = -1.0

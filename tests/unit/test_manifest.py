@@ -8,7 +8,7 @@ import pytest
 
 from shared.error_code import ErrorCode
 from shared.errors import ModelError
-from shared.manifest import Artifact, load_artifact
+from shared.model.manifest import Artifact, load_artifact
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.tiny_models import add_self_test, write_classifier, write_detector
 

@@ -14,7 +14,7 @@ import onnx
 from models.artifact import ARTIFACTS_DIR, PLANS
 from models.card import write_card
 from models.quantize import float_nodes
-from shared.manifest import load_artifact
+from shared.model.manifest import load_artifact
 
 KINDS = sorted(PLANS)
 

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="needs the extra `train`")
 
 from models.augment import AugmentConfig, Sample, augment, mosaic, place_on_canvas
 from models.data import Truth
-from shared.letterbox import InputContract
+from shared.picture.letterbox import InputContract
 
 CONTRACT = InputContract(
     name="frame",

@@ -9,9 +9,9 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("torch", reason="the training extra is not installed")
 
 from models.half import VARIANT, add_half  # noqa: E402
-from shared.detector import Detector, Running  # noqa: E402
-from shared.imaging import read_picture  # noqa: E402
-from shared.manifest import load_artifact  # noqa: E402
+from shared.model.detector import Detector, Running  # noqa: E402
+from shared.model.manifest import load_artifact  # noqa: E402
+from shared.picture.imaging import read_picture  # noqa: E402
 from shared.types import ImageLimits  # noqa: E402
 from tests.helpers.clock import FakeClock  # noqa: E402
 from tests.helpers.pictures import calm_jpeg, fire_jpeg  # noqa: E402

@@ -23,8 +23,8 @@ from models.onnx_model import OnnxModel  # noqa: E402
 from models.self_test import render_self_tests  # noqa: E402
 from models.train_classifier import CONTRACT as CLASSIFIER_CONTRACT  # noqa: E402
 from models.train_detector import CONTRACT as DETECTOR_CONTRACT  # noqa: E402
-from shared.letterbox import InputContract  # noqa: E402
-from shared.preprocess import preprocess  # noqa: E402
+from shared.picture.letterbox import InputContract  # noqa: E402
+from shared.picture.preprocess import preprocess  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

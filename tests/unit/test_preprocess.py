@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.letterbox import InputContract, canvas_size, letterbox_for
-from shared.preprocess import preprocess, resize
+from shared.picture.letterbox import InputContract, canvas_size, letterbox_for
+from shared.picture.preprocess import preprocess, resize
 
 EDGE = InputContract(
     name="frame",

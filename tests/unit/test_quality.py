@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge.capture.quality import THUMB_HEIGHT_PX, THUMB_WIDTH_PX, ViewHealth
 from edge.capture.state import ViewFinding
-from shared.scene import Scene, SceneSettings
+from shared.rendered.scene import Scene, SceneSettings
 
 _CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "clips"
 _WITHIN_S = 60

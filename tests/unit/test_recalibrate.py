@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.recalibrate import (
+from shared.model.recalibrate import (
     LEAST_LABELS,
     Calibration,
     LabelledLogit,

@@ -6,8 +6,8 @@ import json
 import os
 import time
 
+from shared.disk.rotated_log import RotatedLog
 from shared.logs import configure_logs, get_logger
-from shared.rotated_log import RotatedLog
 from tests.helpers.waiting import wait_until
 
 

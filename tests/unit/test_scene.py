@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.composite import add_fire
-from shared.fire_look import FirePlace
-from shared.scene import Scene, SceneSettings
+from shared.rendered.composite import add_fire
+from shared.rendered.look import FirePlace
+from shared.rendered.scene import Scene, SceneSettings
 
 SMALL = SceneSettings(width_px=320, height_px=180, seed=0)
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from shared.errors import FireError, StoreError
-from shared.service_manager import ServiceManager
-from shared.supervise import Supervisor
-from shared.trouble import Trouble, TroubleKind
+from shared.watch.service_manager import ServiceManager
+from shared.watch.supervise import Supervisor
+from shared.watch.trouble import Trouble, TroubleKind
 from tests.helpers.clock import FakeClock
 
 

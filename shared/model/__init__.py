@@ -1,0 +1,1 @@
+"""Verified artifacts, their sessions, and what they say."""

@@ -1,0 +1,1 @@
+"""Bytes to pixels under limits, and what is drawn on them."""

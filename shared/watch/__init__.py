@@ -1,0 +1,1 @@
+"""Silent threads and other troubles: seen, kept over restarts, and told."""

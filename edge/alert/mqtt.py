@@ -7,6 +7,8 @@ acknowledged it (QoS 1).
 from __future__ import annotations
 
 import ssl
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,8 @@ class MqttSink:
         self._clock = clock
         self._is_sample = is_sample
         self._burning: frozenset[str] = frozenset()
+        # What a camera was is never said after what it is; to publish is to queue, paho's thread sends.
+        self._telling_states = threading.Lock()
         self._lost_mono_s: float | None = clock.mono_s()
         self._why = "no connection yet"
         self._client = self._build_client()
@@ -114,10 +118,10 @@ class MqttSink:
 
     def show(self, burning: frozenset[str]) -> None:
         """Publish the state of the cameras where it has changed."""
-        changed, self._burning = burning ^ self._burning, burning
-        if self._client.is_connected():
-            for camera in changed:
-                self._publish(self._topics.state(camera, is_burning=camera in burning))
+        with self._telling_states:
+            changed, self._burning = burning ^ self._burning, burning
+            if self._client.is_connected():
+                self._tell_states(changed)
 
     def close(self) -> None:
         """Say goodbye, so that the last will is not needed."""
@@ -153,9 +157,13 @@ class MqttSink:
         """Tell everything that lasts; the broker may have forgotten it, or Home Assistant may be new."""
         for message in self._topics.announcements():
             self._publish(message)
-        for camera in self._topics.cameras:
-            self._publish(self._topics.state(camera, is_burning=camera in self._burning))
+        with self._telling_states:
+            self._tell_states(self._topics.cameras)
         self._publish(self._topics.available(is_online=True))
+
+    def _tell_states(self, cameras: Iterable[str]) -> None:
+        for camera in cameras:
+            self._publish(self._topics.state(camera, is_burning=camera in self._burning))
 
     def _on_connect(
         self, _client: Client, _data: Any, _flags: Any, reason: Any, _more: Any

@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("paho.mqtt")
 
 from edge.alert.message import sample
+from edge.alert.mqtt_topics import Message
 from edge.alert.sink_wiring import build_sink
 from edge.alert.sinks import Sink
 from edge.config.alerts import AlertsSection
@@ -201,6 +202,33 @@ def test_home_assistant_that_restarts_is_introduced_again(tmp_path: Path) -> Non
                 "emberlink/Gate_1/yard/state",
             ):
                 wait_until(lambda topic=topic: heard.is_said_now(topic))
+
+
+def test_a_fire_that_begins_while_home_assistant_is_introduced_is_not_said_to_be_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = "emberlink/Gate_1/yard/state"
+    tells: list[threading.Thread] = []
+    with mosquitto(tmp_path) as broker, connected(broker.port, ("yard",)) as sink:
+        delivered(sink)
+        publish = sink._publish  # type: ignore[attr-defined]
+
+        def between(message: Message) -> Any:
+            if message.topic == state and not tells:
+                tells.append(threading.Thread(target=sink.show, args=(frozenset({"yard"}),)))
+                tells[0].start()
+                tells[0].join(0.3)  # as long as another thread may take here
+            return publish(message)
+
+        with listener(broker.port) as heard:
+            wait_until(lambda: heard.last(state) == b"OFF")
+            monkeypatch.setattr(sink, "_publish", between)
+            heard.publish("homeassistant/status", b"online")
+            wait_until(lambda: tells)
+            tells[0].join()
+            wait_until(lambda: heard.last(state) == b"ON")
+            delivered(sink)  # everything before it has arrived
+            assert heard.last(state) == b"ON"
 
 
 def test_a_broker_may_want_a_password(tmp_path: Path) -> None:

@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from bench.labels import DATA, list_negatives, list_sure_negatives
 from bench.numbers import Number, median, print_table, write_results
 from edge.classify.classifier import Classifier, LoadedClassifier
-from edge.decide.plane import value_model
 from edge.decide.policies import PolicyName
 from edge.forward.local_client import LocalClient
 from edge.origin.tracing import find_origin, load_look
 from edge.replay.plane import ReplayPlane
 from edge.replay.recording import read_moment, read_recordings
 from edge.replay.replay import Recording, ReplayedEvent
+from edge.wiring.decisions import value_model
 from shared.boxes import iou_matrix
 from shared.model.inference import best_cpu_variant
 from shared.model.manifest import load_artifact, shipped_models

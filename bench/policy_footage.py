@@ -25,7 +25,6 @@ from bench.numbers import Number, print_table, write_results
 from edge.classify.classifier import Classifier, LoadedClassifier
 from edge.decide.decider import Decider
 from edge.decide.memory import Memories
-from edge.decide.plane import value_model
 from edge.decide.policies import Policy, PolicyName, build_simple_policy
 from edge.decide.price import Circumstances, PriceSettings, Pricing
 from edge.decide.priced import PricePolicy
@@ -35,6 +34,7 @@ from edge.forward.local_client import LocalClient
 from edge.forward.outcome import Outcome
 from edge.fuse import fuse
 from edge.replay.replay import OpenLink, ReplayBudget, ReplayClock
+from edge.wiring.decisions import value_model
 from shared.clock import SystemClock
 from shared.deadline import Deadline
 from shared.model.inference import best_cpu_variant

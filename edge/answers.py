@@ -7,12 +7,13 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, Field
 
 from edge.alert.message import AlertStep
+from edge.alert.notice import NoticeResult
 from edge.capture.state import ViewFinding
 from edge.decide.policies import PolicyName
 from edge.decide.reasons import Reason
 from edge.event.evidence import Grade
 from edge.event.fire_event import OriginMethod, Severity
-from edge.record.types import Mark, NoticeResult
+from edge.record.types import Mark
 from shared.breaker import BreakerState
 from shared.types import ClockQuality, Label, Source
 from shared.web.answers import (

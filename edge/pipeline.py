@@ -2,8 +2,8 @@
 
 One direction; each step takes a value and returns a new one. Who waits gets the better verdict (`begin`, then
 `finish`); a camera never waits: it gets the edge's verdict at once and the cloud's as an amendment to the same frame
-(`stream`). `conclude` takes every verdict on: evidence → event, and from there `edge.event.incidents` to the record and
-the alert.
+(`stream`). `conclude` takes every verdict on: evidence → event, and from there `edge.incidents` to the record and the
+alert.
 """
 
 from __future__ import annotations

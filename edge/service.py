@@ -1,4 +1,4 @@
-"""Wires the edge service together; the only place that builds adapters. Ring: rim."""
+"""Wires the edge service together; with `edge.wiring` the only place that builds adapters. Ring: rim."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from types import MappingProxyType
 
 import cv2
 
-from edge.alert.wiring import Alerting
 from edge.box.fleet_report import Sources, box_report
 from edge.box.heartbeat import FleetHeartbeat
 from edge.box.live import LiveView
+from edge.box.site_zones import SiteZones
 from edge.box.state_files import StateFiles
-from edge.box.status import BoxStatus
-from edge.box.supervision import box_rule
 from edge.box.tally import Tally
 from edge.box.tally_store import SqliteTallyStore
 from edge.box.troubles import blind_cameras
+from edge.box.zone_store import ZoneStore
 from edge.capture.metrics import CameraCollector
-from edge.capture.wiring import Cameras
 from edge.classify.classifier import LoadedClassifier
-from edge.classify.wiring import build_models
 from edge.config.settings import EdgeSettings
 from edge.decide.latency import Latency
-from edge.decide.plane import DecisionPlane, budgets_left, value_model
 from edge.decide.policies import PolicyName
-from edge.event.metrics import EventMetrics
-from edge.event.plane import EventPlane, EventPorts, origin_question
+from edge.event_metrics import EventMetrics
 from edge.fast_lane import FastLane
-from edge.forward.link import Link, build_signer
 from edge.lines import CallerLine, CameraLine
 from edge.metrics import EdgeMetrics
 from edge.origin.untraced import untraced
 from edge.permissions import build_gate
 from edge.pipeline import Decides, Pipeline
 from edge.publish import Publisher
-from edge.record.keeping import build_records, left_open
 from edge.record.upkeep import Upkeep
 from edge.replay.score_log import ScoreLog
-from edge.replay.what_if_wiring import build_what_if
-from edge.selftest.wiring import build_selftest
+from edge.status import BoxStatus
 from edge.ui.parts import ConsoleParts
 from edge.ui.vitals_model import LinkNow
 from edge.web_app import build_app
-from edge.zones.site import SiteZones
-from edge.zones.store import ZoneStore
+from edge.wiring.alerts import Alerting
+from edge.wiring.cameras import Cameras
+from edge.wiring.decisions import DecisionPlane, budgets_left, value_model
+from edge.wiring.events import EventPlane, EventPorts, origin_question
+from edge.wiring.evidence import build_records, left_open
+from edge.wiring.link import Link, build_signer
+from edge.wiring.models import build_models
+from edge.wiring.selftest import build_selftest
+from edge.wiring.supervision import box_rule
+from edge.wiring.what_if import build_what_if
 from shared.access.admission import Admission
 from shared.clock import Clock, SystemClock
 from shared.error_code import ErrorCode

@@ -9,13 +9,13 @@ from prometheus_client import CollectorRegistry
 
 from edge.alert.schema import ALERTS
 from edge.box.routes import add_status_routes
-from edge.box.status import BoxStatus
 from edge.capture.routes import add_camera_routes
 from edge.config.settings import EdgeSettings
-from edge.event.routes import add_event_routes
+from edge.event_routes import add_event_routes
 from edge.lines import CallerLine
 from edge.routes import add_routes
 from edge.selftest.routes import add_selftest_routes
+from edge.status import BoxStatus
 from edge.ui.parts import ConsoleParts
 from edge.ui.views import add_console
 from shared.access.gate import Gate

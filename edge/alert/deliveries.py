@@ -13,12 +13,12 @@ from typing import assert_never
 from pydantic import TypeAdapter, ValidationError
 
 from edge.alert.message import Alert, AlertStep
+from edge.alert.notice import Notice, NoticeResult
 from edge.alert.rules import ReceiverRules, Recent
 from edge.alert.sinks import Sink
 from edge.event.fire_event import FireEvent, Severity
 from edge.outbox.item import Delivered, OutboxItem, Outcome, Poison, Retry
 from edge.outbox.outbox import Outbox
-from edge.record.types import Notice, NoticeResult
 from shared.clock import Clock
 from shared.watch.trouble import Trouble, TroubleKind
 

@@ -1,7 +1,7 @@
 """Which states of the box are troubles, and what a person can do about each. Ring: domain.
 
-Every rule of the edge stands here; who gathers the states is `edge.box.supervision`. A rule gives the trouble as it is
-at this moment; since when it has been so is known to `shared.watch.supervise`.
+Every rule of the edge stands here; who gathers the states is `edge.wiring.supervision`. A rule gives the trouble as it
+is at this moment; since when it has been so is known to `shared.watch.supervise`.
 """
 
 from __future__ import annotations

@@ -13,11 +13,11 @@ from typing import TypeVar
 import click
 
 from edge.alert.message import sample
-from edge.alert.sink_wiring import build_sink
 from edge.alert.sinks import Sink
 from edge.config.settings import ENV_PREFIX, EdgeSettings
 from edge.outbox.item import Delivered, Outcome, Poison, Retry, StoredItem
 from edge.outbox.store import OUTBOX_FILE, OutboxStore
+from edge.wiring.sinks import build_sink
 from shared.clock import SystemClock
 from shared.command.terminal import NAME_STATE, explained
 from shared.config import load_settings

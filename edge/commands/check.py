@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from edge.alert.sink_wiring import build_receivers
 from edge.capture.open_source import open_source
 from edge.capture.shot import PUSH
-from edge.capture.wiring import camera_address
 from edge.commands.classify import load_classifier
 from edge.config.cameras import CameraSection
 from edge.config.doubts import doubts
 from edge.config.settings import ENV_PREFIX, EdgeSettings
+from edge.wiring.cameras import camera_address
+from edge.wiring.sinks import build_receivers
 from shared.access.gate import refuse_without_users
 from shared.access.users import Users
 from shared.clock import SystemClock

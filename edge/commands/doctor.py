@@ -15,7 +15,6 @@ import requests
 
 from edge.capture.open_source import open_source
 from edge.capture.shot import PUSH, Pace, Shot
-from edge.capture.wiring import camera_address
 from edge.classify.classifier import Classifier, LoadedClassifier
 from edge.commands.doctor_cloud import clouds
 from edge.commands.doctor_sinks import sinks
@@ -23,7 +22,8 @@ from edge.config.cameras import CameraSection
 from edge.config.doubts import doubts
 from edge.config.settings import ENV_PREFIX, EdgeSettings
 from edge.record.archive import DATABASE
-from edge.record.keeping import build_records, evidence_folder
+from edge.wiring.cameras import camera_address
+from edge.wiring.evidence import build_records, evidence_folder
 from shared.clock import Stopwatch, SystemClock
 from shared.command import checkup
 from shared.command.checkup import Finding, State, as_line, checked, fail, ok, warn

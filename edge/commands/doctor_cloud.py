@@ -13,7 +13,7 @@ import requests
 
 from edge.config.settings import EdgeSettings
 from edge.forward.discover import resolve
-from edge.forward.link import build_signer
+from edge.wiring.link import build_signer
 from shared.clock import Stopwatch, SystemClock
 from shared.command import checkup
 from shared.command.checkup import Finding, checked, fail, ok, warn

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from functools import partial
 from urllib.parse import urlsplit
 
-from edge.alert.sink_wiring import build_sink
 from edge.config.alerts import AnySink, CommandSection, MqttSection, WebhookSection
 from edge.config.settings import EdgeSettings
+from edge.wiring.sinks import build_sink
 from shared.clock import SystemClock
 from shared.command.checkup import Finding, checked, fail, ok, unreachable, warn
 from shared.config import read_secret

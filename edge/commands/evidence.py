@@ -19,14 +19,14 @@ from typing import Any
 import click
 
 from edge.config.settings import ENV_PREFIX, EdgeSettings
-from edge.event.wire import event_answer, frame_answer
 from edge.record.archive import DATABASE, Archive
 from edge.record.export import export
-from edge.record.keeping import build_records, evidence_folder
 from edge.record.records import Records
 from edge.record.retention import Sizing
 from edge.record.types import MOST_EVENTS_A_PAGE, EventQuery, EventRecord
 from edge.record.verification import verify
+from edge.record.wire import event_answer, frame_answer
+from edge.wiring.evidence import build_records, evidence_folder
 from shared.clock import SystemClock
 from shared.command.terminal import NAME_STATE, explained, unwritable
 from shared.config import load_settings

@@ -16,15 +16,15 @@ import click
 from edge.classify.classifier import Classifier, LoadedClassifier
 from edge.config.cloud import CloudSection
 from edge.config.policy import PolicySection
-from edge.decide.plane import value_model
 from edge.decide.policies import PolicyName
 from edge.forward.cloud_client import CloudClient
-from edge.forward.link import build_client
 from edge.forward.local_client import LocalClient
 from edge.origin.tracing import find_origin, load_look
 from edge.replay.plane import ReplayPlane
 from edge.replay.recording import read_labels, read_recordings
 from edge.replay.replay import Recording, Replayed, ReplayedEvent
+from edge.wiring.decisions import value_model
+from edge.wiring.link import build_client
 from shared.clock import SystemClock
 from shared.command.terminal import RATE, explained, unwritable
 from shared.config import validated

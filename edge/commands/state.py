@@ -9,7 +9,7 @@ import click
 from edge.box.state_copy import Places, back_up, restore
 from edge.commands.evidence import of_a_box
 from edge.config.settings import EdgeSettings
-from edge.record.keeping import evidence_folder
+from edge.wiring.evidence import evidence_folder
 from shared.clock import SystemClock
 from shared.command.terminal import NAME_STATE
 from shared.errors import CommandError

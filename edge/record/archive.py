@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
+from edge.alert.notice import Notice
 from edge.record.chain import GENESIS
 from edge.record.codec import sortable
 from edge.record.event_query import conditions, cursor_after
@@ -25,14 +26,7 @@ from edge.record.event_reading import (
     readable,
 )
 from edge.record.schema import MIGRATIONS
-from edge.record.types import (
-    MOST_EVENTS_A_PAGE,
-    EventPage,
-    EventQuery,
-    EventRecord,
-    FrameRecord,
-    Notice,
-)
+from edge.record.types import MOST_EVENTS_A_PAGE, EventPage, EventQuery, EventRecord, FrameRecord
 from shared.disk.blobs import Blobs
 from shared.disk.store import ReadStore
 from shared.error_code import ErrorCode

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from edge.alert.message import AlertStep
+from edge.alert.notice import Notice, NoticeResult
 from edge.decide.reasons import Reason
 from edge.event.evidence import Grade
 from edge.event.fire_event import FireEvent, GrowthPoint, KeptFrame, Origin, OriginMethod, Severity
 from edge.fuse import Verdict
-from edge.record.types import FrameRecord, Notice, NoticeResult, Said, Signed
+from edge.record.types import FrameRecord, Said, Signed
 from shared.types import Box, ClockQuality, Detection, Label, MediaType, Source
 
 Body = dict[str, Any]

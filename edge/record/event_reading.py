@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from edge.alert.notice import Notice
 from edge.event.fire_event import FireEvent, Origin
 from edge.record.chain import Entry, EntryKind, entry_of, row_hash
 from edge.record.codec import event_of, frame_of, notice_of, origin_of, said_of, signed_of
-from edge.record.types import EventRecord, FrameRecord, Mark, Notice, Said, Signed
+from edge.record.types import EventRecord, FrameRecord, Mark, Said, Signed
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from edge.alert.notice import Notice
 from edge.event.fire_event import FireEvent, KeptFrame, Origin
 from edge.record.archive import Archive
 from edge.record.chain import EntryKind
@@ -35,15 +36,7 @@ from edge.record.troubles import (
     set_aside,
     unreadable,
 )
-from edge.record.types import (
-    EventPage,
-    EventQuery,
-    EventRecord,
-    FrameRecord,
-    Mark,
-    Notice,
-    Verification,
-)
+from edge.record.types import EventPage, EventQuery, EventRecord, FrameRecord, Mark, Verification
 from edge.record.verification import verify
 from shared.clock import Clock
 from shared.disk.blobs import Blobs, refuse_link

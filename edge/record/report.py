@@ -12,10 +12,11 @@ from typing import Any
 
 import jinja2
 
+from edge.alert.notice import Notice
 from edge.decide.reasons import sentence
 from edge.event.fire_event import Origin
 from edge.record.report_texts import texts
-from edge.record.types import EventRecord, FrameRecord, Notice, Said
+from edge.record.types import EventRecord, FrameRecord, Said
 from shared.types import Box, ClockQuality
 
 _MOST_SHOWN = 24  # thumbnails; more make a page that nobody scrolls through

@@ -10,13 +10,13 @@ from markupsafe import Markup
 
 from edge.alert.deliveries import SinkStatus
 from edge.box.live import CloudHeard
-from edge.box.supervision import BoxCheck
 from edge.outbox.item import ItemClass, OutboxStatus
 from edge.record.retention import Forecast
 from edge.ui.now_model import CameraNow, is_watching, trouble_word
 from edge.ui.speech import Speech
 from edge.ui.try_model import Fact
 from edge.ui.vitals_model import LinkNow
+from edge.wiring.supervision import BoxCheck
 from shared.breaker import BreakerState
 from shared.model.reload import Tried
 from shared.types import ModelIdentity

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from edge.alert.deliveries import SinkStatus
 from edge.box.live import LiveView
-from edge.box.supervision import BoxCheck
+from edge.box.site_zones import SiteZones
 from edge.box.tally import Tally
 from edge.classify.locate import HeatMap
 from edge.decide.latency import LatencyBin
-from edge.event.routes import Acknowledges, Events
+from edge.event_routes import Acknowledges, Events
 from edge.outbox.item import OutboxStatus
 from edge.record.retention import Forecast
 from edge.replay.what_if import WhatIfAnswer
 from edge.selftest.selftest import SelfTest
 from edge.ui.vitals_model import LinkNow
-from edge.zones.site import SiteZones
+from edge.wiring.supervision import BoxCheck
 from shared.clock import Clock
 from shared.model.reload import Tried
 from shared.types import Picture

@@ -8,9 +8,10 @@ from datetime import timedelta
 
 from markupsafe import Markup
 
+from edge.alert.notice import Notice, NoticeResult
 from edge.alert.rules import severity_rank
 from edge.config.alerts import AnySink
-from edge.record.types import EventRecord, Notice, NoticeResult
+from edge.record.types import EventRecord
 from edge.ui.speech import Speech
 
 

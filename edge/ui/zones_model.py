@@ -11,12 +11,12 @@ from typing import Any
 from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 
+from edge.box.site_zones import SiteZones
+from edge.box.zone_store import SavedZones
 from edge.config.events import ZoneSection
 from edge.config.settings import EdgeSettings
 from edge.ui.settings_model import Origins
 from edge.ui.speech import Speech
-from edge.zones.site import SiteZones
-from edge.zones.store import SavedZones
 from edge.zones.zones import ZoneKind
 from shared.error_code import ErrorCode
 from shared.errors import RequestError, StoreError

@@ -16,8 +16,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import checks as known
 
 from edge.alert.message import sample
-from edge.alert.sink_wiring import build_receivers
 from edge.config.alerts import AlertsSection
+from edge.wiring.sinks import build_receivers
 from shared.clock import SystemClock
 from shared.web.openapi import undescribed
 from tests.contract.conftest import Pair

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from edge.alert.message import AlertStep
+from edge.alert.notice import Notice, NoticeResult
 from edge.config.events import EventsSection
 from edge.event.announcing import _MOST_NEWS, Announcer
 from edge.event.fire_event import EventChange, EventStep, FireEvent
-from edge.event.incidents import _MOST_CHANGES, Incidents
-from edge.record.types import Notice, NoticeResult
+from edge.incidents import _MOST_CHANGES, Incidents
 from shared.types import Picture
 from tests.helpers.alerts import fire_event
 from tests.helpers.clock import FakeClock

@@ -14,8 +14,8 @@ from edge.capture.account import CameraAccount, CameraPlan
 from edge.capture.cameras import Camera
 from edge.capture.shot import Pace, Shot
 from edge.capture.state import MOST_HANGING
-from edge.capture.wiring import Cameras
 from edge.config.cameras import CameraSection
+from edge.wiring.cameras import Cameras
 from shared.clock import SystemClock
 from shared.errors import CameraError
 from shared.types import ClockQuality, Frame, ImageLimits
@@ -63,7 +63,7 @@ def _camera(source: _HangsFirst, work: Callable[[Frame], None] = lambda frame: N
 
 def test_cameras_that_hang_are_waited_for_together(monkeypatch):
     source = _HangsFirst(100)
-    monkeypatch.setattr("edge.capture.wiring.open_source", lambda *more: source)
+    monkeypatch.setattr("edge.wiring.cameras.open_source", lambda *more: source)
     clock = SystemClock()
     cameras = Cameras(
         {f"c{number}": CameraSection(source="rtsp://10.0.0.1/live") for number in range(6)},
@@ -87,7 +87,7 @@ def test_cameras_that_hang_are_waited_for_together(monkeypatch):
 def test_a_read_that_hangs_is_given_up_and_the_camera_goes_on(tmp_path, models, monkeypatch):
     monkeypatch.setattr(edge.capture.cameras, "_READER_SILENT_S", 1.0)
     source = _HangsFirst(1)
-    monkeypatch.setattr("edge.capture.wiring.open_source", lambda *more: source)
+    monkeypatch.setattr("edge.wiring.cameras.open_source", lambda *more: source)
     cameras = {"yard": {"source": "rtsp://10.0.0.1/live"}}
     with running_edge(tmp_path, models, cameras=cameras) as running:
 

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from edge.alert.message import sample
-from edge.alert.sink_wiring import build_sink
 from edge.config.alerts import AlertsSection
 from edge.outbox.item import Delivered, Outcome, Poison, Retry
+from edge.wiring.sinks import build_sink
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from tests.helpers.waiting import wait_until

@@ -16,8 +16,8 @@ import pytest
 
 from edge.event.evidence import Grade
 from edge.event.fire_event import EventStep, FireEvent, KeptFrame, Severity
-from edge.event.plane import EventPlane, EventPorts
-from edge.record.keeping import build_records
+from edge.wiring.events import EventPlane, EventPorts
+from edge.wiring.evidence import build_records
 from edge.zones.zones import Masks
 from shared.clock import SystemClock
 from shared.error_code import ErrorCode

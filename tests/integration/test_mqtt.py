@@ -17,10 +17,10 @@ pytest.importorskip("paho.mqtt")
 
 from edge.alert.message import sample
 from edge.alert.mqtt_topics import Message
-from edge.alert.sink_wiring import build_sink
 from edge.alert.sinks import Sink
 from edge.config.alerts import AlertsSection
 from edge.outbox.item import Delivered, Outcome, Retry
+from edge.wiring.sinks import build_sink
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from tests.helpers.alerts import closed, fire_event, opened

@@ -15,9 +15,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from edge.alert.message import AlertStep
+from edge.alert.notice import Notice, NoticeResult
 from edge.event.evidence import Grade
 from edge.event.fire_event import Severity
-from edge.record.types import EventQuery, Mark, Notice, NoticeResult
+from edge.record.types import EventQuery, Mark
 from shared.error_code import ErrorCode
 from shared.errors import FireError, FolderTaken, StoreError
 from shared.types import Source

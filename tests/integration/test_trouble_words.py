@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from markupsafe import escape
 
-from edge.box.supervision import _WELL, BoxCheck, readiness, well
 from edge.box.troubles import (
     _FILES,
     BoxState,
@@ -33,6 +32,7 @@ from edge.selftest.rules import Schedule, TestResult, Weekday, selftest_troubles
 from edge.ui.health_model import show_checks, trouble_cause
 from edge.ui.speech import Speech
 from edge.ui.words import catalogue
+from edge.wiring.supervision import _WELL, BoxCheck, readiness, well
 from shared.access.users import users_unreadable
 from shared.breaker import BreakerState
 from shared.ui.words import TROUBLES, Words

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import edge.box.state_files
-import edge.box.supervision
+import edge.wiring.supervision
 from edge.forward.clock_skew import ClockSkew
 from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import calm_jpeg, unsure_jpeg
@@ -96,7 +96,7 @@ def test_a_model_that_fails_on_its_own_pictures_watches_on_and_is_a_trouble(tmp_
 
 
 def test_a_clock_that_nobody_has_set_is_a_trouble(tmp_path, models, monkeypatch):
-    monkeypatch.setattr(edge.box.supervision, "_TIMESYNC", tmp_path)
+    monkeypatch.setattr(edge.wiring.supervision, "_TIMESYNC", tmp_path)
     with running_edge(tmp_path / "edge", models) as running:
         assert list(_troubles(running)) == ["clock//unsynchronised"]
         (tmp_path / "synchronized").touch()

@@ -11,11 +11,11 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from edge.alert.message import sample
-from edge.alert.sink_wiring import build_receivers
 from edge.alert.sinks import Sink
 from edge.alert.webhook import retry_after_s
 from edge.config.alerts import AlertsSection
 from edge.outbox.item import Delivered, Outcome, Poison, Retry
+from edge.wiring.sinks import build_receivers
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from tests.helpers import stand_in_clouds as clouds

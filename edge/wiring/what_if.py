@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from edge.classify.slot import ClassifierSlot
 from edge.config.settings import EdgeSettings
-from edge.decide.plane import DecisionPlane, value_model
 from edge.replay.plane import ReplayPlane
 from edge.replay.score_log import ScoreLog
 from edge.replay.what_if import WhatIf
+from edge.wiring.decisions import DecisionPlane, value_model
 from shared.clock import Clock
 
 

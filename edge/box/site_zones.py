@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from pydantic import ValidationError
 
 from edge.box.troubles import zones_unread
+from edge.box.zone_store import ZONES, SavedZones, ZoneStore
 from edge.config.cameras import CameraSection
 from edge.config.events import ZoneSection, zones_of
 from edge.config.settings import EdgeSettings
-from edge.zones.store import ZONES, SavedZones, ZoneStore
 from edge.zones.zones import Masks
 from shared.clock import Clock
 from shared.error_code import ErrorCode

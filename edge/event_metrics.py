@@ -8,8 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from edge.event.fire_event import Severity
-from edge.event.plane import EventPlane
 from edge.metrics import POSTED
+from edge.wiring.events import EventPlane
 
 
 class EventMetrics(Collector):

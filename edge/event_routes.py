@@ -15,9 +15,9 @@ from flask import Flask, Response, request, send_file
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from edge import answers
+from edge.alert.notice import Notice
 from edge.event.evidence import Grade
 from edge.event.fire_event import Severity
-from edge.event.wire import event_answer, frame_answer, notice_answer
 from edge.record.types import (
     MOST_EVENTS_A_PAGE,
     EventPage,
@@ -25,8 +25,8 @@ from edge.record.types import (
     EventRecord,
     FrameRecord,
     Mark,
-    Notice,
 )
+from edge.record.wire import event_answer, frame_answer, notice_answer
 from shared.access.gate import who_says
 from shared.error_code import ErrorCode
 from shared.errors import RequestError

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ParamSpec, Protocol
 
+from edge.alert.notice import Notice
 from edge.event.announcing import is_news
 from edge.event.events import Events
 from edge.event.evidence import Alarm
@@ -20,7 +21,6 @@ from edge.event.fire_event import EventChange, EventStep, FireEvent, KeptFrame, 
 from edge.event.preroll import Preroll
 from edge.event.thinning import Thinning
 from edge.fuse import Verdict
-from edge.record.types import Notice
 from shared.clock import Clock
 from shared.errors import FireError
 from shared.logs import get_logger

@@ -8,17 +8,17 @@ from typing import Any
 
 from edge.box.heartbeat import FleetHeartbeat
 from edge.box.state_files import StateFiles
-from edge.box.supervision import BoxCheck, is_clock_synchronised, readiness, well
 from edge.box.troubles import BoxState
-from edge.capture.wiring import Cameras, camera_row
 from edge.classify.slot import ClassifierSlot
 from edge.config.settings import EdgeSettings
 from edge.decide.audit import AuditReport
 from edge.decide.ledger import Ledger
-from edge.decide.plane import DecisionPlane
 from edge.decide.policies import Wish
-from edge.event.plane import EventPlane
-from edge.forward.link import Link
+from edge.wiring.cameras import Cameras, camera_row
+from edge.wiring.decisions import DecisionPlane
+from edge.wiring.events import EventPlane
+from edge.wiring.link import Link
+from edge.wiring.supervision import BoxCheck, is_clock_synchronised, readiness, well
 from shared.types import MICROS, Classification, ModelIdentity, Reloaded
 from shared.version import commit, version
 from shared.watch.supervise import Supervisor

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from edge.alert.deliveries import Deliveries
 from edge.alert.desk import ALERT_THREAD, AlertDesk, DeskRules
-from edge.alert.sink_wiring import build_receivers
+from edge.alert.notice import Notice
 from edge.box.state_files import StateFiles
 from edge.box.troubles import outbox_troubles
 from edge.config.alerts import OutboxSection
@@ -18,7 +18,7 @@ from edge.outbox.item import ItemClass
 from edge.outbox.order import Room
 from edge.outbox.outbox import Outbox, OutboxRules
 from edge.outbox.store import OUTBOX_FILE
-from edge.record.types import Notice
+from edge.wiring.sinks import build_receivers
 from shared.clock import Clock
 from shared.watch.supervise import Supervisor
 from shared.watch.trouble import Trouble

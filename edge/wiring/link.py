@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from edge.box.supervision import BoxCheck, well
 from edge.config.cloud import CloudSection, RetryProfile
 from edge.config.settings import EdgeSettings
 from edge.decide.latency import Latency, LatencyBin
@@ -15,6 +14,7 @@ from edge.forward.cloud_client import CloudClient, MockCloudClient
 from edge.forward.discover import Discovery
 from edge.forward.forwarder import Books, Forwarder
 from edge.forward.http_client import CLASSIC_RETRY, DEFAULT_RETRY, HttpCloudClient, RetrySettings
+from edge.wiring.supervision import BoxCheck, well
 from shared.access.auth import MIN_KEY_CHARACTERS, Signer
 from shared.breaker import Breaker, BreakerState
 from shared.clock import Clock, SystemClock

@@ -7,7 +7,6 @@ from dataclasses import replace
 from edge.alert.deliveries import Deliveries
 from edge.box.state_files import StateFiles
 from edge.config.settings import EdgeSettings
-from edge.decide.plane import DecisionPlane
 from edge.decide.policies import PolicyName
 from edge.event.evidence import Evidence
 from edge.forward.forwarder import Forwarder
@@ -15,6 +14,7 @@ from edge.pipeline import Pipeline
 from edge.selftest.rules import Schedule
 from edge.selftest.selftest import THREAD, SelfTest
 from edge.selftest.store import SelfTestStore
+from edge.wiring.decisions import DecisionPlane
 from edge.zones.zones import Masks
 from shared.clock import Clock
 from shared.deadline import Deadline

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge.alert.notice import Notice
 from edge.decide.reasons import sentence
 from edge.event.fire_event import Origin
-from edge.record.types import EventRecord, FrameRecord, Notice, Said, Signed
+from edge.record.types import EventRecord, FrameRecord, Said, Signed
 from edge.wire import detection_as_dict, rounded
 from shared.types import MICROS, Box
 

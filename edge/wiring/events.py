@@ -14,8 +14,8 @@ from edge.decide.policies import PolicyName
 from edge.event.announcing import Announcer, Announces
 from edge.event.events import Events
 from edge.event.fire_event import FireEvent, KeptFrame, Origin
-from edge.event.incidents import Incidents, Records
 from edge.forward.forwarder import Forwarder
+from edge.incidents import Incidents, Records
 from edge.origin.check import OriginCheck
 from edge.origin.outbox import OriginOutbox
 from edge.origin.tracing import Ask, Tracer

@@ -1,0 +1,1 @@
+"""Builds the parts of a box from its settings, for `edge.service`."""

@@ -33,6 +33,7 @@ _FRAME = {"data": fire_jpeg(), "headers": {"Content-Type": "image/jpeg"}}
 
 # Charges as fast as it can and says each charge aloud once it holds; a refund is announced before it is made.
 _SPENDER = """
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +55,9 @@ while True:
         if number % 3 == 0:
             print(f"refunding {call}", flush=True)
             budget.refund(call)
+    else:
+        print("spent", flush=True)
+        signal.pause()
 """
 
 
@@ -134,9 +138,11 @@ def _spend_until_killed(path: Path, limit: int, run: int) -> list[str]:
     command = [sys.executable, "-c", _SPENDER, str(path), str(limit), str(run)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as spender:
         assert spender.stdout is not None
-        said = [spender.stdout.readline().strip() for _ in range(2)]  # it has begun to spend
-        time.sleep(0.03 + 0.02 * run)  # each run dies at another point
-        spender.send_signal(signal.SIGKILL)
+        try:
+            said = [spender.stdout.readline().strip() for _ in range(2)]  # it has begun to spend
+            time.sleep(0.03 + 0.02 * run)  # each run dies at another point
+        finally:
+            spender.kill()
         said += [line.strip() for line in spender.stdout if line.endswith("\n")]
     return said
 

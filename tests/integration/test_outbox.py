@@ -9,7 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from edge.outbox.outbox.item import (
+
+import edge.outbox.outbox
+import shared.disk.store
+from edge.box.troubles import outbox_troubles
+from edge.decide.uplink import Uplink, UploadForm
+from edge.outbox.item import (
     Delivered,
     ItemClass,
     OutboxItem,
@@ -18,14 +23,9 @@ from edge.outbox.outbox.item import (
     Retry,
     StoredItem,
 )
-from edge.outbox.outbox.order import Room
-from edge.outbox.outbox.outbox import Outbox, OutboxRules
-from edge.outbox.outbox.store import OutboxStore
-
-import edge.outbox.outbox
-import shared.disk.store
-from edge.box.troubles import outbox_troubles
-from edge.decide.uplink import Uplink, UploadForm
+from edge.outbox.order import Room
+from edge.outbox.outbox import Outbox, OutboxRules
+from edge.outbox.store import OutboxStore
 from shared.clock import SystemClock
 from shared.errors import StoreError
 from tests.helpers.alerts import KEEP, drain, ids, item, outbox_in

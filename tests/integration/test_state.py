@@ -156,7 +156,7 @@ def test_what_a_killed_service_had_not_yet_merged_is_moved_away_with_its_databas
     state = tmp_path / "s"
     Store(state / "ledger.sqlite3", [_ONE]).close()
     backup = _back_up(state, tmp_path / "b")
-    killed = "import os, sys; from pathlib import Path; from shared.store import Store\n"
+    killed = "import os, sys; from pathlib import Path; from shared.disk.store import Store\n"
     killed += f"store = Store(Path({str(state / 'ledger.sqlite3')!r}), [{_ONE!r}])\n"
     killed += "with store.transaction() as db: db.execute('INSERT INTO one VALUES(7)')\n"
     killed += "os._exit(9)"

@@ -46,7 +46,7 @@ class Site:
 
     def day(self, *, is_last_breath: bool) -> None:
         """Let a day pass, or a part of it until a sudden death."""
-        records, is_away = self._edge.service._records, self._chance.random() < 0.3
+        records, is_away = self._edge.service._kept.records, self._chance.random() < 0.3
         dies_in = self._chance.randrange(_SLOTS) if is_last_breath else None
         for slot in range(_SLOTS):
             self._away.touch() if is_away and slot in (2, 3) else self._away.unlink(missing_ok=True)

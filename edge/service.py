@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 
 import cv2
@@ -13,12 +13,7 @@ import cv2
 from edge.box.fleet_report import Sources, box_report
 from edge.box.heartbeat import FleetHeartbeat
 from edge.box.live import LiveView
-from edge.box.site_zones import SiteZones
 from edge.box.state_files import StateFiles
-from edge.box.tally import Tally
-from edge.box.tally_store import SqliteTallyStore
-from edge.box.troubles import blind_cameras
-from edge.box.zone_store import ZoneStore
 from edge.capture.metrics import CameraCollector
 from edge.classify.classifier import LoadedClassifier
 from edge.config.settings import EdgeSettings
@@ -33,7 +28,6 @@ from edge.permissions import build_gate
 from edge.pipeline import Decides, Pipeline
 from edge.publish import Publisher
 from edge.record.upkeep import Upkeep
-from edge.replay.score_log import ScoreLog
 from edge.status import BoxStatus
 from edge.ui.parts import ConsoleParts
 from edge.ui.vitals_model import LinkNow
@@ -42,7 +36,8 @@ from edge.wiring.alerts import Alerting
 from edge.wiring.cameras import Cameras
 from edge.wiring.decisions import DecisionPlane, budgets_left, value_model
 from edge.wiring.events import EventPlane, EventPorts, origin_question
-from edge.wiring.evidence import build_records, left_open
+from edge.wiring.evidence import left_open
+from edge.wiring.kept import Kept
 from edge.wiring.link import Link, build_signer
 from edge.wiring.models import build_models
 from edge.wiring.selftest import build_selftest
@@ -51,7 +46,6 @@ from edge.wiring.what_if import build_what_if
 from shared.access.admission import Admission
 from shared.clock import Clock, SystemClock
 from shared.error_code import ErrorCode
-from shared.errors import StoreError
 from shared.logs import get_logger, redact
 from shared.metrics import add_model_info, set_build_info
 from shared.model.inference import refuse_two_runtimes
@@ -117,7 +111,7 @@ class EdgeService:
 
     def start(self) -> None:
         """Begin to answer and to watch."""
-        self._events.start(left_open(self._records), untraced(self._records))
+        self._events.start(left_open(self._kept.records), untraced(self._kept.records))
         self._server.start()
         self._supervisor.watch(_WEB_LOOP, allowed_s=_WEB_LOOP_SILENT_S, is_vital=True)
         self._models.classifier.be_watched(self._supervisor)
@@ -157,16 +151,9 @@ class EdgeService:
         self._events.stop(timeout_s)
         self._models.stop()
         self.alerting.stop(timeout_s)
-        if self._scores:
-            self._scores.flush()
         self._upkeep.stop()
-        with contextlib.suppress(StoreError):  # a minute of counts, told as a trouble already
-            self._tally.save()
-        self._counts.close()
-        self._records.close()
-        self._zones.close()
+        self._kept.close()
         self._gate.close()
-        self._ledger.close()
         self._supervisor.stopped()
         self._files.close()
         get_logger().info("edge_stopped")
@@ -178,27 +165,11 @@ class EdgeService:
         self._files = StateFiles(settings.state, self._supervisor.raise_trouble, self._clock)
         undo.callback(self._files.close)
         self._supervisor.add_rule(self._files.troubles)
-        self._ledger = self._files.ledger(settings.policy)
-        undo.callback(self._ledger.close)
-        zones = self._files.open("zones.sqlite3", ZoneStore)
-        self._zones = SiteZones(
-            settings.cameras, zones, self._clock, tell=self._supervisor.raise_trouble
-        )
-        undo.callback(self._zones.close)
-        self._records = build_records(
-            settings, self._clock, self._supervisor, section_of=self._zones.section
-        )
-        undo.callback(self._records.close)
-        self._counts = self._files.open("tally.sqlite3", SqliteTallyStore)
-        undo.callback(self._counts.close)
-        self._tally = Tally(self._counts, settings.policy.zone, self._clock, settings.cameras)
-        scores_days = settings.log.scores_keep_days
-        self._scores = (
-            ScoreLog(self._files.folder / "scores", keep_days=scores_days) if scores_days else None
-        )
+        self._kept = Kept(settings, self._files, self._supervisor, self._clock)
+        undo.callback(self._kept.close)
         self._upkeep = Upkeep(
-            self._records,
-            self._ledger,
+            self._kept.records,
+            self._kept.ledger,
             self._supervisor,
             keep_days=settings.evidence.keep_days,
             also=self._care,
@@ -219,7 +190,7 @@ class EdgeService:
         latency = Latency(self._clock)
         self._plane = DecisionPlane(
             settings,
-            ledger=self._ledger,
+            ledger=self._kept.ledger,
             model=value_model(self._models.value),
             latency_p90_s=lambda: latency.percentile_s(0.9),
             clock=self._clock,
@@ -251,7 +222,7 @@ class EdgeService:
             clock=self._clock,
         )
         ports = EventPorts(
-            keeps=self._records,
+            keeps=self._kept.records,
             announces=self.alerting.desk,
             outbox=self.alerting.outbox,
             took=self._metrics.took,
@@ -259,7 +230,7 @@ class EdgeService:
         self._events = EventPlane(
             settings,
             ports,
-            masks=self._zones.masks,
+            masks=self._kept.zones.masks,
             ask=origin_question(settings, self._link.forwarder, self._plane.budget, self._clock),
             watchman=self._supervisor,
             clock=self._clock,
@@ -295,9 +266,9 @@ class EdgeService:
         self._live = LiveView(self._clock)
         self._publisher = Publisher(
             live=self._live,
-            scores=self._scores,
+            scores=self._kept.scores,
             note_audit=self._plane.note_audit,
-            tally=self._tally,
+            tally=self._kept.tally,
             metrics=self._metrics,
             has_line_for_each=settings.log.decisions,
             clock=self._clock,
@@ -339,7 +310,7 @@ class EdgeService:
             heartbeat=self._heartbeat,
             events=self._events,
             cameras=self._cameras,
-            ledger=self._ledger,
+            ledger=self._kept.ledger,
             files=self._files,
             supervisor=self._supervisor,
         )
@@ -352,7 +323,7 @@ class EdgeService:
             model=lambda: self.model,
             cameras=self._cameras.states,
             policy=self._plane.status,
-            calls=self._ledger.calls,
+            calls=self._kept.ledger.calls,
             open_events=self._events.incidents.open_count,
             troubles=self._supervisor.active,
         )
@@ -378,7 +349,11 @@ class EdgeService:
             clock=self._clock,
         )
         self._what_if = build_what_if(
-            settings, plane=self._plane, models=self._models, scores=self._scores, clock=self._clock
+            settings,
+            plane=self._plane,
+            models=self._models,
+            scores=self._kept.scores,
+            clock=self._clock,
         )
         self._gate = build_gate(settings, self._files.folder, self._clock)
         users = self._gate.users
@@ -410,21 +385,21 @@ class EdgeService:
             clock=self._clock,
             live=self._live,
             supervisor=self._supervisor,
-            tally=self._tally,
-            records=self._records,
+            tally=self._kept.tally,
+            records=self._kept.records,
             acknowledge=self._acknowledge,
             heat=self._models.classifier.heat,
             link=self._link_now,
             latencies=self._link.histories,
             model_tried=lambda: self._models.tried,
-            forecast=self._records.forecast,
+            forecast=self._kept.records.forecast,
             outbox=self.alerting.outbox.status,
             sinks=self.alerting.desk.status,
             checks=self._status.checks,
             selftest=self._selftest,
             origins=origins,
             what_if=self._what_if.answer,
-            zones=self._zones,
+            zones=self._kept.zones,
         )
 
     def _link_now(self) -> LinkNow:
@@ -447,24 +422,17 @@ class EdgeService:
 
     def _acknowledge(self, event_id: str, *, by: str) -> None:
         """Keep that somebody has seen an event, then let nobody be called about it any more."""
-        self._records.acknowledge(event_id, by=by)
+        self._kept.records.acknowledge(event_id, by=by)
         self.alerting.desk.acknowledge(event_id, by=by)
 
     def _forget(self, now_at: datetime) -> None:
         """Let go of what was counted long ago, and of a day of the budget that never was."""
-        before = now_at.date() - timedelta(days=self._settings.evidence.keep_days)
-        self._counts.prune(before.isoformat())
-        if self._scores:
-            self._scores.prune(now_at.date())
+        self._kept.prune(now_at)
         if day := self._plane.budget.take_back(now_at):
             get_logger().warning("budget_day_given_up", day=day)
 
     def _care(self, every_s: float) -> None:
-        """Count the time that cameras were blind, keep what was counted and scored, take up evidence that came late."""
-        if self._records.came_late:
+        """Take up evidence that came late, and keep what was counted and scored."""
+        if self._kept.records.came_late:
             self._state_returned()
-        for camera in blind_cameras(self._supervisor.active()):
-            self._tally.note_blind(camera, round(every_s))
-        if self._scores:
-            self._scores.flush()
-        self._tally.save()
+        self._kept.save(every_s)

@@ -286,13 +286,13 @@ def _store_schema(world: World) -> int:
 
 
 def _frame_unknown(world: World) -> int:
-    fill(world.pair.edge.service._records, "asked-for-a-frame")
+    fill(world.pair.edge.service._kept.records, "asked-for-a-frame")
     path = "/events/asked-for-a-frame/frames/x"
     return world.pair.edge.get(path).json()["err_no"]
 
 
 def _evidence_damaged(world: World) -> int:
-    records = world.pair.edge.service._records
+    records = world.pair.edge.service._kept.records
     fill(records, "damaged", 1)
     (frame,) = records.frames("damaged")
     (path,) = (world.pair.root.parent / "edge").rglob(frame.sha256)

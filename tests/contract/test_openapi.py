@@ -53,7 +53,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, models: Any) -> Iterator[Pai
         running_cloud(folder / "cloud", models) as cloud,
         running_edge(folder / "edge", models, cloud.url, cameras=cameras) as edge,
     ):
-        fill(edge.service._records, "e1")
+        fill(edge.service._kept.records, "e1")
         yield Pair(edge=edge, cloud=cloud, root=folder)
 
 

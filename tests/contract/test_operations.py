@@ -64,7 +64,7 @@ def test_an_empty_budget_degrades_the_edge(tmp_path, models):
 def test_a_ledger_that_cannot_be_written_degrades_the_edge(tmp_path, models):
     sections = {"policy": {"name": "always"}}
     with running_edge(tmp_path, models, "mock:?latency_s=0", **sections) as edge:
-        edge.service._ledger.close()
+        edge.service._kept.ledger.close()
         edge.show("/joint_predict", fire_jpeg())
         check = edge.get("/readyz").json()["checks"]["disk"]
     assert check["state"] == "degraded"

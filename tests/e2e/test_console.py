@@ -69,7 +69,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def burning(edge: Running) -> str:
     """Write a fire that goes on, and one that is over; gives the id of the first."""
-    records, now = edge.service._records, datetime.now(UTC)
+    records, now = edge.service._kept.records, datetime.now(UTC)
     tell_fire(records, camera="hostile", began_at=now - timedelta(hours=2), is_over=True, seed=3)
     return tell_fire(records, camera="yard", began_at=now - timedelta(seconds=10)).event_id
 
@@ -113,7 +113,7 @@ def test_no_page_is_hard_to_use_in_the_other_theme(
 
 
 def test_a_fire_is_red_until_somebody_acknowledges_it(browser: Browser, edge: Running) -> None:
-    event = tell_fire(edge.service._records, camera="yard", began_at=datetime.now(UTC), seed=5)
+    event = tell_fire(edge.service._kept.records, camera="yard", began_at=datetime.now(UTC), seed=5)
     with browser.sheet(edge.url) as sheet:
         sheet.open("/")
         sheet.page.wait_for_selector("#say.fire")
@@ -124,13 +124,13 @@ def test_a_fire_is_red_until_somebody_acknowledges_it(browser: Browser, edge: Ru
         assert "Acknowledged by" in sheet.page.inner_text("#say")
         assert sheet.page.is_visible("#tile-yard.fire")
         assert sheet.complaints == []
-    assert edge.service._records.event(event.event_id).acknowledged is not None
+    assert edge.service._kept.records.event(event.event_id).acknowledged is not None
 
 
 def test_an_event_is_looked_through_labelled_held_exported_and_undone(
     browser: Browser, edge: Running
 ) -> None:
-    records = edge.service._records
+    records = edge.service._kept.records
     event = tell_fire(records, camera="yard", began_at=datetime.now(UTC) - timedelta(minutes=9))
     with browser.sheet(edge.url) as sheet:
         sheet.open(f"/ui/events/{event.event_id}")

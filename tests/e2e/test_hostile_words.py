@@ -68,7 +68,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Wo
         cameras={_NAME: {"source": "push:", "title": _TITLE, "zones": {_NAME: zone}}},
         console={"site": (_MARKUP + "W" * 64)[:64]},
     ) as edge:
-        records = edge.service._records
+        records = edge.service._kept.records
         event = tell_fire(records, camera=_NAME, began_at=datetime.now(UTC) - timedelta(minutes=1))
         records.acknowledge(event.event_id, by=_NAME)
         records.label(event.event_id, Mark.OTHER, by=_NAME, note=_LONG)
@@ -122,7 +122,7 @@ def test_a_note_that_is_typed_is_cut_and_shown_as_text(sheet, world):
     sheet.open("/ui/events")
     assert_is_text(sheet, "/ui/events")
     assert "<img src=x onerror" in sheet.text()
-    marked = world.edge.service._records.event(world.event).marked
+    marked = world.edge.service._kept.records.event(world.event).marked
     assert marked is not None
     assert len(marked.text) in (499, 500)
 

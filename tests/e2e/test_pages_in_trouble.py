@@ -53,7 +53,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Run
 def burning(edge: Running) -> str:
     """Write a fire that goes on; gives its id."""
     began_at = datetime.now(UTC) - timedelta(seconds=10)
-    return tell_fire(edge.service._records, camera="yard", began_at=began_at).event_id
+    return tell_fire(edge.service._kept.records, camera="yard", began_at=began_at).event_id
 
 
 def sign_in(sheet: Sheet) -> None:
@@ -82,7 +82,7 @@ def test_a_page_that_outlives_its_session_asks_to_sign_in_and_comes_back(
         page.context.clear_cookies()
         page.keyboard.press("t")
         page.wait_for_selector("p[role=status]:has-text('登录已过期')")
-        assert edge.service._records.event(event).mark is None
+        assert edge.service._kept.records.event(event).mark is None
 
 
 def test_a_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(
@@ -179,7 +179,7 @@ def test_an_open_event_shows_what_another_person_does(browser: Browser, edge: Ru
     with browser.sheet(edge.url) as sheet:
         sheet.open(f"/ui/events/{event}")
         assert "Still burning" in sheet.page.inner_text("#event-state")
-        edge.service._records.acknowledge(event, by="somebody else")
+        edge.service._kept.records.acknowledge(event, by="somebody else")
         sheet.page.wait_for_selector("#event-ack:has-text('somebody else')")
         assert (sheet.complaints, sheet.elsewhere) == ([], [])
 

@@ -21,7 +21,7 @@ def test_a_zone_is_drawn_on_a_still_saved_and_removed(
         running_edge(tmp_path, models, cameras={"yard": {"source": "push:"}}) as edge,
         browser.sheet(edge.url) as sheet,
     ):
-        page, zones = sheet.page, edge.service._zones
+        page, zones = sheet.page, edge.service._kept.zones
         assert edge.show("/joint_predict?camera=yard", calm_jpeg()).status_code == 200
         sheet.open("/ui/settings?camera=yard")
         for x, y in ((20, 20), (200, 20), (200, 120), (20, 120), (100, 60)):
@@ -92,7 +92,7 @@ def drag(sheet: Sheet, handle: str, to: tuple[float, float]) -> None:
 
 def test_corners_are_dragged_added_and_undone_and_versions_come_back(editor) -> None:
     sheet, edge = editor
-    page, zones = sheet.page, edge.service._zones
+    page, zones = sheet.page, edge.service._kept.zones
     page.click("[data-zones] polygon")
     assert page.locator(".corners .corner").count() == 3
     assert sheet.grave_findings() == []

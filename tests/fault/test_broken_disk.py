@@ -114,7 +114,7 @@ def test_a_disk_that_turns_read_only_stops_no_alert_and_loses_nothing_that_was_k
         disk.repair()
         with edge_on(disk.folder, models, receiver.url) as edge:
             assert kept(edge) == before
-            assert edge.service._records.verify().is_unaltered
+            assert edge.service._kept.records.verify().is_unaltered
             assert not {"evidence.not_written", "outbox.not_written"} & troubles(edge).keys()
 
 
@@ -138,7 +138,7 @@ def test_a_disk_that_hangs_holds_up_no_answer_and_no_alert(tmp_path, models, rec
         wait_until(lambda: not expected & troubles(edge).keys())
         burn(edge, "yard", until=lambda: sum(kept(edge).values()) > sum(before.values()))
         assert edge.show("/joint_predict", fire_jpeg()).json()["source"] == "cloud"
-        assert edge.service._records.verify().is_unaltered
+        assert edge.service._kept.records.verify().is_unaltered
 
 
 def test_a_disk_that_fills_is_told_until_there_is_room_again(tmp_path, models, receiver):
@@ -156,7 +156,7 @@ def test_a_disk_that_fills_is_told_until_there_is_room_again(tmp_path, models, r
             lambda: not {"evidence.not_written", "outbox.not_written"} & troubles(edge).keys()
         )
         burn(edge, "yard", until=lambda: sum(kept(edge).values()) > sum(before.values()))
-        assert edge.service._records.verify().is_unaltered
+        assert edge.service._kept.records.verify().is_unaltered
 
 
 def test_a_service_whose_evidence_folder_becomes_a_link_watches_and_says_what_to_do(

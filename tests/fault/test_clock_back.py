@@ -41,10 +41,10 @@ def test_a_box_whose_clock_is_set_back_goes_on_and_loses_nothing(tmp_path, model
         }:
             assert time.monotonic() < ends_s
             time.sleep(0.2)
-        assert edge.service._records.verify().is_unaltered
+        assert edge.service._kept.records.verify().is_unaltered
     with running_edge(tmp_path, models, clock=FakeClock()) as edge:
         assert sorted(cameras_of_events(edge)) == ["gate", "yard"]
-        assert edge.service._records.verify().is_unaltered
+        assert edge.service._kept.records.verify().is_unaltered
 
 
 def troubles(edge: Running) -> set[str]:
@@ -81,6 +81,6 @@ def test_a_box_that_starts_in_1970_and_stands_in_2076_for_a_while_loses_nothing(
         assert not {"clock.set_back", "evidence.clock_off"} & upkeep()
         assert edge.get("/policy").json()["result"]["day"] == "2027-03-10"
         assert cameras_of_events(edge) == ["gate"]
-        assert edge.service._records.verify().is_unaltered
+        assert edge.service._kept.records.verify().is_unaltered
     days = {path.stem for path in (tmp_path / "scores" / "gate").iterdir()}
     assert {"1970-01-01", "2027-03-10"} <= days

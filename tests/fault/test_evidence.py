@@ -117,17 +117,17 @@ def test_a_service_starts_watches_and_tells_when_its_evidence_disk_is_full(tmp_p
             assert "not_written" in {trouble["code"] for trouble in troubles}
             assert edge.get("/events").status_code == 503
             (disk / "filler").unlink()
-            fill(edge.service._records)
+            fill(edge.service._kept.records)
             assert edge.get("/events/event").json()["result"]["frames_kept"] == 3
 
 
 def test_a_service_starts_with_a_journal_of_zeros_and_says_where_the_old_one_is(tmp_path, models):
     with running_edge(tmp_path, models) as edge:
-        fill(edge.service._records)
+        fill(edge.service._kept.records)
     (tmp_path / "evidence" / "records.sqlite3").write_bytes(b"\0" * 8192)
     with running_edge(tmp_path, models) as edge:
         troubles = edge.get("/troubles").json()["result"]["troubles"]
         (trouble,) = [trouble for trouble in troubles if trouble["code"] == "set_aside"]
         assert ".damaged-" in trouble["cause"]
-        fill(edge.service._records, "next")
+        fill(edge.service._kept.records, "next")
         assert edge.get("/events/next").status_code == 200

@@ -93,13 +93,15 @@ def test_a_box_whose_disk_hangs_at_the_start_watches_alerts_and_says_so(tmp_path
         sinks = {"duty": {"kind": "webhook", "url": f"{receiver.url}/hook"}}
         state = disk.folder / "state"
         with edge_on(state, models, alerts={"sinks": sinks}) as edge:
-            edge.service._zones.save("gate", _ZONE, by="test", after=0)
+            edge.service._kept.zones.save("gate", _ZONE, by="test", after=0)
         with disk.hanging():
             began_s = time.monotonic()
             with edge_on(state, models, alerts={"sinks": sinks}) as edge:
                 assert time.monotonic() - began_s < _UP_WITHIN_S
-                assert edge.service._zones.zones("gate").keys() == {"porch"}  # it could be read
-                edge.service._zones.save("gate", {}, by="test", after=1)
+                assert edge.service._kept.zones.zones("gate").keys() == {
+                    "porch"
+                }  # it could be read
+                edge.service._kept.zones.save("gate", {}, by="test", after=1)
                 burn(edge, until=lambda: receiver.calls)
                 wanted = {"disk.state_in_memory", "evidence.not_written", "disk.troubles_not_kept"}
                 wait_until(lambda: wanted <= codes(edge.get("/troubles")))
@@ -168,4 +170,4 @@ def test_a_box_asks_to_be_built_anew_when_its_disk_answers_again(tmp_path, model
             assert not {"disk.state_in_memory", "evidence.not_written"} & codes(
                 edge.get("/troubles")
             )
-            assert edge.service._records.verify().is_unaltered
+            assert edge.service._kept.records.verify().is_unaltered

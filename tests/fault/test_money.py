@@ -270,7 +270,7 @@ def test_a_damaged_ledger_keeps_no_box_from_watching_and_gives_no_money_away(
         assert edge.get("/policy").json()["result"]["left"] == 0
         clock.advance(12 * 3600)
         assert edge.show("/joint_predict", fire_jpeg()).json()["source"] == "cloud"
-        (month,) = edge.service._ledger._store._connection.execute(
+        (month,) = edge.service._kept.ledger._store._connection.execute(
             "SELECT sum(cost_micros) FROM charge WHERE is_open"
         ).fetchone()
     assert (answer["source"], answer["decision"]["reason"]) == (

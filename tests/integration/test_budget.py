@@ -113,7 +113,7 @@ def test_a_frame_that_the_policy_keeps_writes_no_charge(tmp_path, models):
 
 def test_a_ledger_that_cannot_be_written_forwards_nothing(tmp_path, models):
     with running_edge(tmp_path, models, _MOCK, policy=_policy(5)) as edge:
-        edge.service._ledger.close()
+        edge.service._kept.ledger.close()
         body = edge.show("/joint_predict", unsure_jpeg()).json()
     assert (body["err_no"], body["source"], body["decision"]["charged"]) == (
         0,

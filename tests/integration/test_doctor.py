@@ -508,7 +508,7 @@ def test_a_check_leaves_no_folder_that_the_service_could_not_write(tmp_path, mon
 def test_the_days_that_the_disk_takes_are_told(tmp_path, models):
     state = tmp_path / "state"
     with running_edge(state, models, cameras={"yard": {"source": "push:"}}) as edge:
-        fill(edge.service._records)
+        fill(edge.service._kept.records)
     _, found = findings(written(tmp_path, "[server]\nport = 0\n"))
     assert "days left" in found["evidence"][0]["text"]
 

@@ -57,7 +57,7 @@ def test_who_cannot_unpack_gets_the_page_as_it_is(edge: Running) -> None:
 
 
 def test_a_word_about_an_event_stays_until_another_is_said(edge: Running) -> None:
-    records = edge.service._records
+    records = edge.service._kept.records
     event_id = tell_fire(records, began_at=datetime.now(UTC), is_over=True).event_id
 
     def say(**fields: str) -> tuple[Mark | None, str]:
@@ -74,7 +74,7 @@ def test_a_word_about_an_event_stays_until_another_is_said(edge: Running) -> Non
 
 
 def test_the_event_before_and_the_event_after_are_a_key_away(edge: Running) -> None:
-    records, now = edge.service._records, datetime.now(UTC)
+    records, now = edge.service._kept.records, datetime.now(UTC)
     ids = [
         tell_fire(records, began_at=now - timedelta(hours=ago), is_over=True).event_id
         for ago in (1, 2, 3, 4)

@@ -16,7 +16,7 @@ from tests.helpers.services import Running, running_edge
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory, models) -> Iterator[Running]:
     with running_edge(tmp_path_factory.mktemp("edge"), models) as running:
-        records = running.service._records
+        records = running.service._kept.records
         for number in range(3):
             fill(records, f"e{number}", opened_at=AT + timedelta(minutes=number))
         fill(records, "weekly-test", 1, is_test=True)
@@ -44,7 +44,7 @@ def test_an_event_that_could_not_be_traced_tells_when_it_opened_and_no_beginning
     tmp_path, models, language, opened, untraced, began
 ):
     with running_edge(tmp_path, models) as edge:
-        fill(edge.service._records, "lamp", is_traced=False)
+        fill(edge.service._kept.records, "lamp", is_traced=False)
         told = edge.get("/events/lamp").json()["result"]
         page = edge.get("/ui/events/lamp", headers={"Accept-Language": language}).text
     assert (next(iter(told)), told["origin"], told["opened_at"]) == ("origin", None, AT.isoformat())
@@ -54,7 +54,7 @@ def test_an_event_that_could_not_be_traced_tells_when_it_opened_and_no_beginning
 
 def test_the_page_of_a_long_event_stays_short_until_all_is_asked_for(tmp_path, models):
     with running_edge(tmp_path, models) as edge:
-        fill(edge.service._records, "long", 500)
+        fill(edge.service._kept.records, "long", 500)
         page = edge.get("/ui/events/long").text
         whole = edge.get("/ui/events/long?decisions=all").text
     assert len(page) < 80_000
@@ -177,7 +177,7 @@ def test_a_form_cannot_speak_for_a_person(edge):
 
 def test_events_survive_a_restart(tmp_path, models):
     with running_edge(tmp_path, models) as edge:
-        fill(edge.service._records)
+        fill(edge.service._kept.records)
     with running_edge(tmp_path, models) as edge:
         assert edge.get("/events/event").json()["result"]["frames_kept"] == 3
 
@@ -186,7 +186,7 @@ def test_the_camera_and_its_box_are_described_without_a_password(tmp_path, model
     camera = {"source": "rtsp://viewer@10.0.0.5/s?token=hidden", "password": "hidden-too"}
     alerts = {"box_name": "north gate"}
     with running_edge(tmp_path, models, cameras={"yard": camera}, alerts=alerts) as edge:
-        fill(edge.service._records)
+        fill(edge.service._kept.records)
         facts = edge.get("/events/event").json()["result"]["camera_facts"]
     assert facts["source"] == "rtsp://***@10.0.0.5/s?token=***"
     assert "hidden" not in str(facts)

@@ -99,7 +99,7 @@ def test_an_event_is_exported_to_a_file(state, tmp_path):
 
 def test_a_hold_can_be_set_and_lifted_beside_the_running_service(tmp_path, models):
     with running_edge(tmp_path, models) as edge:
-        fill(edge.service._records)
+        fill(edge.service._kept.records)
         assert _run(tmp_path, "hold", "event", "--why", "claim 17", "--by", "tom").exit_code == 0
         assert edge.get("/events/event").json()["result"]["held"]["text"] == "claim 17"
         assert _run(tmp_path, "hold", "event", "--off").exit_code == 0

@@ -339,7 +339,7 @@ def test_an_event_without_an_origin_or_pictures_still_has_a_report(tmp_path):
 
 def test_an_export_comes_over_http_and_in_parts(tmp_path, models):
     with running_edge(tmp_path, models) as edge:
-        fill(edge.service._records)
+        fill(edge.service._kept.records)
         whole = edge.get("/events/event/export", headers={"Accept-Language": "zh"})
         assert whole.headers["Content-Type"] == "application/zip"
         assert "emberlink-event.zip" in whole.headers["Content-Disposition"]

@@ -323,7 +323,7 @@ def test_a_row_of_a_picture_that_is_damaged_takes_that_picture_alone(tmp_path):
 def test_the_pages_show_every_other_event_and_name_the_broken_one(tmp_path, models):
     with running_edge(tmp_path, models) as edge:
         for name in ("first", "broken"):
-            fill(edge.service._records, name, opened_at=datetime.now(UTC))
+            fill(edge.service._kept.records, name, opened_at=datetime.now(UTC))
         _break_entries(tmp_path / "evidence", "broken", "opened", "closed")
         answer = edge.get("/events").json()["result"]
         assert [event["event_id"] for event in answer["events"]] == ["first"]
@@ -337,7 +337,7 @@ def test_the_pages_show_every_other_event_and_name_the_broken_one(tmp_path, mode
 
 def test_the_pages_of_a_damaged_event_show_the_rest_and_name_what_is_left_out(tmp_path, models):
     with running_edge(tmp_path, models) as edge:
-        records = edge.service._records
+        records = edge.service._kept.records
         _fill_wholly(records, "event")
         (seq,) = _break_entries(tmp_path / "evidence", "event", "frame")
         answer = edge.get("/events/event").json()["result"]
@@ -369,15 +369,15 @@ def test_the_pages_of_a_damaged_event_show_the_rest_and_name_what_is_left_out(tm
 def test_two_boxes_do_not_record_into_one_folder(tmp_path, models):
     folder = tmp_path / "evidence"
     with running_edge(tmp_path / "one", models, evidence={"folder": folder}) as first:
-        first.service._records.open_event(fire_event(), [kept_frame()])
+        first.service._kept.records.open_event(fire_event(), [kept_frame()])
         with (
             pytest.raises(FolderTaken, match="in use by another process"),
             running_edge(tmp_path / "two", models, evidence={"folder": folder}),
         ):
             pass
-        assert first.service._records.event("event").event.closed_at is None
+        assert first.service._kept.records.event("event").event.closed_at is None
     with running_edge(tmp_path / "two", models, evidence={"folder": folder}) as second:
-        records = second.service._records
+        records = second.service._kept.records
         wait_until(lambda: records.event("event").event.closed_at is not None)
 
 

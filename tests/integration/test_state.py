@@ -83,10 +83,10 @@ def test_a_new_database_and_one_that_is_up_to_date_leave_no_copy(tmp_path):
 def test_a_backup_beside_the_running_service_comes_back_whole(tmp_path, models):
     state = tmp_path / "state"
     with running_edge(state, models, policy={"daily_limit": 10}) as edge:
-        fill(edge.service._records, "one")
+        fill(edge.service._kept.records, "one")
         edge.service._plane.budget.check_and_deduct(20_000, call_id="paid")
         backup = _back_up(state, tmp_path / "backups")
-        fill(edge.service._records, "after")
+        fill(edge.service._kept.records, "after")
     result = _run("restore", backup, "--state", state)
     assert result.exit_code == 0, result.output
     assert "what was there before" in result.output
@@ -96,7 +96,7 @@ def test_a_backup_beside_the_running_service_comes_back_whole(tmp_path, models):
         picture = edge.get("/events/one/frames/one-1").content
         assert picture == kept_frame("one-1").frame.picture.encoded
         assert edge.service._plane.budget.remaining_micros() == 10_000_000 - 20_000
-        assert edge.service._records.verify().is_unaltered
+        assert edge.service._kept.records.verify().is_unaltered
         assert edge.get("/troubles").json()["result"]["troubles"] == []  # it was not killed
     (old,) = state.glob("before-restore-*")
     with open_records(old / "evidence") as records:
@@ -343,20 +343,20 @@ def test_of_zones_that_cannot_be_read_the_version_before_holds_and_can_be_replac
     corner = {"kind": "ignore", "points": [[0.0, 0.0], [0.1, 0.0], [0.1, 0.1]]}
     with running_edge(tmp_path, models, cameras=cameras) as edge:
         for after, name in enumerate(("first", "second")):
-            edge.service._zones.save("gate", {name: corner}, by="test", after=after)
+            edge.service._kept.zones.save("gate", {name: corner}, by="test", after=after)
     with contextlib.closing(
         sqlite3.connect(tmp_path / "zones.sqlite3", isolation_level=None)
     ) as db:
         db.execute("UPDATE zones SET body = CAST(x'7b22ff' AS TEXT) WHERE number = 2")
     with running_edge(tmp_path, models, cameras=cameras) as edge:
-        zones = edge.service._zones
+        zones = edge.service._kept.zones
         assert zones.zones("gate").keys() == {"first"}
         assert "disk.zones_unread" in codes(edge)
         newest = zones.saved("gate").number
         assert [saved.number for saved in zones.versions("gate", 9)] == [newest]
         zones.save("gate", {"third": corner}, by="test", after=newest)
     with running_edge(tmp_path, models, cameras=cameras) as edge:
-        assert edge.service._zones.zones("gate").keys() == {"third"}
+        assert edge.service._kept.zones.zones("gate").keys() == {"third"}
 
 
 def test_a_box_all_of_whose_files_are_damaged_starts_and_says_so_of_each(tmp_path, models):

@@ -116,7 +116,7 @@ def test_the_thread_prunes_without_being_asked(tmp_path, models):
 def test_metrics_tell_how_much_is_kept_and_for_how_long(tmp_path, models):
     clock = FakeClock(AT)
     with running_edge(tmp_path, models, clock=clock) as edge:
-        fill(edge.service._records)
+        fill(edge.service._kept.records)
         clock.advance(100)
         lines = edge.get("/metrics").text.splitlines()
     assert "fire_edge_evidence_bytes 30.0" in lines

@@ -38,7 +38,7 @@ def came_to(edge: Running, event_id: str) -> set[tuple[str, str, str]]:
 
 def burning(edge: Running, **changes: Any) -> FireEvent:
     began_at = _CLOCK.now_at() - timedelta(seconds=12)
-    return tell_fire(edge.service._records, began_at=began_at, **changes)
+    return tell_fire(edge.service._kept.records, began_at=began_at, **changes)
 
 
 def announce(edge: Running, event: FireEvent) -> None:
@@ -134,7 +134,7 @@ def test_who_was_told_is_evidence_that_leaves_with_the_export(edge: Running) -> 
     event = burning(edge)
     announce(edge, event)
     wait_until(lambda: len(alerts(edge, event.event_id)) == 4)
-    assert edge.service._records.verify().is_unaltered
+    assert edge.service._kept.records.verify().is_unaltered
     with zipfile.ZipFile(
         io.BytesIO(edge.get(f"/events/{event.event_id}/export").content)
     ) as packed:
@@ -147,7 +147,7 @@ def test_who_was_told_is_evidence_that_leaves_with_the_export(edge: Running) -> 
 
 
 def test_of_an_event_that_is_gone_nothing_is_noted_and_nothing_fails(edge: Running) -> None:
-    records, event = edge.service._records, burning(edge)
+    records, event = edge.service._kept.records, burning(edge)
     announce(edge, event)
     wait_until(lambda: len(alerts(edge, event.event_id)) == 4)
     notice = records.alerts(event.event_id)[0]

@@ -98,14 +98,14 @@ def test_as_many_zones_as_a_camera_may_have_are_saved(tmp_path, models):
     with running_edge(tmp_path, models, cameras=_CAMERAS) as edge:
         sixteen = [{"name": f"z{n}", "kind": "watch", "threshold": "0.9"} for n in range(16)]
         assert save(edge, form(0, *sixteen)).status_code == 303
-        assert len(edge.service._zones.zones("gate")) == 16
+        assert len(edge.service._kept.zones.zones("gate")) == 16
 
 
 def test_a_zone_is_removed_without_a_script(tmp_path, models):
     with running_edge(tmp_path, models, cameras=_CAMERAS) as edge:
         save(edge, form(0, {"name": "a"}, {"name": "b"}))
         save(edge, form(1, {"name": "a"}, {"name": "b"}, remove="a"))
-        assert list(edge.service._zones.zones("gate")) == ["b"]
+        assert list(edge.service._kept.zones.zones("gate")) == ["b"]
 
 
 def test_who_looked_at_an_older_version_does_not_overwrite_a_newer_one(tmp_path, models):
@@ -114,7 +114,7 @@ def test_who_looked_at_an_older_version_does_not_overwrite_a_newer_one(tmp_path,
         refused = save(edge, form(0, {"name": "yours"}))
         assert refused.status_code == 400
         assert "meanwhile" in refused.text
-        assert list(edge.service._zones.zones("gate")) == ["mine"]
+        assert list(edge.service._kept.zones.zones("gate")) == ["mine"]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_zones_that_the_configuration_would_refuse_are_refused(tmp_path, models,
         refused = save(edge, fields)
         assert refused.status_code == 400
         assert "<b>Tür" not in refused.text
-        assert list(edge.service._zones.zones("gate")) == ["door"]
+        assert list(edge.service._kept.zones.zones("gate")) == ["door"]
 
 
 def test_a_camera_that_does_not_exist_is_not_found(tmp_path, models):

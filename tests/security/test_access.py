@@ -639,7 +639,7 @@ def test_a_cloud_reached_by_others_starts_with_users_alone(tmp_path, models):
 @pytest.fixture
 def event_world(world: World) -> World:
     """Add an event of three frames."""
-    fill(world.edge.service._records, "e1")
+    fill(world.edge.service._kept.records, "e1")
     return world
 
 

@@ -121,8 +121,8 @@ class Decider:
                 keep_micros=wish.keep_micros,
                 within_s=min(DISK_WITHIN_S, deadline.remaining_s() / 2),  # the call needs the rest
             )
-        except StoreError:
-            pass  # money that cannot be booked is money we do not have; the store's trouble is shown by /readyz
+        except StoreError:  # money that cannot be booked is money we do not have
+            return Reason.FALLBACK_LEDGER_DOWN
         finally:
             if not is_paid:
                 link.leave(frame.frame_id)

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     CLOUD_ORIGIN = "cloud_origin"
     FALLBACK_BUDGET_EMPTY = "fallback_budget_empty"
     FALLBACK_RESERVE_KEPT = "fallback_reserve_kept"
+    FALLBACK_LEDGER_DOWN = "fallback_ledger_down"
     FALLBACK_CLOUD_DOWN = "fallback_cloud_down"
     FALLBACK_UPLINK_BUSY = "fallback_uplink_busy"
     FALLBACK_TOO_LATE = "fallback_too_late"
@@ -73,6 +74,10 @@ _SENTENCES: dict[Reason, tuple[str, str]] = {
         "剩余预算留给更紧急的画面,使用边侧结果",
     ),
     Reason.FALLBACK_BUDGET_EMPTY: ("budget exhausted, edge result used", "预算不足,使用边侧结果"),
+    Reason.FALLBACK_LEDGER_DOWN: (
+        "the charge could not be booked on disk, edge result used",
+        "磁盘无法记账,使用边侧结果",
+    ),
     Reason.FALLBACK_CLOUD_DOWN: ("cloud is down, edge result used", "云服务不可用,使用边侧结果"),
     Reason.FALLBACK_UPLINK_BUSY: (
         "too many calls wait for the cloud, edge result used",

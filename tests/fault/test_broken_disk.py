@@ -129,7 +129,7 @@ def test_a_disk_that_hangs_holds_up_no_answer_and_no_alert(tmp_path, models, rec
             started_s = time.monotonic()
             answer = edge.show("/joint_predict?camera=yard", fire_jpeg()).json()
             assert time.monotonic() - started_s < 15.0  # the disk hangs until all of this is over
-            assert answer["source"] == "edge_fallback"
+            assert answer["decision"]["reason"] == "fallback_ledger_down"
             burn(edge, "yard", until=lambda: ("opened", "yard") in receiver.told())
             burn(edge, "gate", until=lambda: ("opened", "gate") in receiver.told())
             expected = {"disk.ledger", "outbox.not_written", "disk.troubles_not_kept"}

@@ -111,15 +111,17 @@ def test_a_frame_that_the_policy_keeps_writes_no_charge(tmp_path, models):
     assert _open_charges(tmp_path) == 0
 
 
-def test_a_ledger_that_cannot_be_written_forwards_nothing(tmp_path, models):
+def test_a_ledger_that_cannot_be_written_forwards_nothing_and_says_that_it_is_the_ledger(
+    tmp_path, models
+):
     with running_edge(tmp_path, models, _MOCK, policy=_policy(5)) as edge:
         edge.service._kept.ledger.close()
         body = edge.show("/joint_predict", unsure_jpeg()).json()
-    assert (body["err_no"], body["source"], body["decision"]["charged"]) == (
-        0,
-        "edge_fallback",
-        False,
-    )
+        counted = edge.get("/metrics").text
+    assert (body["err_no"], body["source"]) == (0, "edge_fallback")
+    assert body["decision"]["reason"] == "fallback_ledger_down"
+    assert (body["decision"]["charged"], body["decision"]["budget_remaining"]) == (False, 0.1)
+    assert 'fire_edge_decisions_total{reason="fallback_ledger_down"} 1.0' in counted
 
 
 def _charge(call_id: str, cost_micros: int = 5) -> Charge:

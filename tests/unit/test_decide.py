@@ -97,10 +97,11 @@ def test_a_refused_payment_leaks_no_place():
     assert (link.places, decision.reason) == (1, Reason.FALLBACK_BUDGET_EMPTY)
 
 
-def test_a_broken_ledger_leaks_no_place_and_keeps_the_frame_at_the_edge():
+def test_a_broken_ledger_leaks_no_place_and_is_not_called_an_empty_budget():
     link, log = _Link([]), []
     decision = _decide(link=link, budget=_Budget(log, is_broken=True))
     assert (link.places, decision.forward) == (1, False)
+    assert decision.reason is Reason.FALLBACK_LEDGER_DOWN
 
 
 @pytest.mark.parametrize(("seconds", "within_s"), [(0.4, 0.2), (60.0, 1.0)])

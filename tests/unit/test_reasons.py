@@ -38,6 +38,7 @@ def test_the_set_of_reasons_is_closed():
         "cloud_origin",
         "fallback_budget_empty",
         "fallback_reserve_kept",
+        "fallback_ledger_down",
         "fallback_cloud_down",
         "fallback_uplink_busy",
         "fallback_too_late",

@@ -243,10 +243,21 @@ class OriginAnswer(Answer):
     growth: list[GrowthAnswer]
 
 
+class ClockSetAnswer(Answer):
+    """The box's clock was set: an entry of the journal says from where and to where."""
+
+    entry: int
+    was_at: AwareDatetime
+    set_at: AwareDatetime
+    offset_s: float
+
+
 class EventAnswer(Answer):
     """One event, its origin first; null where that was not traced, and `opened_at` is then no beginning.
 
     `damaged` numbers the journal's entries about it that were altered or are damaged; what the others say is here.
+    Of one event, not of a page's, `clock_sets` tells when the box's clock was set in that run of it, and `reckoned_at`
+    when it began by the clock as it was set; all other times are as they were recorded.
     """
 
     origin: OriginAnswer | None
@@ -271,6 +282,8 @@ class EventAnswer(Answer):
     frames_gone: int
     bytes_kept: int
     damaged: list[int]
+    clock_sets: list[ClockSetAnswer]
+    reckoned_at: AwareDatetime | None
     camera_facts: dict[str, Any]
     standing: str
 

@@ -24,6 +24,7 @@ from edge.record.event_reading import (
     frames_of,
     notices_of,
     readable,
+    with_clock,
 )
 from edge.record.schema import MIGRATIONS
 from edge.record.types import MOST_EVENTS_A_PAGE, EventPage, EventQuery, EventRecord, FrameRecord
@@ -105,10 +106,10 @@ class Archive:
                 (event_id,),
             ).fetchall()
             (found,) = event_records(db, rows)
+            if isinstance(found, StoreError):
+                raise found
             damaged = damaged_entries(db, event_id)
-        if isinstance(found, StoreError):
-            raise found
-        return replace(found, damaged=damaged)
+            return with_clock(db, replace(found, damaged=damaged), opened_seq=rows[0][1])
 
     def frames(self, event_id: str) -> tuple[FrameRecord, ...]:
         """Give the frames of an event in time order, each with all that was said of it; damaged ones are left out.

@@ -33,6 +33,7 @@ class EntryKind(StrEnum):
     HELD = "held"
     ALERTED = "alerted"
     STARTED = "started"
+    CLOCK_SET = "clock_set"
     PRUNED = "pruned"
     CUT = "cut"
 

@@ -14,14 +14,20 @@ from typing import Any, TypeVar
 from edge.alert.notice import Notice
 from edge.event.fire_event import FireEvent, Origin
 from edge.record.chain import Entry, EntryKind, entry_of, row_hash
+from edge.record.clock_set import ClockSet, clock_set_of, reckoned
 from edge.record.codec import event_of, frame_of, notice_of, origin_of, said_of, signed_of
 from edge.record.types import EventRecord, FrameRecord, Mark, Said, Signed
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
+from shared.types import ClockQuality
 
 EVENT_COLUMNS = (
     "event_id, opened_seq, event_seq, origin_seq, acknowledged_seq, marked_seq, held_seq"
 )
+# Those of one run of the box: between the start before an entry and the start after it.
+_CLOCK_SETS = """event_id IS NULL AND kind='clock_set'
+    AND seq>(SELECT coalesce(max(seq), 0) FROM journal WHERE event_id IS NULL AND kind='started' AND seq<?1)
+    AND seq<(SELECT coalesce(min(seq), 1<<62) FROM journal WHERE event_id IS NULL AND kind='started' AND seq>?1)"""
 _Made = TypeVar("_Made")
 _Row = tuple[int, str, str, str]  # number, kind, line, hash
 
@@ -104,6 +110,20 @@ def damaged_entries(db: sqlite3.Connection, event_id: str) -> tuple[int, ...]:
     return tuple(sorted(entries.damaged))
 
 
+def with_clock(db: sqlite3.Connection, record: EventRecord, opened_seq: int) -> EventRecord:
+    """Add what the journal says of the clock in the run of the box that opened an event."""
+    entries = _Entries(_rows(db, _CLOCK_SETS, opened_seq))
+    sets = dict(entries.read_all(_clock_set, EntryKind.CLOCK_SET))
+    if not sets:
+        return record
+    shown_id = (record.origin or record.event).frame_id
+    shown = next((f for f in frames_of(db, record.event.event_id) if f.frame_id == shown_id), None)
+    # A camera's own time is no matter of our clock; neither is one of which nobody knows any more whose it was.
+    is_ours = shown is not None and shown.clock_quality is ClockQuality.RECEIVED
+    reckoned_at = reckoned(record.began_at, opened_seq, sets) if is_ours else None
+    return replace(record, clock_sets=sets, reckoned_at=reckoned_at)
+
+
 def frames_of(db: sqlite3.Connection, event_id: str) -> tuple[FrameRecord, ...]:
     """Give the frames of an event in time order, each with all that was said of it."""
     entries = _about(db, event_id)
@@ -123,7 +143,7 @@ def _about(db: sqlite3.Connection, event_id: str) -> _Entries:
     return _Entries(_rows(db, "event_id=? AND line IS NOT NULL", event_id))
 
 
-def _rows(db: sqlite3.Connection, where: str, value: str) -> dict[int, _Row]:
+def _rows(db: sqlite3.Connection, where: str, value: str | int) -> dict[int, _Row]:
     sql = f"SELECT seq, kind, line, row_sha256 FROM journal WHERE {where}"  # noqa: S608 – a constant
     return {row[0]: row for row in db.execute(sql, (value,))}
 
@@ -191,6 +211,10 @@ def _label(entry: Entry) -> tuple[Mark | None, Signed]:
 
 def _held(entry: Entry) -> Signed | None:
     return _signed(entry) if entry.body["is_held"] else None
+
+
+def _clock_set(entry: Entry) -> tuple[int, ClockSet]:
+    return entry.seq, clock_set_of(entry.body)
 
 
 def _notice(entry: Entry) -> Notice:

@@ -10,7 +10,7 @@ import hashlib
 import importlib.resources
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import BinaryIO
@@ -81,7 +81,7 @@ def export(
         StoreError: the store cannot be read. What was altered is left out of the report, which says so.
     """
     record, frames = archive.event(event_id), archive.frames(event_id)
-    segment = read_segment(archive, event_id)
+    segment = read_segment(archive, event_id, also=record.clock_sets)
     with zipfile.ZipFile(target, "w") as packed:
         package = _Package(packed)
         names, lost = _add_pictures(package, archive, event_id, frames)
@@ -118,12 +118,13 @@ def export(
         package.add("manifest.json", list_text(manifest).encode())
 
 
-def read_segment(archive: Archive, event_id: str) -> Segment:
-    """Read the part of the journal that holds an event."""
+def read_segment(archive: Archive, event_id: str, *, also: Collection[int] = ()) -> Segment:
+    """Read the part of the journal that holds an event, and `also` some entries that tell of its clock."""
     with archive.snapshot() as db:
         first, last = db.execute(
             "SELECT min(seq), max(seq) FROM journal WHERE event_id=?", (event_id,)
         ).fetchone()
+        first, last = min((first, *also)), max((last, *also))
         (last_of_day,) = db.execute(
             "SELECT min(seq) FROM head WHERE seq>=? AND day<(SELECT max(day) FROM head)", (last,)
         ).fetchone()
@@ -143,7 +144,7 @@ def read_segment(archive: Archive, event_id: str) -> Segment:
             (first, last),
         ):
             row = {"seq": seq, "row_sha256": row_sha256}
-            if of_event == event_id and line is not None:
+            if line is not None and (of_event == event_id or seq in also):
                 row["line"] = line
             rows.append(json.dumps(row, sort_keys=True))
     begin = before[0] if before else GENESIS

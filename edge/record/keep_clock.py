@@ -10,12 +10,16 @@ from __future__ import annotations
 import threading
 from datetime import datetime, timedelta
 
+from edge.record.clock_set import ClockSet
 from shared.clock import Clock
 
 # longer: a wrong clock after a restart ages evidence; shorter: so does a night off.
 BELIEVED_GAP = timedelta(days=1)
 # NTP steps by less; whoever set the clock by more since the start may have been wrong then.
 _STEP = timedelta(hours=1)
+# Shorter: a machine that stood still for a moment is one whose clock was set. Longer: times that are off by as much
+# are told as right.
+_SET_BY = timedelta(seconds=10)
 
 
 class KeepClock:
@@ -32,6 +36,7 @@ class KeepClock:
         self._lock = threading.Lock()
         self._wall_then_at = clock.now_at()
         self._then_mono_s = clock.mono_s()
+        self._noted = timedelta(0)
         self._then_at = self._wall_then_at if last_at is None else max(last_at, self._wall_then_at)
         if last_at is not None and self._wall_then_at - last_at > BELIEVED_GAP:
             self._then_at = last_at
@@ -51,6 +56,18 @@ class KeepClock:
         drift = self._clock.now_at() - self._wall_then_at - self._elapsed()
         if abs(drift) < _STEP:
             self.not_before(self._wall_then_at + self._elapsed())
+
+    def wall_set(self) -> ClockSet | None:
+        """Tell that the wall clock was set since the start, beyond what `note_wall_set` was told."""
+        with self._lock:
+            set_at = self._clock.now_at()
+            was_at = self._wall_then_at + self._elapsed() + self._noted
+        return ClockSet(was_at=was_at, set_at=set_at) if abs(set_at - was_at) >= _SET_BY else None
+
+    def note_wall_set(self, found: ClockSet) -> None:
+        """Tell it no more: it is written down."""
+        with self._lock:
+            self._noted += found.offset
 
     def wall_is_ahead(self) -> timedelta:
         """Tell by how much the wall clock is ahead of this one; negative when it was set back."""

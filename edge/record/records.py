@@ -17,6 +17,7 @@ from edge.alert.notice import Notice
 from edge.event.fire_event import FireEvent, KeptFrame, Origin
 from edge.record.archive import Archive
 from edge.record.chain import EntryKind
+from edge.record.clock_set import ClockSet, clock_set_body
 from edge.record.codec import event_body, notice_body, origin_body
 from edge.record.export import export
 from edge.record.journal import Journal, is_needed
@@ -44,6 +45,7 @@ from shared.disk.disk_thread import DiskThread
 from shared.disk.store import turn
 from shared.error_code import ErrorCode
 from shared.errors import FolderTaken, StoreError
+from shared.logs import get_logger
 from shared.watch.trouble import Trouble, TroubleKind
 
 _DEFAULT_RULES = KeepRules()
@@ -314,6 +316,7 @@ class Records:
                 opened = self._open()
                 with opened.pictures.staging(contents) as names, opened.store.transaction() as db:
                     journal = opened.journal(db)
+                    clock_set = self._write_clock(opened, journal)
                     yield journal, names
                     needed = [name for name in names if journal.is_needed(name)]
                     _require_files(opened.pictures, needed)
@@ -323,9 +326,20 @@ class Records:
                 with contextlib.suppress(StoreError):
                     self._disk.do(self._let_go_if_lost)
                 raise
+            if clock_set:
+                opened.keep_clock.note_wall_set(clock_set)
             opened.settle(needed)
             opened.pictures.discard(set(names) - set(needed))
         self._tell([NOT_WRITTEN], [])
+
+    def _write_clock(self, opened: OpenedStore, journal: Journal) -> ClockSet | None:
+        """Write down that the clock was set, before anything that bears its new time."""
+        found = None if self._is_visitor else opened.keep_clock.wall_set()
+        if found:
+            body = clock_set_body(found)
+            get_logger().warning("clock_set", **body)
+            journal.append(EntryKind.CLOCK_SET, None, body)
+        return found
 
     def _let_go_if_lost(self) -> None:
         """Close a journal that was moved or deleted under us, so that the next call opens what lies there then."""

@@ -93,6 +93,17 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "张画面使用本机接收时间（摄像机未提供）",
     ),
     "clock_delay": ("median time between capture and receipt", "拍摄到接收的中位时差"),
+    "reckoned": (
+        "The clock of the box was set later. Reckoned by that clock, not recorded:",
+        "设备时钟此后被校准。按校准后的时钟推算（非记录值）：",
+    ),
+    "clock_set": ("The clock of the box was set:", "设备时钟被校准："),
+    "clock_set_note": (
+        "No recorded time was changed. What was recorded before a setting bears the clock of then; the machine's "
+        "monotonic clock tells how long that was before.",
+        "所有记录时间均未更改。校准之前的记录沿用当时的时钟，时间间隔由设备的单调时钟得出。",
+    ),
+    "entry": ("journal entry", "日志条目"),
     "told": ("Who was told", "通知记录"),
     "sink": ("Receiver", "接收方"),
     "message": ("Message", "内容"),

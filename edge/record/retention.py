@@ -135,7 +135,7 @@ def core_and_rest(
     """Part an event's frames into those that tell its story, from the origin to the peak, and the rest."""
     if not frames:
         return [], []
-    begin_at = record.origin.captured_at if record.origin else record.event.opened_at
+    begin_at = record.began_at
     peak_at = max(frames, key=_height).captured_at
     first, last = min(begin_at, peak_at), max(begin_at, peak_at)
     core: list[FrameRecord] = []

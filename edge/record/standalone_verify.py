@@ -126,7 +126,9 @@ def check_entries(rows: list[dict[str, Any]], event_id: str, damaged: list[int])
         if "line" in row and row["seq"] not in damaged:
             entry = json.loads(row["line"])
             sha256 = hashlib.sha256(row["line"].encode("ascii", "backslashreplace")).hexdigest()
-            expected = (row["row_sha256"], row["seq"], event_id)
+            # Of entries about no event only those that tell of the clock are shown.
+            about = None if entry["kind"] == "clock_set" else event_id
+            expected = (row["row_sha256"], row["seq"], about)
             if (sha256, entry["seq"], entry["event_id"]) != expected:
                 yield f"changed  {_JOURNAL} entry {row['seq']}"
 
@@ -164,9 +166,15 @@ def story(files: dict[str, bytes], damaged: list[int]) -> str:
     said = next(told[kind] for kind in ("opened", "closed", "updated") if kind in told)
     event, box = said["event"], said.get("camera", {}).get("box", "unknown")
     began = f"began {told['origin']['captured_at']}" if "origin" in told else "origin not traced"
+    clock = "".join(
+        f"entry {entry['seq']}: the box's clock was set from {entry['body']['was_at']} to {entry['body']['set_at']};"
+        f" times it took before are {entry['body']['offset_s']:+.1f} s from those after\n"
+        for entry in entries
+        if entry["kind"] == "clock_set"
+    )
     return (
         f"the journal says: camera {event['camera']} of box {box}, opened {event['opened_at']}, {began};"
-        f" {len(entries)} entries, {len(rows) - len(entries)} more as hashes only\n"
+        f" {len(entries)} entries, {len(rows) - len(entries)} more as hashes only\n{clock}"
     )
 
 

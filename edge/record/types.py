@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -12,6 +12,7 @@ from edge.decide.reasons import Reason
 from edge.event.evidence import Grade
 from edge.event.fire_event import FireEvent, Origin, Severity
 from edge.record.chain import Finding
+from edge.record.clock_set import ClockSet
 from shared.types import ClockQuality, Detection, Label, MediaType, Source
 
 MOST_EVENTS_A_PAGE = 200
@@ -41,6 +42,8 @@ class EventRecord:
     `frames_kept` and `bytes_kept` count its pictures, `frames_gone` those that had to make room. `camera_facts` is
     what was known of the camera when the event opened. `damaged` numbers the journal's entries that were altered or
     are damaged and that nothing here is made of: of a page's events those that say what it was, of one event all.
+    `clock_sets`: when the clock was set in the run of the box that opened it, by number of the entry; `reckoned_at` is
+    its beginning by that clock, where it was recorded by the one from before. A page's events have neither.
     """
 
     event: FireEvent
@@ -54,6 +57,13 @@ class EventRecord:
     frames_gone: int
     bytes_kept: int
     damaged: tuple[int, ...] = ()
+    clock_sets: Mapping[int, ClockSet] = field(default_factory=dict)
+    reckoned_at: datetime | None = None
+
+    @property
+    def began_at(self) -> datetime:
+        """Tell the origin's time; of an untraced event when it opened."""
+        return self.origin.captured_at if self.origin else self.event.opened_at
 
     @property
     def is_held(self) -> bool:

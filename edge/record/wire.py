@@ -7,6 +7,7 @@ from typing import Any
 from edge.alert.notice import Notice
 from edge.decide.reasons import sentence
 from edge.event.fire_event import Origin
+from edge.record.clock_set import clock_set_body
 from edge.record.types import EventRecord, FrameRecord, Said, Signed
 from edge.wire import detection_as_dict, rounded
 from shared.types import MICROS, Box
@@ -43,6 +44,8 @@ def event_answer(record: EventRecord, *, is_chinese: bool = False) -> dict[str, 
         "frames_gone": record.frames_gone,
         "bytes_kept": record.bytes_kept,
         "damaged": list(record.damaged),
+        "clock_sets": [{"entry": seq, **clock_set_body(s)} for seq, s in record.clock_sets.items()],
+        "reckoned_at": record.reckoned_at.isoformat() if record.reckoned_at else None,
         "camera_facts": record.camera_facts,
         "standing": _STANDING[is_chinese],
     }

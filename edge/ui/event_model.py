@@ -89,7 +89,7 @@ class EventHead:
 def show_head(record: EventRecord, title: str, speech: Speech) -> EventHead:
     """Say what the event is and how it stands."""
     event = record.event
-    began_at = record.origin.captured_at if record.origin else event.opened_at
+    began_at = record.began_at
     span = speech.duration(
         ((event.closed_at and event.last_seen_at) or speech.now).timestamp() - began_at.timestamp()
     )
@@ -120,7 +120,7 @@ def _by(signed: Signed, speech: Speech) -> Markup:
 def show_origin(record: EventRecord, frames: Sequence[FrameRecord], speech: Speech) -> OriginPanel:
     """Say when and where it began, who found that, and how sure the time is; of an untraced one when it opened."""
     origin, event = record.origin, record.event
-    at = origin.captured_at if origin else event.opened_at
+    at = record.began_at
     frame = next((f for f in frames if f.frame_id == (origin or event).frame_id), None)
     size = (frame.width_px, frame.height_px) if frame else None
     local = at.astimezone(speech.zone)
@@ -174,6 +174,15 @@ def _origin_facts(
         clock = speech.t("event.clock_source" if is_source else "event.clock_received")
         facts.append(
             Fact(name=speech.t("event.clock"), text=clock, faint=speech.offset(frame.captured_at))
+        )
+    if record.reckoned_at is not None:
+        day = speech.day(record.reckoned_at.astimezone(speech.zone).date(), with_year=True)
+        facts.append(
+            Fact(
+                name=speech.t("event.reckoned"),
+                text=Markup("{} {}").format(day, speech.clock(record.reckoned_at, tenths=True)),
+                faint=speech.t("event.reckoned_note"),
+            )
         )
     return tuple(facts)
 

@@ -186,7 +186,7 @@ def _neighbours(kit: Kit, record: EventRecord) -> tuple[str | None, str | None]:
 def _frames_text(record: EventRecord, frames: tuple[FrameRecord, ...], speech: Speech) -> str:
     if not frames:
         return str(speech.t("event.no_frames"))
-    began_at = record.origin.captured_at if record.origin else record.event.opened_at
+    began_at = record.began_at
     before_s = max(0.0, (began_at - frames[0].captured_at).total_seconds())
     return str(speech.t("event.n_frames", n=len(frames), span=speech.duration(before_s)))
 

@@ -111,7 +111,7 @@ def _card(
     event = record.event
     is_reviewed = record.mark is not None or event.is_test
     state = "open" if is_red(record) else "done" if is_reviewed else ""
-    began_at = record.origin.captured_at if record.origin else event.opened_at
+    began_at = record.began_at
     return Card(
         event_id=event.event_id,
         href=f"/ui/events/{event.event_id}",
@@ -130,7 +130,7 @@ def _card(
 
 def _span(record: EventRecord, speech: Speech) -> Markup:
     event = record.event
-    began_at = record.origin.captured_at if record.origin else event.opened_at
+    began_at = record.began_at
     if event.closed_at is None:
         span = speech.duration((speech.now - began_at).total_seconds())
         return speech.t("event.burning", span=span, at="")

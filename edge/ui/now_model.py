@@ -322,7 +322,7 @@ def _event_sentence(
 def how_it_stands(record: EventRecord, speech: Speech) -> Markup:
     """Say since when, what came first, who decided, who has seen it."""
     event = record.event
-    began_at = record.origin.captured_at if record.origin else event.opened_at
+    began_at = record.began_at
     if event.closed_at is None:
         span = speech.duration((speech.now - began_at).total_seconds())
         parts = [

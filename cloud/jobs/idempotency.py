@@ -12,7 +12,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from cloud.jobs.answer import Answer
@@ -94,7 +94,6 @@ class Kept:
 
     asked: str
     answer: Answer | None
-    until_mono_s: float
 
 
 def expired(key: str) -> RequestError:
@@ -104,10 +103,20 @@ def expired(key: str) -> RequestError:
     )
 
 
+_Name = tuple[str, str]  # caller and key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    kept: Kept
+    until_mono_s: float
+
+
 class MemoryAnswers:
     """Answers of one process, for `ttl_s`; above `max_kept` the oldest expire early.
 
-    As long again, and as many, are known as expired: `look` says so, and `begin` takes such a key as a new one.
+    As long again, and as many, are known as expired: `look` says so, and `begin` takes such a key as a new one. Claims
+    that wait for their answer stand apart: as many as there are requests at work, each as long as that may take.
     """
 
     def __init__(self, clock: Clock, *, ttl_s: float, max_kept: int) -> None:
@@ -116,67 +125,72 @@ class MemoryAnswers:
         self._ttl_s = ttl_s
         self._max_kept = max_kept
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, str], Kept] = OrderedDict()
-        self._expired: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._claimed: dict[_Name, _Entry] = {}
+        self._kept: OrderedDict[_Name, _Entry] = OrderedDict()
+        self._expired: OrderedDict[_Name, float] = OrderedDict()
 
     def __len__(self) -> int:
         """Tell how many keys are known, expired ones among them."""
         with self._lock:
             self._sweep()
-            return len(self._kept) + len(self._expired)
+            return len(self._claimed) + len(self._kept) + len(self._expired)
 
     def begin(self, owner: str, key: str, asked: str, *, within_s: float) -> Answer | None:
-        """Claim a key, see `AnswerBook.begin`; who claimed it dies with this book, never before it."""
+        """Claim a key, see `AnswerBook.begin`."""
         with self._lock:
-            self._sweep()
-            known = self._kept.get((owner, key))
+            known = self._find((owner, key))
             if known is None:
-                self._put(owner, key, asked, None)
+                self._expired.pop((owner, key), None)
+                claim = Kept(asked=asked, answer=None)
+                self._claimed[owner, key] = self._until(within_s, claim)
                 return None
         return answer_for(known, asked)
 
     def keep(self, owner: str, key: str, answer: Answer) -> None:
         """Keep the answer of a claimed key."""
         with self._lock:
-            known = self._kept.get((owner, key))
-            if known is not None:
-                self._put(owner, key, known.asked, answer)
+            claim = self._claimed.pop((owner, key), None)
+            if claim is None:
+                return
+            kept = replace(claim.kept, answer=answer)
+            self._kept[owner, key] = self._until(self._ttl_s, kept)
+            self._sweep()
 
     def release(self, owner: str, key: str) -> None:
         """Free a claimed key."""
         with self._lock:
-            known = self._kept.get((owner, key))
-            if known is not None and known.answer is None:
-                del self._kept[owner, key]
+            self._claimed.pop((owner, key), None)
 
     def look(self, owner: str, key: str) -> Kept | None:
         """Find what is known of a key, see `AnswerBook.look`."""
         with self._lock:
-            self._sweep()
-            if (owner, key) in self._expired:
+            known = self._find((owner, key))
+            if known is None and (owner, key) in self._expired:
                 raise expired(key)
-            return self._kept.get((owner, key))
+            return known
 
-    def _put(self, owner: str, key: str, asked: str, answer: Answer | None) -> None:
-        until_mono_s = self._clock.mono_s() + self._ttl_s
-        self._kept[owner, key] = Kept(asked=asked, answer=answer, until_mono_s=until_mono_s)
-        self._kept.move_to_end((owner, key))
-        self._expired.pop((owner, key), None)
-        while len(self._kept) > self._max_kept:
-            self._expire_oldest()
+    def _find(self, name: _Name) -> Kept | None:
+        self._sweep()
+        entry = self._claimed.get(name) or self._kept.get(name)
+        return entry.kept if entry else None
+
+    def _until(self, seconds: float, kept: Kept) -> _Entry:
+        return _Entry(kept=kept, until_mono_s=self._clock.mono_s() + seconds)
 
     def _sweep(self) -> None:
         now_mono_s = self._clock.mono_s()
-        while self._kept and next(iter(self._kept.values())).until_mono_s <= now_mono_s:
-            self._expire_oldest()
+        for name in [n for n, claim in self._claimed.items() if claim.until_mono_s <= now_mono_s]:
+            del self._claimed[name]
+        while self._kept and (
+            len(self._kept) > self._max_kept
+            or next(iter(self._kept.values())).until_mono_s <= now_mono_s
+        ):
+            name, entry = self._kept.popitem(last=False)
+            self._expired[name] = entry.until_mono_s + self._ttl_s
         while self._expired and (
             len(self._expired) > self._max_kept or next(iter(self._expired.values())) <= now_mono_s
         ):
             self._expired.popitem(last=False)
-
-    def _expire_oldest(self) -> None:
-        name, kept = self._kept.popitem(last=False)
-        self._expired[name] = kept.until_mono_s + self._ttl_s
 
 
 def answer_for(known: Kept, asked: str) -> Answer:

@@ -9,7 +9,6 @@ from cloud.jobs.idempotency import Kept, MemoryAnswers, answer_for, expired
 from cloud.jobs.jobs import Job, JobBook, JobState
 from cloud.redis_engine.link import RedisLink
 from shared.access.auth import MemoryNonces
-from shared.clock import Clock
 from shared.errors import FireError
 
 
@@ -63,11 +62,10 @@ class RedisAnswers:
     """Answers by caller and key in Redis, see `cloud.jobs.idempotency.AnswerBook`."""
 
     def __init__(
-        self, link: RedisLink, clock: Clock, *, ttl_s: float, meanwhile: MemoryAnswers | None = None
+        self, link: RedisLink, *, ttl_s: float, meanwhile: MemoryAnswers | None = None
     ) -> None:
         """Keep the connection; `meanwhile` keeps answers while Redis is away, None refuses then."""
         self._link = link
-        self._clock = clock
         self._ttl_s = max(1, round(ttl_s))
         self._meanwhile = meanwhile
 
@@ -116,9 +114,7 @@ class RedisAnswers:
 
     def _kept(self, asked: bytes, answer: bytes | None) -> Kept:
         return Kept(
-            asked=asked.decode(),
-            answer=None if answer is None else Answer.from_json(answer),
-            until_mono_s=self._clock.mono_s() + self._ttl_s,
+            asked=asked.decode(), answer=None if answer is None else Answer.from_json(answer)
         )
 
     def _instead(self, err: FireError) -> MemoryAnswers:

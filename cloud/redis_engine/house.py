@@ -74,10 +74,7 @@ class RedisHouse:
         self.admission = Admission(settings.places, clock, full=ErrorCode.CLOUD_OVERLOADED)
         self.jobs = RedisJobs(link, fallback.jobs if fallback else None)
         self.answers = RedisAnswers(
-            link,
-            clock,
-            ttl_s=settings.ttl_s,
-            meanwhile=fallback.answers if fallback else None,
+            link, ttl_s=settings.ttl_s, meanwhile=fallback.answers if fallback else None
         )
         self._board = ReloadBoard(link)
         self.nonces = RedisNonces(link, fallback.nonces if fallback else None)

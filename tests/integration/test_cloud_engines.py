@@ -381,7 +381,7 @@ def test_a_request_seen_before_redis_went_away_is_not_taken_again(tmp_path, mode
 
 def test_a_front_end_that_died_over_a_key_keeps_it_no_longer_than_its_request_could_take(server):
     link = RedisLink(server.url, "test", SystemClock(), timeout_s=10.0)
-    answers = RedisAnswers(link, SystemClock(), ttl_s=600.0)
+    answers = RedisAnswers(link, ttl_s=600.0)
     link.client.expire = None  # dead before it could ask for anything more
     name = answers.name("gate", "k1")
     assert answers.begin("gate", "k1", "asked", within_s=30.0) is None

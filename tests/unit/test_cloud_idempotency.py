@@ -103,6 +103,33 @@ def test_an_answer_that_comes_after_its_caller_left_is_kept_for_the_next_try():
     assert _ask(book, work=_must_not_run).answer == Answer.of("late")
 
 
+def test_a_request_that_runs_for_longer_than_answers_are_kept_runs_once():
+    clock = FakeClock()
+    book = _book(clock, max_kept=1)
+
+    def slow(_claim: Claim) -> Answer:
+        clock.advance(2 * _TTL_S)
+        for other in ("k1", "k2", "k3"):
+            _ask(book, key=other)
+        with pytest.raises(FireError) as caught:
+            _ask(book, work=_must_not_run)
+        assert caught.value.code is ErrorCode.IDEMPOTENCY_RUNNING
+        return Answer.of("slow")
+
+    answer_once(book, "me", "k", "body", slow, until_s=3 * _TTL_S)
+    assert _ask(book, work=_must_not_run).answer == Answer.of("slow")
+
+
+def test_a_claim_that_nobody_settles_ends_with_the_time_that_its_request_could_take():
+    clock = FakeClock()
+    book = _book(clock)
+    book.begin("me", "k", "body", within_s=90.0)
+    clock.advance(90.0)
+    assert (book.look("me", "k"), len(book)) == (None, 0)
+    book.keep("me", "k", Answer.of("too late"))
+    assert not _ask(book).is_replayed
+
+
 def test_a_key_may_be_used_again_after_its_time():
     clock = FakeClock()
     book = _book(clock)

@@ -91,13 +91,12 @@ class RedisHouse:
         self._trouble = None
 
     def stop(self, timeout: Deadline) -> None:
-        """Wait for callers who wait, and tell the last ones in time that nothing will come; jobs stay in Redis."""
+        """Wait for callers who wait, and tell the last ones that nothing will come; jobs stay in Redis."""
         self._trouble = "the service is stopping"
-        while self.admission.taken and timeout.remaining_s() > self._link.longest_block_s:
-            time.sleep(_DRAIN_POLL_S)
+        tell_s = 2 * self._link.longest_block_s  # whoever waits looks up once, and says goodbye
+        self._drain(timeout.earlier(tell_s))
         self._is_over = True
-        while self.admission.taken and not timeout.has_passed():
-            time.sleep(_DRAIN_POLL_S)
+        self._drain(Deadline.after(tell_s, self._clock))  # also when the time is spent already
         if self._fallback:
             self._fallback.stop(timeout)
         self._link.close()
@@ -230,6 +229,10 @@ class RedisHouse:
         except FireError:
             return {"queue": 0, "jobs": 0}
         return {"queue": int(queue), "jobs": int(jobs)}
+
+    def _drain(self, until: Deadline) -> None:
+        while self.admission.taken and not until.has_passed():
+            time.sleep(_DRAIN_POLL_S)
 
     def _look_for_loss(self) -> None:
         """See by its mark whether Redis lost what it held; that counts while somebody may ask for a job of before.

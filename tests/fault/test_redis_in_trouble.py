@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.clock import FakeClock
 from tests.helpers.held_model import HeldModel
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.redis_server import RedisServer, redis_server
@@ -257,18 +258,24 @@ def test_something_else_in_the_place_of_redis_is_a_redis_that_is_away(
 
 
 def test_who_waits_for_a_worker_is_told_before_a_front_end_has_stopped(tmp_path, models, server):
-    sections = _sections(server.url)
+    sections, clock = _sections(server.url), FakeClock()
+    stop = {"stop_timeout_s": 200.0}
     with (
-        running_cloud(tmp_path / "a", models, server={"stop_timeout_s": 3.0}, **sections) as cloud,
-        ThreadPoolExecutor(4) as callers,
+        running_cloud(tmp_path / "a", models, clock=clock, server=stop, **sections) as cloud,
+        ThreadPoolExecutor(5) as threads,
     ):
-        answers = [callers.submit(_alone, cloud) for _ in range(4)]
+        answers = [threads.submit(_alone, cloud) for _ in range(4)]
         wait_until(lambda: server.client().xlen(cloud.service.house._link.now) == 4)
-        cloud.service.stop()
-        told = [answer.result(20) for answer in answers]
+        stopped = threads.submit(cloud.service.stop)
+        wait_until(lambda: cloud.service.house.trouble() == "the service is stopping")
+        assert not any(answer.done() for answer in answers)
+        clock.advance(180.0)
+        told = [answer.result(50) for answer in answers]
+        stopped.result(50)
     assert [(t.status_code, t.json()["err_no"]) for t in told] == [(503, 503)] * 4
     assert all("Retry-After" in t.headers for t in told)
 
 
 def _alone(cloud: Running) -> Any:
-    return Running(service=cloud.service, port=cloud.port).show("/infer", fire_jpeg())
+    one = Running(service=cloud.service, port=cloud.port)
+    return one.show("/infer", fire_jpeg(), X_Request_Deadline_Ms="600000")

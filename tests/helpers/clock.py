@@ -1,7 +1,8 @@
-"""A clock that stands still until a test moves it."""
+"""Clocks that a test moves: one that stands still until then, and one that runs."""
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 
@@ -29,3 +30,23 @@ class FakeClock:
     def set_wall(self, at: datetime) -> None:
         """Set the wall time, as an operator or NTP does; the monotonic reading does not notice."""
         self._at = at
+
+
+class SkippingClock:
+    """Stands in for `shared.clock.SystemClock`; it runs, and can be moved on."""
+
+    def __init__(self) -> None:
+        """Start as the machine's clocks."""
+        self._skipped_s = 0.0
+
+    def now_at(self) -> datetime:
+        """Tell the wall time."""
+        return datetime.now(UTC) + timedelta(seconds=self._skipped_s)
+
+    def mono_s(self) -> float:
+        """Tell the monotonic reading."""
+        return time.monotonic() + self._skipped_s
+
+    def skip(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self._skipped_s += seconds

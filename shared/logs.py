@@ -5,13 +5,13 @@ Secrets are cut out at the last step, whatever a caller passes: credentials in U
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import json
 import re
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TextIO, cast
 
@@ -42,6 +42,18 @@ def printable(text: str) -> str:
 
 
 _PLAIN = frozenset({int, float, bool, type(None)})  # nothing in these can be a secret
+
+
+@dataclass(slots=True)
+class _Losses:
+    """What the log lost: lines that did not go out, `tries` to say so among them; `why` is "" while lines go out."""
+
+    lines: int = 0
+    tries: int = 0
+    why: str = ""
+
+
+_losses = _Losses()
 
 Line = Callable[[MutableMapping[str, Any]], str]
 """Writes the fields of one event as a line for a person."""
@@ -78,6 +90,7 @@ def configure_logs(
         cache_logger_on_first_use=True,
     )
     get_logger.cache_clear()
+    _losses.lines, _losses.tries, _losses.why = 0, 0, ""
 
 
 class _Forgiving(io.TextIOBase):
@@ -88,11 +101,43 @@ class _Forgiving(io.TextIOBase):
         self._out = out
 
     def write(self, text: str) -> int:
-        """Write it, and see it gone."""
-        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
-            self._out.write(text)
+        """Write it, and see it gone; count it where it does not go."""
+        try:
+            # Half of a line may be out: what comes next must not become its second half.
+            self._out.write(f"\n{text}" if _losses.why else text)
             self._out.flush()
+            _losses.why = ""
+        except OSError as err:
+            _losses.lines += 1
+            _losses.why = err.strerror or str(err)
+        except ValueError:
+            pass  # the stream is closed: the process ends
         return len(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostLines:
+    """How many lines did not go out, and why the last one did not."""
+
+    count: int
+    why: str
+
+
+def lost_lines() -> LostLines | None:
+    """Tell what the log loses now; None while lines go out.
+
+    After a loss this writes a line with the count, so that the log tells of its gap as soon as it can be written. The
+    last few kilobytes before the gap may come out late, they wait in the stream's buffer. For one caller at a time.
+    """
+    lost = _losses.lines - _losses.tries
+    if not _losses.lines:
+        return None
+    get_logger().error("log_lines_lost", count=lost)
+    if _losses.why:
+        _losses.tries += 1
+        return LostLines(count=lost, why=_losses.why)
+    _losses.lines, _losses.tries = 0, 0
+    return None
 
 
 @functools.lru_cache(maxsize=1)  # structlog would put a logger together for every line

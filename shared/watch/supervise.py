@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import FireError, StoreError
-from shared.logs import get_logger
+from shared.logs import get_logger, lost_lines
 from shared.watch.heartbeat import Heartbeats, Watched
 from shared.watch.kept_troubles import KeptTroubles
 from shared.watch.service_manager import ServiceManager
@@ -50,7 +50,7 @@ class Supervisor:
         self._manager = manager or ServiceManager(os.environ)
         self._book = TroubleBook(self._kept.load() if self._kept else ())
         self._began_mono_s: dict[TroubleKey, float] = {}
-        self._rules: list[_RuleMemory] = []
+        self._rules = [_RuleMemory(self._log_troubles)]
         self._silent: set[str] = set()
         self._book_lock = threading.Lock()  # the innermost: nothing is called while it is held
         self._look_lock = threading.Lock()  # one look at a time
@@ -308,6 +308,18 @@ class Supervisor:
                 figures={"detail": detail},
             )
         )
+
+    def _log_troubles(self) -> Iterator[Trouble]:
+        if lost := lost_lines():
+            yield Trouble(
+                kind=TroubleKind.DISK,
+                subject="",
+                code="log_not_written",
+                cause=f"The log cannot be written, {lost.count} lines so far did not go out: {lost.why}",
+                remedy="Free space on the disk that the log goes to, or start what reads it again.",
+                since=self._clock.now_at(),
+                figures={"count": str(lost.count), "detail": lost.why},
+            )
 
     def _log_end(self, event: str, trouble: Trouble, **more: str) -> None:
         began_mono_s = self._began_mono_s.get(trouble.key)

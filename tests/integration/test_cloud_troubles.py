@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 import cloud.local_engine.engine
 from cloud.fleet.keys import add_key
@@ -19,9 +17,9 @@ from cloud.registration import Registered, Registration
 from shared.access.roles import Role
 from shared.access.users import add_token
 from shared.clock import SystemClock
-from shared.logs import configure_logs
 from tests.helpers.clock import FakeClock
 from tests.helpers.held_model import HeldModel, held_model
+from tests.helpers.logs import FULL, logging_into
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.redis_server import redis_server
 from tests.helpers.services import Running, running_cloud
@@ -179,15 +177,8 @@ def keys_trouble(running: Running, token: str) -> dict[str, str]:
 
 
 def test_a_log_on_a_full_disk_costs_no_answer(tmp_path: Path, models: Path):
-    full = open("/dev/full", "w", buffering=1, encoding="utf-8")  # noqa: SIM115 # closing it fails, too
-    configure_logs(pretty=False, stream=full)
-    try:
-        with running_cloud(tmp_path, models) as running:
-            assert running.show("/infer", fire_jpeg()).json()["result"]["label"] == "fire"
-    finally:
-        structlog.reset_defaults()
-        with contextlib.suppress(OSError):
-            full.close()
+    with logging_into(FULL), running_cloud(tmp_path, models) as running:
+        assert running.show("/infer", fire_jpeg()).json()["result"]["label"] == "fire"
 
 
 def test_redis_that_is_away_is_a_trouble_also_where_the_front_end_answers_alone(

@@ -35,11 +35,13 @@ from edge.ui.words import catalogue
 from edge.wiring.supervision import _WELL, BoxCheck, readiness, well
 from shared.access.users import users_unreadable
 from shared.breaker import BreakerState
+from shared.logs import get_logger
 from shared.ui.words import TROUBLES, Words
 from shared.watch.supervise import Supervisor
 from shared.watch.trouble import Trouble
 from tests.helpers.alerts import Recorder, fire_event, office_in, opened
 from tests.helpers.clock import FakeClock
+from tests.helpers.logs import FULL, logging_into
 
 _NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 _FIGURE = re.compile(r"{(\w+)}")
@@ -160,7 +162,9 @@ def _supervision(folder: Path) -> Iterator[Trouble]:
     supervisor.watch("reader", allowed_s=5.0)
     clock.advance(20.0)
     supervisor.raise_trouble(next(_evidence()))
-    supervisor.look()
+    with logging_into(FULL):
+        get_logger().info("lost")
+        supervisor.look()
     supervisor._keep()
     yield from supervisor.active()
     after_kill = Supervisor(clock, folder)

@@ -13,11 +13,13 @@ from cloud import troubles
 from cloud.ui.kit import FOLDER
 from cloud.ui.trouble_model import show_troubles
 from shared.access.users import users_unreadable
+from shared.logs import get_logger
 from shared.ui.speech import Speech
 from shared.ui.words import COMMON, TROUBLES, Words
 from shared.watch.supervise import Supervisor
 from shared.watch.trouble import Trouble
 from tests.helpers.clock import FakeClock
+from tests.helpers.logs import FULL, logging_into
 
 _NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 _OWN = FOLDER / "words.toml"
@@ -31,6 +33,15 @@ def _silent_thread() -> Trouble:
     supervisor.watch("batches", allowed_s=5.0)
     clock.advance(17.0)
     supervisor.look()
+    (found,) = supervisor.active()
+    return found
+
+
+def _lost_lines() -> Trouble:
+    supervisor = Supervisor(FakeClock())
+    with logging_into(FULL):
+        get_logger().info("lost")
+        supervisor.look()
     (found,) = supervisor.active()
     return found
 
@@ -50,6 +61,7 @@ _ALL = [
     troubles.keys_unreadable(_DETAIL, _NOW),
     users_unreadable(_DETAIL, _NOW),
     _silent_thread(),
+    _lost_lines(),
 ]
 
 

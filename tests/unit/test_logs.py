@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import contextlib
+import errno
 import io
 import json
 import os
@@ -8,7 +8,8 @@ import os
 import pytest
 import structlog
 
-from shared.logs import configure_logs, get_logger, redact
+from shared.logs import LostLines, configure_logs, get_logger, lost_lines, redact
+from tests.helpers.logs import FULL, logging_into, logging_to
 
 
 @pytest.fixture
@@ -19,34 +20,57 @@ def lines():
     structlog.reset_defaults()
 
 
-@pytest.fixture
-def full_disk():
-    with open("/dev/full", "w", buffering=1, encoding="utf-8") as stream:
-        yield stream
-        with contextlib.suppress(OSError):
-            stream.close()
+class _Disk(io.StringIO):
+    """Takes each line or, while it is full, none."""
+
+    is_full = False
+
+    def write(self, text: str) -> int:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
 
 
-def test_a_disk_that_is_full_costs_lines_and_stops_nobody_who_logs(full_disk):
-    configure_logs(pretty=False, stream=full_disk)
-    try:
+def test_a_disk_that_is_full_costs_lines_and_stops_nobody_who_logs():
+    with logging_into(FULL):
         for number in range(2000):  # more than any buffer on the way holds
             get_logger().info("request", number=number)
-    finally:
-        structlog.reset_defaults()
+        assert lost_lines() == LostLines(count=2000, why="No space left on device")
 
 
 def test_a_reader_of_the_log_that_is_gone_stops_nobody_who_logs():
     reader, writer = os.pipe()
     os.close(reader)
-    with open(writer, "w", buffering=1, encoding="utf-8") as stream:
-        configure_logs(pretty=False, stream=stream)
-        try:
-            get_logger().info("request")
-        finally:
-            structlog.reset_defaults()
-            with contextlib.suppress(OSError):
-                stream.close()
+    with logging_into(writer):
+        get_logger().info("request")
+        assert lost_lines() == LostLines(count=1, why="Broken pipe")
+
+
+def test_what_is_lost_is_counted_until_the_log_has_told_of_its_gap():
+    disk = _Disk()
+    with logging_to(disk):
+        get_logger().info("before")
+        assert lost_lines() is None
+        disk.is_full = True
+        get_logger().info("lost")
+        for _ in range(3):  # to look does not count
+            assert lost_lines() == LostLines(count=1, why="No space left on device")
+        get_logger().info("lost")
+        assert lost_lines() == LostLines(count=2, why="No space left on device")
+        disk.is_full = False
+        get_logger().info("after")
+        assert [lost_lines(), lost_lines()] == [None, None]
+    lines = [json.loads(line) for line in disk.getvalue().split()]
+    assert [line["event"] for line in lines] == ["before", "after", "log_lines_lost"]
+    assert lines[-1]["count"] == 2
+
+
+def test_a_stream_that_is_closed_loses_nothing_that_anybody_could_read():
+    disk = _Disk()
+    with logging_to(disk):
+        disk.close()
+        get_logger().info("the process ends")
+        assert lost_lines() is None
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from cloud.fleet.fleet import Fleet
 from cloud.fleet.routes import add_fleet_routes
 from cloud.gate import CloudGate
 from cloud.health import readiness, version_of
+from cloud.job_routes import add_job_routes
 from cloud.jobs.keyed import Keyed
-from cloud.jobs.routes import add_job_routes
 from cloud.metrics import CloudMetrics
 from cloud.model.edge_model import EdgeModelShelf
 from cloud.model.routes import add_model_routes
@@ -26,8 +26,8 @@ from shared.access.login import add_login_routes
 from shared.clock import Clock
 from shared.logs import get_logger
 from shared.model.manifest import shipped_models
+from shared.trouble_routes import add_trouble_routes
 from shared.watch.supervise import Supervisor
-from shared.watch.trouble_routes import add_trouble_routes
 from shared.web import app as web
 from shared.web.docs_routes import add_docs_routes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import g, request
 
-from shared.access.roles import Visitor
+from shared.roles import Visitor
 
 
 def signer() -> str:

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
-from shared.access.roles import is_local_address
 from shared.access.webhook_secret import is_webhook_secret, webhook_key
 from shared.config import (
     AccessSection,
@@ -21,6 +20,7 @@ from shared.config import (
     Section,
     ServerSection,
 )
+from shared.roles import is_local_address
 
 ENV_PREFIX = "EMBERLINK_CLOUD"
 

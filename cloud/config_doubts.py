@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cloud.config import AuthMode, CloudSettings, EngineKind
-from shared.access.roles import is_local_address
 from shared.config import shared_doubts
+from shared.roles import is_local_address
 
 
 def doubts(settings: CloudSettings) -> list[str]:

@@ -1,7 +1,7 @@
 """How pictures reach the model, as an interface. Ring: domain.
 
-`local_house` is one process with one session thread (`local_engine`); `redis_house` puts a queue between machines, and
-`redis_worker` is at its other end. Both run the same `BatchRunner` through `run_each`, and the same tests.
+`local_engine` is one process with one session thread; `redis_engine` puts a queue between machines: a front end has a
+house, too, and a worker is at the other end. Both run the same `BatchRunner` through `run_each`, and the same tests.
 """
 
 from __future__ import annotations
@@ -40,6 +40,16 @@ class BatchRunner(Protocol):
             ModelError(MODEL_FAILED)
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchReport:
+    """What one turn with the model did, for the metrics."""
+
+    size: int
+    waits_s: tuple[float, ...]
+    run_s: float
+    dropped: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

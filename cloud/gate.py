@@ -13,13 +13,13 @@ from cloud.fleet.keys import ADMIN, KeyRing, read_keys
 from shared.access.audit_log import AuditLog
 from shared.access.auth import Signed, Verifier
 from shared.access.gate import Gate
-from shared.access.roles import Role, Rules, Visitor
 from shared.access.sessions import SessionStore
 from shared.access.users import Users, read_users
 from shared.clock import Clock
 from shared.config import AccessMode
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError, FireError, RequestError
+from shared.roles import Role, Rules, Visitor
 from shared.web import bodies
 
 RULES = Rules(

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from cloud.engine import BatchReport
 from cloud.fleet.fleet import Fleet
 from cloud.jobs.answer import Answer
 from cloud.jobs.jobs import JobState
-from cloud.local_engine.engine import BatchReport
 from cloud.troubles import CLOUD_KINDS
 from shared.error_code import ErrorCode
 from shared.errors import FireError

@@ -17,7 +17,7 @@ from shared.types import Picture
 
 
 class Reception:
-    """The service as its routes see it, see `cloud.routes.Inspector` and `cloud.jobs.routes.Submitter`."""
+    """The service as its routes see it, see `cloud.routes.Inspector` and `cloud.job_routes.Submitter`."""
 
     def __init__(
         self, settings: CloudSettings, house: House, metrics: CloudMetrics, clock: Clock

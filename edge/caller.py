@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from flask import g, request
 
-from shared.access.roles import Visitor
 from shared.ids import Trace
+from shared.roles import Visitor
 from shared.web import app as web
 
 

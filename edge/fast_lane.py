@@ -14,10 +14,10 @@ from flask import Flask, g
 from edge import wire
 from edge.caller import Caller
 from edge.routes import Line
-from shared.access.roles import could_be_rebound
 from shared.clock import Clock
 from shared.ids import is_req_id, new_id
 from shared.picture.imaging import read_picture
+from shared.roles import could_be_rebound
 from shared.types import ImageLimits
 from shared.web import app as web
 from shared.web import arguments

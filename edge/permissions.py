@@ -10,10 +10,10 @@ from pathlib import Path
 from edge.config.settings import EdgeSettings
 from shared.access.audit_log import AuditLog
 from shared.access.gate import Gate, refuse_without_users
-from shared.access.roles import Rules
 from shared.access.users import Users
 from shared.clock import Clock
 from shared.command.control import new_control_token
+from shared.roles import Rules
 
 RULES = Rules(
     nothing=frozenset({"/ui/static/<path:name>"}),

@@ -20,8 +20,8 @@ from edge.ui.parts import ConsoleParts
 from edge.ui.views import add_console
 from shared.access.gate import Gate
 from shared.access.login import add_login_routes
+from shared.trouble_routes import add_trouble_routes
 from shared.types import Frame
-from shared.watch.trouble_routes import add_trouble_routes
 from shared.web import app as web
 from shared.web.docs_routes import add_docs_routes
 

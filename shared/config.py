@@ -16,10 +16,10 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from shared.access.roles import is_local_address
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError
 from shared.logs import redact
+from shared.roles import is_local_address
 from shared.types import ImageLimits
 
 _DEFAULT_SECRETS_DIR = "/run/secrets"

@@ -8,8 +8,8 @@ import click
 
 from cloud.config import ENV_PREFIX, CloudSettings
 from cloud.config_doubts import doubts
-from cloud.redis_engine.process import run_worker
 from cloud.service import CloudService
+from cloud.worker_process import run_worker
 from shared.command.terminal import explained, wait_for_stop
 from shared.config import load_settings
 from shared.logs import configure_logs, get_logger

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cloud.config import ENV_PREFIX, CloudSettings
-from shared.access.user_commands import user_commands
+from shared.command.user_commands import user_commands
 from shared.config import load_settings
 
 

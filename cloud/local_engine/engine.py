@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.engine import BatchRunner, run_each
+from cloud.engine import BatchReport, BatchRunner, run_each
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError
@@ -43,16 +43,6 @@ class _Job:
     deadline: Deadline
     queued_mono_s: float
     future: Promise
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchReport:
-    """What one turn of the session thread did, for the metrics."""
-
-    size: int
-    waits_s: tuple[float, ...]
-    run_s: float
-    dropped: int
 
 
 class LocalEngine:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from cloud.engine import Inspected
+from cloud.engine import BatchReport, Inspected
 from cloud.jobs.answer import Answer
 from cloud.jobs.idempotency import Claim, MemoryAnswers
 from cloud.jobs.jobs import MemoryJobs
 from cloud.jobs.runner import JobRunner, Order, RunnerSettings
-from cloud.local_engine.engine import BatchReport, LocalEngine, Promise
+from cloud.local_engine.engine import LocalEngine, Promise
 from cloud.model.slot import SlotSettings, detector_slot, earlier, slot_troubles, why_closed
 from cloud.wire import result_of
 from shared.access.admission import Admission

@@ -14,10 +14,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from cloud.engine import run_each
+from cloud.engine import BatchReport, run_each
 from cloud.jobs.answer import Answer
 from cloud.jobs.callbacks import Callbacks, callback_body
-from cloud.local_engine.engine import BatchReport
 from cloud.metrics import RunMetrics
 from cloud.model.slot import DetectorSlot, why_closed
 from cloud.redis_engine.link import GROUP, RedisLink, Started

@@ -15,8 +15,8 @@ from cloud.config import CloudSettings
 from cloud.engine import House
 from cloud.fleet.fleet import Fleet
 from cloud.metrics import CloudMetrics
-from shared.access.roles import Need, Visitor
 from shared.clock import Clock
+from shared.roles import Need, Visitor
 from shared.ui.page import (
     LANGUAGE_COOKIE,
     THEME_COOKIE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.config.settings import ENV_PREFIX, EdgeSettings
-from shared.access.user_commands import user_commands
+from shared.command.user_commands import user_commands
 from shared.config import load_settings
 
 

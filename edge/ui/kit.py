@@ -25,8 +25,8 @@ from edge.ui.parts import ConsoleParts
 from edge.ui.speech import Speech
 from edge.ui.words import LANGUAGES
 from shared.access.gate import who_says
-from shared.access.roles import Need, Visitor
 from shared.errors import FireError
+from shared.roles import Need, Visitor
 from shared.ui.packing import pack
 
 _T = TypeVar("_T")

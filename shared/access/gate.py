@@ -11,7 +11,14 @@ from urllib.parse import quote, urlsplit
 from flask import Flask, Response, g, redirect, request
 
 from shared.access.audit_log import AuditLine, AuditLog
-from shared.access.roles import (
+from shared.access.sessions import Sessions, SessionStore
+from shared.access.users import Users
+from shared.clock import Clock
+from shared.config import AccessMode, AccessSection, ServerSection
+from shared.error_code import ErrorCode
+from shared.errors import ConfigError, FireError, RequestError, StoreError
+from shared.logs import get_logger
+from shared.roles import (
     Need,
     Role,
     Rules,
@@ -23,13 +30,6 @@ from shared.access.roles import (
     is_same_secret,
     safe_target,
 )
-from shared.access.sessions import Sessions, SessionStore
-from shared.access.users import Users
-from shared.clock import Clock
-from shared.config import AccessMode, AccessSection, ServerSection
-from shared.error_code import ErrorCode
-from shared.errors import ConfigError, FireError, RequestError, StoreError
-from shared.logs import get_logger
 
 FORM_HEADER = "X-CSRF-Token"
 FORM_FIELD = "csrf_token"

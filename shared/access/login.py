@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.access.audit_log import MAX_LINES
 from shared.access.gate import Gate
 from shared.access.rate_limit import RateLimit
-from shared.access.roles import MAX_PASSWORD_CHARACTERS, Visitor, digest, is_password, safe_target
 from shared.clock import Clock
 from shared.error_code import ErrorCode
 from shared.errors import FireError, RequestError
+from shared.roles import MAX_PASSWORD_CHARACTERS, Visitor, digest, is_password, safe_target
 from shared.ui.assets import SHARED
 from shared.web import app as web
 from shared.web import arguments

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from shared.access.roles import Session, digest, new_secret
 from shared.clock import Clock
+from shared.roles import Session, digest, new_secret
 
 MOST_SESSIONS = 1_000  # above, the one that was silent longest has to sign in again
 _NOTED_EVERY = 20  # a session's last request is known to this part of its idle time, for one write in many requests

@@ -12,7 +12,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from shared.access.roles import (
+from shared.access.secret_file import WatchedFile, alone_with, write_private
+from shared.clock import Clock
+from shared.error_code import ErrorCode
+from shared.errors import CommandError, ConfigError
+from shared.roles import (
     GIVEN_ROLES,
     MAX_PASSWORD_CHARACTERS,
     MIN_PASSWORD_CHARACTERS,
@@ -24,10 +28,6 @@ from shared.access.roles import (
     is_password_hash,
     new_secret,
 )
-from shared.access.secret_file import WatchedFile, alone_with, write_private
-from shared.clock import Clock
-from shared.error_code import ErrorCode
-from shared.errors import CommandError, ConfigError
 from shared.watch.trouble import Trouble, TroubleKind
 
 _REPAIR = (

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.access.roles import new_secret
 from shared.access.secret_file import write_private
 from shared.errors import ConfigError
 from shared.logs import get_logger
+from shared.roles import new_secret
 
 _NAME = "control.token"
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from shared.access.roles import Role
+from shared.roles import Role
 from shared.types import Label
 from shared.watch.trouble import TroubleKind
 

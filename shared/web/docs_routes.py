@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from flask import Flask, Response, render_template, request
 
-from shared.access.roles import Rules
+from shared.roles import Rules
 from shared.ui.assets import SHARED
 from shared.ui.packing import takes_gzip
 from shared.version import version

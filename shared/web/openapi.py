@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
-from shared.access.roles import Need, Rules
+from shared.roles import Need, Rules
 from shared.web.answers import Problem
 from shared.web.arguments import PictureFields
 

@@ -25,13 +25,13 @@ from edge.capture.open_source import open_source
 from edge.capture.shot import CameraAddress, Pace
 from edge.forward.http_client import HttpCloudClient, RetrySettings
 from edge.lines import CallerLine
-from shared.access.roles import Role
 from shared.access.users import add_token, add_user
 from shared.clock import SystemClock
 from shared.config import ServerSection
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError
+from shared.roles import Role
 from shared.types import ImageLimits
 from shared.web import app as web
 from tests.contract.conftest import Pair

@@ -11,8 +11,8 @@ from urllib.parse import quote
 import pytest
 
 from edge.record.types import Mark
-from shared.access.roles import Role
 from shared.access.users import add_user
+from shared.roles import Role
 from tests.helpers.browser import PHONE_PX, Browser, Sheet
 from tests.helpers.services import Running, running_cloud, running_edge
 from tests.helpers.story import tell_fire

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from edge.record.records import Records
-from shared.access.roles import Role
 from shared.access.users import add_user
 from shared.error_code import ErrorCode
 from shared.errors import StoreError
+from shared.roles import Role
 from tests.helpers.browser import PHONE_PX, Browser, Sheet
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.processes import free_port

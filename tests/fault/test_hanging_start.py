@@ -17,8 +17,8 @@ import edge.box.state_files
 import edge.record.records
 from edge.box.spare_state import SpareState
 from edge.service import EdgeService
-from shared.access.roles import Role
 from shared.access.users import add_user
+from shared.roles import Role
 from shared.watch.trouble import Trouble
 from tests.helpers.disks import failing_disk
 from tests.helpers.pictures import fire_jpeg

@@ -20,9 +20,9 @@ import cloud.cli
 from cloud.config_doubts import doubts
 from cloud.fleet.keys import add_key
 from cloud.service import CloudService
-from shared.access.roles import Role
 from shared.access.users import add_token
 from shared.errors import ConfigError
+from shared.roles import Role
 from tests.helpers.clock import FakeClock
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, cloud_settings, running_cloud, running_edge

@@ -13,8 +13,8 @@ import pytest
 from cloud.fleet.keys import add_key
 from cloud.ui.kit import FOLDER
 from cloud.ui.queue_model import Spread
-from shared.access.roles import Role
 from shared.access.users import add_user
+from shared.roles import Role
 from shared.ui.words import COMMON, Words
 from tests.helpers.pictures import calm_jpeg, fire_jpeg
 from tests.helpers.services import Running, running_cloud

@@ -11,9 +11,9 @@ import requests
 
 from cloud.fleet.fleet import KEPT_DAYS, Fleet
 from cloud.local_engine.state import SqliteState
-from shared.access.roles import Role
 from shared.access.sessions import Sessions
 from shared.access.users import add_user
+from shared.roles import Role
 from tests.helpers.clock import FakeClock
 from tests.helpers.redis_server import redis_server
 from tests.helpers.services import Running, running_cloud

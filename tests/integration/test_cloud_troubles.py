@@ -14,9 +14,9 @@ from cloud.fleet.keys import add_key
 from cloud.jobs.callback_receiver import CallbackSettings
 from cloud.jobs.callbacks import Callbacks
 from cloud.registration import Registered, Registration
-from shared.access.roles import Role
 from shared.access.users import add_token
 from shared.clock import SystemClock
+from shared.roles import Role
 from tests.helpers.clock import FakeClock
 from tests.helpers.held_model import HeldModel, held_model
 from tests.helpers.logs import FULL, logging_into

@@ -22,8 +22,8 @@ from cloud.cli import main as cloud_main
 from cloud.fleet.keys import add_key
 from edge.cli import main as edge_main
 from edge.config.settings import EdgeSettings
-from shared.access.roles import Role
 from shared.access.users import add_token
+from shared.roles import Role
 from tests.helpers.evidence import fill
 from tests.helpers.processes import free_port
 from tests.helpers.redis_server import redis_server

@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 
 from cloud.fleet.keys import add_key
 from edge.box.heartbeat import FleetHeartbeat
-from shared.access.roles import Role
 from shared.access.users import add_user
 from shared.clock import SystemClock
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import LinkError
 from shared.fleet import EdgeReport
+from shared.roles import Role
 from shared.watch.supervise import Supervisor
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, running_cloud, running_edge

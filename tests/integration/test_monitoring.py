@@ -13,8 +13,8 @@ import yaml
 
 from docs.dashboard import queries
 from docs.generate import DASHBOARD
-from shared.access.roles import Role
 from shared.access.users import add_token
+from shared.roles import Role
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.prometheus import PROMETHEUS, PROMTOOL, Prometheus, running_prometheus
 from tests.helpers.services import Running, running_cloud, running_edge

@@ -12,9 +12,9 @@ import requests
 from pydantic import TypeAdapter
 
 from edge.config.events import ZoneSections
-from shared.access.roles import Role
 from shared.access.users import add_token
 from shared.picture.imaging import decode, read_picture
+from shared.roles import Role
 from shared.types import ImageLimits
 from tests.helpers.pictures import fire_jpeg
 from tests.helpers.services import Running, running_edge

@@ -19,9 +19,9 @@ from cloud.fleet.keys import add_key
 from cloud.service import CloudService
 from edge.config.doubts import doubts
 from edge.service import EdgeService
-from shared.access.roles import Role
 from shared.access.users import add_token, add_user, read_users, remove_user
 from shared.errors import ConfigError
+from shared.roles import Role
 from tests.helpers.clock import FakeClock
 from tests.helpers.evidence import fill
 from tests.helpers.pictures import calm_jpeg, fire_jpeg

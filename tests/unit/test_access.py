@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.access.roles import (
+from shared.access.sessions import Sessions
+from shared.roles import (
     Need,
     Role,
     Rules,
@@ -17,7 +18,6 @@ from shared.access.roles import (
     is_password_hash,
     safe_target,
 )
-from shared.access.sessions import Sessions
 from tests.helpers.clock import FakeClock
 
 _RULES = Rules(

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from cloud.local_engine.engine import BatchReport, LocalEngine
+from cloud.engine import BatchReport
+from cloud.local_engine.engine import LocalEngine
 from shared.deadline import Deadline
 from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError

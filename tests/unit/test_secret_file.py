@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from shared.access.roles import Role
 from shared.access.secret_file import WatchedFile
 from shared.access.users import add_token, read_users
 from shared.error_code import ErrorCode
 from shared.errors import ConfigError
+from shared.roles import Role
 from tests.helpers.clock import FakeClock
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from shared.access.roles import GIVEN_ROLES, MAX_PASSWORD_CHARACTERS, Role
 from shared.access.users import add_token, add_user, read_users, remove_token, remove_user
 from shared.command.terminal import explained
+from shared.roles import GIVEN_ROLES, MAX_PASSWORD_CHARACTERS, Role
 
 PathOf = Callable[[Path | None, Path | None], Path]
 _ROLE = click.option(

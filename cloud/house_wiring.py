@@ -29,6 +29,7 @@ from shared.model.inference import refuse_two_runtimes
 from shared.model.manifest import shipped_models
 from shared.startup import keep_freed_memory
 from shared.watch.heartbeat import Watchman
+from shared.watch.supervise import Supervisor
 
 REDIS_MISSING = "engine.kind redis needs the package: pip install 'emberlink[redis]'"
 
@@ -49,7 +50,7 @@ def build_house(
     clock: Clock,
     metrics: CloudMetrics,
     callbacks: Callbacks,
-    watchman: Watchman,
+    supervisor: Supervisor,
 ) -> House:
     """Build the engine that the settings name.
 
@@ -63,7 +64,7 @@ def build_house(
             slot_settings(settings, clock),
             clock,
             _reports(metrics, callbacks),
-            watchman,
+            supervisor,
         )
 
     match settings.engine.kind:
@@ -75,7 +76,7 @@ def build_house(
             except ImportError as err:
                 raise ConfigError(ErrorCode.CONFIG_INVALID, REDIS_MISSING) from err
             fallback = local_house() if settings.redis.fallback else None
-            return build_front(settings, clock, fallback)
+            return build_front(settings, clock, fallback, supervisor)
         case _:
             assert_never(settings.engine.kind)
 

@@ -108,8 +108,8 @@ def redis_lost(now_at: datetime) -> Trouble:
         subject="redis",
         code="redis_lost",
         cause="Redis lost what it held: jobs that waited and results that were kept are unknown now.",
-        remedy="Submit those jobs again. Let Redis keep its data on disk (`appendonly yes`), and find out who emptied "
-        "it.",
+        remedy="Submit those jobs again, and acknowledge this. Let Redis keep its data on disk (`appendonly yes`), and "
+        "find out who emptied it.",
         since=now_at,
     )
 

@@ -10,7 +10,7 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,7 +31,7 @@ from shared.error_code import ErrorCode
 from shared.errors import FireError, ModelError
 from shared.logs import get_logger
 from shared.types import Picture, Reloaded
-from shared.watch.trouble import Trouble
+from shared.watch.trouble import Trouble, TroubleKey, TroubleKind
 
 _SPARE_LIFE_S = 60
 _UNBOUNDED = 1 << 50  # callers who wait are bounded by their places and by limits.max_bytes
@@ -39,7 +39,8 @@ _RELOAD_WITHIN_S = 90.0  # a worker notices within its beat, then builds and tri
 _RELOAD_POLL_S = 0.1
 _DRAIN_POLL_S = 0.01
 _NOT_SERVED = "no worker takes pictures"
-_LOST = "Redis lost what it held, this picture with it"
+_PICTURE_LOST = "Redis lost what it held, this picture with it"
+_LOST = TroubleKey(kind=TroubleKind.LINK, subject="redis", code="redis_lost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +61,14 @@ class RedisHouse:
         link: RedisLink,
         clock: Clock,
         fallback: LocalHouse | None,
+        active: Callable[[], Iterable[Trouble]],
     ) -> None:
-        """Keep what it works with; `fallback` answers while Redis is away."""
+        """Keep what it works with; `fallback` answers while Redis is away, `active` gives the troubles that hold."""
         self._settings = settings
         self._link = link
         self._clock = clock
         self._fallback = fallback
+        self._active = active
         self._trouble: str | None = "the service is starting"
         self._is_served = True  # as of the last look
         self._is_over = False
@@ -118,6 +121,8 @@ class RedisHouse:
         try:
             alive = self._alive()
             self._look_for_loss()
+            if any(known.key == _LOST and known.acknowledged_at for known in self._active()):
+                self._link.forget_lost()  # seen at one front end is seen at all
             is_lost, policy = self._link.is_lost(), self._link.evicts_by()
         except FireError as err:
             return [redis_away(err.detail, now_at), *own]
@@ -308,7 +313,7 @@ class RedisHouse:
                 if found is not None:
                     return Answer.from_json(found[1])
             if not link.is_known(job_id):
-                raise FireError(ErrorCode.ENGINE_UNAVAILABLE, _LOST, retry_after_s=2.0)
+                raise FireError(ErrorCode.ENGINE_UNAVAILABLE, _PICTURE_LOST, retry_after_s=2.0)
         return None
 
     def _alive(self) -> dict[str, WorkerStatus]:

@@ -258,6 +258,10 @@ class RedisLink:
 
         self.ask(tell)
 
+    def forget_lost(self) -> None:
+        """Let every front end know that somebody has seen it."""
+        self.ask(lambda: self.client.delete(self.key("lost")))
+
     def is_lost(self) -> bool:
         """Tell whether a front end said so."""
         return self.ask(lambda: bool(self.client.exists(self.key("lost"))))

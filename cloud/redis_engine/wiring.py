@@ -22,15 +22,17 @@ def build_link(settings: CloudSettings, clock: Clock) -> RedisLink:
     )
 
 
-def build_front(settings: CloudSettings, clock: Clock, fallback: LocalHouse | None) -> RedisHouse:
-    """Build a front end's side; `fallback` answers while Redis is away."""
+def build_front(
+    settings: CloudSettings, clock: Clock, fallback: LocalHouse | None, supervisor: Supervisor
+) -> RedisHouse:
+    """Build a front end's side; `fallback` answers while Redis is away, `supervisor` knows what somebody has seen."""
     jobs = settings.jobs
     front = FrontSettings(
         places=settings.engine.places,
         jobs=Bound(pictures=jobs.max_waiting, bytes=jobs.max_waiting_bytes),
         ttl_s=jobs.ttl_s,
     )
-    return RedisHouse(front, build_link(settings, clock), clock, fallback)
+    return RedisHouse(front, build_link(settings, clock), clock, fallback, supervisor.active)
 
 
 def build_worker(

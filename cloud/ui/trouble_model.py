@@ -13,12 +13,17 @@ from shared.watch.trouble import Trouble
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TroubleRow:
-    """A trouble: what and since when, what to do, and its cause."""
+    """A trouble: what and since when, what to do, and its cause; the key by which it is acknowledged."""
 
     headline: Markup
     since: Markup
     remedy: Markup
     cause: Markup
+    kind: str
+    subject: str
+    code: str
+    is_seen: bool
+    seen_by: str
 
 
 def show_troubles(troubles: Sequence[Trouble], speech: Speech) -> tuple[TroubleRow, ...]:
@@ -39,6 +44,11 @@ def _row(trouble: Trouble, speech: Speech) -> TroubleRow:
         since=speech.t("time.since", at=speech.moment(trouble.since), span=span),
         remedy=with_code(_sentence(f"{key}_do", trouble.remedy, speech)),
         cause=_sentence(f"{key}_why", trouble.cause, speech, **trouble.figures),
+        kind=trouble.kind.value,
+        subject=trouble.subject,
+        code=trouble.code,
+        is_seen=trouble.acknowledged_at is not None,
+        seen_by=trouble.acknowledged_by,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, redirect, request
 from jinja2 import StrictUndefined
 
 from cloud.caller import lane, owner
@@ -15,9 +15,11 @@ from cloud.ui.kit import ConsoleParts, Kit, is_fragment
 from cloud.ui.queue_model import read_loads
 from cloud.ui.trouble_model import show_troubles
 from cloud.ui.try_model import Tried, show_tried
+from shared.access.gate import who_says
 from shared.errors import FireError
 from shared.picture.imaging import read_picture
 from shared.picture.shrink import shrink
+from shared.trouble_routes import Seen
 from shared.types import Reloaded
 from shared.ui.assets import SHARED, add_assets
 from shared.ui.failure import Failure, explain
@@ -108,6 +110,14 @@ def _add_watching(console: Blueprint, kit: Kit) -> None:
             loads=loads,
             is_fragment=is_fragment(),
         )
+
+    @console.post("/ui/troubles/acknowledge")
+    def acknowledge_trouble() -> Response:
+        given = {name: request.form.get(name, "") for name in ("kind", "subject", "code")}
+        seen = arguments.validated(Seen, given)
+        by = who_says("console")
+        parts.supervisor.acknowledge(seen.kind, seen.subject, seen.code, by=by)
+        return redirect("/ui/queue", 303)  # type: ignore[return-value] # werkzeug's base class
 
     @console.get("/ui/jobs")
     def show_jobs() -> Response:

@@ -160,6 +160,12 @@ def test_who_waits_when_redis_forgets_is_told_and_lost_jobs_are_a_trouble(tmp_pa
         assert cloud.show("/infer", fire_jpeg()).json()["result"]["label"] == "fire"
         with running_cloud(tmp_path / "b", models, **sections) as another:  # may be asked for them
             wait_until(lambda: "redis_lost" in _troubles(another))
+            seen = {"kind": "link", "subject": "redis", "code": "redis_lost", "by": "Ada"}
+            assert another.post("/troubles/acknowledge", json=seen).status_code == 200
+            wait_until(lambda: not _troubles(another))
+            wait_until(lambda: not _troubles(cloud))  # what is seen at one is seen at all
+            server.client().flushall()
+            wait_until(lambda: "redis_lost" in _troubles(cloud))
 
 
 def test_a_worker_that_went_without_a_word_is_told_once_in_the_log(tmp_path, models, server, log):

@@ -6,11 +6,13 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from cloud.fleet.keys import add_key
+from cloud.troubles import consul_away
 from cloud.ui.kit import FOLDER
 from cloud.ui.queue_model import Spread
 from shared.access.users import add_user
@@ -121,6 +123,20 @@ def test_the_queue_shows_where_the_time_went(cloud):
     words = text_of(cloud.get("/ui/queue").text)
     assert "over 3 runs" in words
     assert re.search(r"Decode 3 ", words)
+
+
+def test_a_trouble_is_acknowledged_on_the_page(cloud):
+    cloud.service._supervisor.raise_trouble(consul_away(datetime.now(UTC)))
+    page = cloud.get("/ui/queue", headers=_HTML).text
+    form = dict(re.findall(r'name="(kind|subject|code)" value="([^"]*)"', page))
+    assert form == {"kind": "link", "subject": "consul", "code": "consul_away"}
+    seen = cloud.post("/ui/troubles/acknowledge", data=form, headers=_HTML)
+    assert (seen.status_code, seen.url) == (200, cloud.url + "/ui/queue")
+    assert "console" in text_of(seen.text)
+    assert "/ui/troubles/acknowledge" not in seen.text
+    for wrong, status in (({**form, "code": "other"}, 404), ({**form, "kind": "other"}, 400)):
+        answer = cloud.post("/ui/troubles/acknowledge", data=wrong, headers=_HTML)
+        assert answer.status_code == status
 
 
 def test_a_percentile_is_the_bound_below_which_the_share_lies():

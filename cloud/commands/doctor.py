@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import requests
@@ -23,6 +24,7 @@ from shared.command import checkup
 from shared.command.checkup import Finding, State, as_line, checked, fail, ok, warn
 from shared.command.terminal import explained
 from shared.config import load_settings
+from shared.error_code import ErrorCode
 from shared.picture.imaging import jpeg_picture
 from shared.rendered.scene import Scene, SceneSettings
 from shared.types import Label
@@ -97,14 +99,8 @@ def _model(settings: CloudSettings) -> Iterator[Finding]:
 
 def _port(settings: CloudSettings) -> Iterator[Finding]:
     def who() -> str | None:
-        url = f"http://127.0.0.1:{settings.server.port}/version"
-        with requests.Session() as session:
-            session.trust_env = False
-            try:
-                told = session.get(url, timeout=_TIMEOUT_S, allow_redirects=False).json()
-            except (requests.RequestException, ValueError):
-                return None
-        result = told.get("result", told) if isinstance(told, dict) else {}
+        told = _told_by_service(settings, "/version")
+        result = told.get("result", told)
         return "the running service" if result.get("name") == "emberlink-cloud" else None
 
     yield from checkup.port(settings.server.host, settings.server.port, health=who)
@@ -112,9 +108,29 @@ def _port(settings: CloudSettings) -> Iterator[Finding]:
 
 def _keys(settings: CloudSettings) -> Iterator[Finding]:
     is_signed = check_door(settings, SystemClock())
-    yield ok("keys", f"requests {'must be signed' if is_signed else 'need no signature'}")
+    told = _told_by_service(settings, "/infer/result/doctor")
+    if not is_signed and told.get("err_no") == ErrorCode.SIGNATURE_MISSING.row.number:
+        text = (
+            f"requests must be signed for as long as the service runs, and then not: {settings.keys_path} is gone "
+            "or names no edge"
+        )
+        yield warn("keys", text, "Put a copy back, or make each key anew with `keys new EDGE`.")
+    else:
+        yield ok("keys", f"requests {'must be signed' if is_signed else 'need no signature'}")
     if settings.keys_path.exists():
         yield from checkup.secret_file(settings.keys_path, "keys")
+
+
+def _told_by_service(settings: CloudSettings, path: str) -> dict[str, Any]:
+    """Ask the service that runs with these settings; {} where none does."""
+    url = f"http://127.0.0.1:{settings.server.port}{path}"
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            told = session.get(url, timeout=_TIMEOUT_S, allow_redirects=False).json()
+        except (requests.RequestException, ValueError):
+            return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _redis(settings: CloudSettings) -> Iterator[Finding]:

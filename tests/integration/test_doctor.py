@@ -268,6 +268,24 @@ def test_the_cloud_has_its_doctor_too(tmp_path):
     assert found["model"][0]["state"] == "ok"
 
 
+def test_keys_that_are_gone_are_told_apart_from_those_that_the_running_cloud_still_asks_for(
+    tmp_path, models
+):
+    keys = tmp_path / "state" / "keys.json"
+    add_key(keys, "gate")
+    file = tmp_path / "cloud.toml"
+    with running_cloud(tmp_path / "state", models) as cloud:
+        file.write_text(f'state = "{tmp_path}/state"\n[server]\nport = {cloud.port}\n')
+        _, found = findings(["--config", str(file)], cloud_main)
+        assert found["keys"][0]["text"] == "requests must be signed"
+        keys.unlink()
+        _, found = findings(["--config", str(file)], cloud_main)
+    (row,) = found["keys"]
+    assert (row["state"], "must be signed for as long as" in row["text"]) == ("warn", True)
+    _, found = findings(["--config", str(file)], cloud_main)
+    assert found["keys"][0]["text"] == "requests need no signature"
+
+
 def test_a_redis_that_may_throw_jobs_away_fails_with_the_command_that_forbids_it(tmp_path):
     with redis_server(tmp_path) as server:
         file = tmp_path / "cloud.toml"

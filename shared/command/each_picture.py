@@ -46,20 +46,13 @@ def for_each_picture(
     Raises:
         CommandError: there is no file at all, or `save` cannot be written.
     """
-    files = list_files(paths)
-    if not files:
-        names = ", ".join(map(str, paths))
-        raise CommandError(
-            f"{names}: no picture or video in it", "Name files, or folders with such."
-        )
+    files = _listed(paths)
     if save:
         with _saving_to(save):
             save.mkdir(parents=True, exist_ok=True)
     failed = 0
-    bar = tqdm.tqdm(
-        files, unit="file", disable=not sys.stderr.isatty() or len(files) < 2, file=sys.stderr
-    )
-    for file in bar:
+    is_quiet = not sys.stderr.isatty() or len(files) < 2
+    for file in tqdm.tqdm(files, unit="file", disable=is_quiet, file=sys.stderr):
         for found in gather(file, limits, video_fps):
             try:
                 if isinstance(found.picture, FireError):
@@ -67,22 +60,42 @@ def for_each_picture(
                 fields, text, draw = look(found)
             except FireError as err:
                 failed += 1
-                fields = {
-                    "err_no": err.code.row.number,
-                    "err_msg": err.code.row.text_en,
-                    "detail": err.detail,
-                }
-                text, draw = f"error {err.code.row.number}: {err.detail}", None
-            place = {"file": str(file)} | ({} if found.at_s is None else {"at_s": found.at_s})
-            name = str(file) if found.at_s is None else f"{file} @ {found.at_s:.2f} s"
+                fields, text, draw = *_problem(err), None
+            line = (
+                _json_line(file, found.at_s, fields) if as_json else _line(file, found.at_s, text)
+            )
             with tqdm.tqdm.external_write_mode(file=sys.stdout):
-                click.echo(
-                    json.dumps(place | fields, ensure_ascii=False) if as_json else f"{name}: {text}"
-                )
+                click.echo(line)
             if save and draw:
                 with _saving_to(save):
                     (save / _annotated_name(file, found.at_s)).write_bytes(encode_jpeg(draw()))
     return failed
+
+
+def _listed(paths: Sequence[Path]) -> list[Path]:
+    files = list_files(paths)
+    if not files:
+        names = ", ".join(map(str, paths))
+        raise CommandError(
+            f"{names}: no picture or video in it", "Name files, or folders with such."
+        )
+    return files
+
+
+def _problem(err: FireError) -> tuple[dict[str, Any], str]:
+    row = err.code.row
+    fields = {"err_no": row.number, "err_msg": row.text_en, "detail": err.detail}
+    return fields, f"error {row.number}: {err.detail}"
+
+
+def _json_line(file: Path, at_s: float | None, fields: dict[str, Any]) -> str:
+    moment = {} if at_s is None else {"at_s": at_s}
+    return json.dumps({"file": str(file)} | moment | fields, ensure_ascii=False)
+
+
+def _line(file: Path, at_s: float | None, text: str) -> str:
+    moment = "" if at_s is None else f" @ {at_s:.2f} s"
+    return f"{file}{moment}: {text}"
 
 
 @contextmanager

@@ -69,6 +69,12 @@ def add_docs_routes(
         response.headers["Content-Security-Policy"] = policy
         return response
 
+    _add_programs(app)
+
+
+def _add_programs(app: Flask) -> None:
+    """Add what the page loads."""
+
     @app.get(f"/docs/{_VIEWER}")
     @describes(
         "Give the viewer's program.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -121,6 +121,11 @@ class CloudSection(Section):
         return self.endpoints or ((self.url,) if self.url else ())
 
     @property
+    def in_the_clear(self) -> tuple[str, ...]:
+        """Give the addresses whose clouds are asked over plain http, other than on this machine."""
+        return tuple(address for address in self.addresses if _is_in_the_clear(address))
+
+    @property
     def is_configured(self) -> bool:
         """Tell whether there is a cloud at all."""
         return bool(self.addresses)
@@ -134,6 +139,13 @@ class CloudSection(Section):
         if (self.edge_id is None) != (self.key is None and self.key_file is None):
             raise ValueError("edge_id and a key need each other")
         return self
+
+
+def _is_in_the_clear(address: str) -> bool:
+    parts = urlsplit(address)
+    if parts.scheme == "http":
+        return parts.hostname not in ("127.0.0.1", "localhost", "::1")
+    return parse_qs(parts.query).get("scheme") == ["http"]  # of the clouds that a directory names
 
 
 class BreakerSection(Section):

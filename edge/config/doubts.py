@@ -40,9 +40,10 @@ def _service(settings: EdgeSettings) -> _Doubts:
 
 def _cloud(settings: EdgeSettings) -> _Doubts:
     cloud = settings.cloud
+    name = "cloud.url" if cloud.url else "cloud.endpoints"
     yield (
-        cloud.url.startswith("http://") and not settings.may_pull,
-        "cloud.url is not https: frames cross the network in the clear",
+        bool(cloud.in_the_clear),
+        f"{name} is not https: frames cross the network in the clear",
     )
     yield (
         settings.model.pull_every_s > 0 and not settings.may_pull,

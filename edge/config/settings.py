@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -142,6 +141,4 @@ class EdgeSettings(Section):
     @property
     def may_pull(self) -> bool:
         """Tell whether a model may come from the cloud: over https, or from this machine."""
-        parts = urlsplit(self.cloud.url)
-        is_here = parts.hostname in ("127.0.0.1", "localhost", "::1")
-        return parts.scheme == "https" or (parts.scheme == "http" and is_here)
+        return self.cloud.url.startswith("http") and not self.cloud.in_the_clear

@@ -342,10 +342,9 @@ class Outbox:
                 self._count(entry.item_class, "dropped")
             get_logger().error("outbox_dropped", kind=post.kind, detail=reason)
             return
-        self._store.note_refusal(entry.seq, self._rules.retry.refusals, reason, now_at)
-        rows = [row for row in self._store.rows() if row.seq == entry.seq]
-        self._take_up(rows)
-        item_id = rows[0].item_id if rows else ""
+        row = self._store.note_refusal(entry.seq, self._rules.retry.refusals, reason, now_at)
+        self._take_up([row] if row else [])
+        item_id = row.item_id if row else ""
         get_logger().error("outbox_quarantined", kind=post.kind, item_id=item_id, detail=reason)
 
     def _run(self, post: _Post) -> None:

@@ -150,14 +150,15 @@ class OutboxStore:
     @on_disk
     def note_refusal(
         self, seq: int, refusals: int, error: str, quarantined_at: datetime | None
-    ) -> None:
-        """Keep how often an item was refused, and since when it is in quarantine."""
+    ) -> StoredItem | None:
+        """Keep how often an item was refused, and since when it is in quarantine; None when it is gone or damaged."""
         at = quarantined_at.isoformat() if quarantined_at else None
         with self._store.transaction() as db:
-            db.execute(
-                "UPDATE item SET refusals=?, error=?, quarantined_at=? WHERE seq=?",
+            row = db.execute(
+                f"UPDATE item SET refusals=?, error=?, quarantined_at=? WHERE seq=? RETURNING {_COLUMNS}",  # noqa: S608 # a constant
                 (refusals, error, at, seq),
-            )
+            ).fetchone()
+        return _stored_or_none(row) if row else None
 
     @on_disk
     def release(self, item_id: str) -> bool:

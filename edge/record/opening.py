@@ -121,4 +121,7 @@ def _recover(opened: OpenedStore) -> None:
         needed = [name for name in staged if journal.is_needed(name)]
     opened.pictures.discard(set(staged) - set(needed))
     opened.settle(needed)
-    opened.bury()
+    try:
+        opened.bury()
+    except StoreError as err:  # a file that cannot be deleted keeps nothing from being recorded
+        get_logger().error("pictures_not_deleted", detail=err.detail)

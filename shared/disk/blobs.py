@@ -106,8 +106,15 @@ class Blobs:
                 (self._incoming / name).unlink(missing_ok=True)
 
     def staged(self) -> list[str]:
-        """Name what is staged."""
-        return [path.name for path in self._incoming.iterdir() if _NAME.match(path.name)]
+        """Name what is staged.
+
+        Raises:
+            StoreError(STORE_UNAVAILABLE)
+        """
+        try:
+            return [path.name for path in self._incoming.iterdir() if _NAME.match(path.name)]
+        except OSError as err:
+            raise _unavailable(self._root, err) from err
 
     def read(self, name: str) -> bytes:
         """Read a file, wherever it is.

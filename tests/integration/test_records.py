@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import shutil
@@ -11,6 +12,7 @@ import sys
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,7 @@ from edge.alert.message import AlertStep
 from edge.alert.notice import Notice, NoticeResult
 from edge.event.evidence import Grade
 from edge.event.fire_event import Severity
+from edge.record.records import Records
 from edge.record.types import EventQuery, Mark
 from shared.error_code import ErrorCode
 from shared.errors import FireError, FolderTaken, StoreError
@@ -469,3 +472,36 @@ def test_a_disk_that_cannot_be_written_is_a_trouble_until_it_can(tmp_path):
         records.open_event(fire_event(), [kept_frame()])
         assert records.event("event").frames_kept == 1
         assert supervisor.active() == ()
+
+
+def test_a_picture_that_cannot_be_deleted_keeps_nothing_from_being_recorded(tmp_path):
+    name = "ab" * 32
+    with open_records(tmp_path) as records:
+        with records._open().store.transaction() as db:
+            db.execute("INSERT INTO doomed VALUES(?)", (name,))
+        (tmp_path / "pictures" / "ab" / "ab" / name).mkdir(parents=True)  # it cannot be unlinked
+    supervisor = Supervisor(FakeClock(AT))
+    with open_records(tmp_path, supervisor=supervisor) as records:
+        fill(records)
+        assert records.event("event").frames_kept == 3
+        assert supervisor.active() == ()
+
+
+def test_a_folder_that_a_worn_out_card_cannot_list_is_a_trouble_and_no_end_of_the_box(
+    tmp_path, monkeypatch
+):
+    with open_records(tmp_path) as records:
+        fill(records)
+
+    def unreadable(path: Path):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    supervisor = Supervisor(FakeClock(AT))
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "iterdir", unreadable)
+        records = Records(tmp_path, clock=FakeClock(AT), troubles=supervisor)
+    (trouble,) = supervisor.active()
+    assert (trouble.code, "incoming: Input/output error" in trouble.cause) == ("not_written", True)
+    fill(records, "next")
+    assert supervisor.active() == ()
+    records.close()

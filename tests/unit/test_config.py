@@ -38,6 +38,10 @@ def _problems(toml: str = "", tmp_path: Path | None = None, **environ: str) -> l
     return caught.value.detail.splitlines()
 
 
+def _endpoints(*addresses: str) -> dict[str, str]:
+    return {"CLOUD__ENDPOINTS": json.dumps(addresses)}
+
+
 def _sinks(**sinks: dict[str, Any]) -> dict[str, str]:
     """Set receivers that are programs, and the address that their links need."""
     programs = {name: {"kind": "command", "argv": ["true"], **sink} for name, sink in sinks.items()}
@@ -244,7 +248,10 @@ def test_every_setting_is_described(settings_class):
     ("environ", "word"),
     [
         ({"SERVER__HOST": "0.0.0.0", "ACCESS__MODE": "open"}, "beyond this machine"),
-        ({"CLOUD__URL": "http://cloud.example"}, "in the clear"),
+        ({"CLOUD__URL": "http://cloud.example"}, "cloud.url is not https"),
+        (_endpoints("https://a.example", "http://b.example"), "cloud.endpoints is not https"),
+        (_endpoints("dns+srv://_ember._tcp.example.com?scheme=http"), "in the clear"),
+        (_endpoints("consul://127.0.0.1:8500/ember?scheme=http"), "in the clear"),
         ({"SERVER__THREADS": "8"}, "max_in_flight"),
         ({"POLICY__COST_PER_CALL": "20"}, "daily_limit"),
         ({"POLICY__MONTHLY_LIMIT": "0.01"}, "cost_per_call is above monthly_limit"),
@@ -288,6 +295,8 @@ def test_a_setting_of_the_cloud_that_is_probably_not_meant_is_warned_of_alone(se
     [
         {},
         {"POLICY__MONTHLY_LIMIT": "300"},
+        {"CLOUD__URL": "http://127.0.0.1:5001"},
+        _endpoints("https://a.example", "http://[::1]:5001", "consul://127.0.0.1:8500/ember"),
         {"CAMERAS": '{"a": {"source": "sim:"}, "b": {"source": "sim:"}}'},
         _sinks(a={}, b={"escalate_after_s": 90, "least": "fire"}),
     ],

@@ -68,8 +68,9 @@ class CallerLine:
 
     A posted frame holds one of the places of `admission` while the edge looks at it, not while the cloud does; frames
     of the cameras in `pushed`, whose frames are posted, need none. `take_pushed` gives the frame of such a camera, None
-    for other pictures. `adaptive` decides where the sliding-window rule is asked for. `deadline_s` holds for callers
-    who name none; `at_once` is how many frames of one call go to the cloud together.
+    for other pictures. `rehearse` is shown each frame that the pair judged, for a test alarm. `adaptive` decides where
+    the sliding-window rule is asked for. `deadline_s` holds for callers who name none; `at_once` is how many frames of
+    one call go to the cloud together.
     """
 
     pipeline: Pipeline
@@ -135,10 +136,7 @@ class CallerLine:
     ) -> Verdict:
         """Ask the pair; raises as `classify`."""
         decider = self.adaptive if is_adaptive else self.pipeline.decider
-        pending = self._begun(frame, deadline, caller, decider)
-        verdict = self._finished(pending, deadline, caller)
-        self.rehearse(frame)
-        return verdict
+        return self._finished(self._begun(frame, deadline, caller, decider), deadline, caller)
 
     def joint_many(
         self, frames: Sequence[Frame], deadline: Deadline, caller: Caller
@@ -173,6 +171,7 @@ class CallerLine:
     def _finished(self, pending: Pending, deadline: Deadline, caller: Caller) -> Verdict:
         verdict = self.pipeline.finish(pending, deadline)
         self.publisher.publish(pending.frame, verdict, caller.req_id, is_request=True)
+        self.rehearse(pending.frame)
         return verdict
 
     def _looked(

@@ -104,6 +104,26 @@ def test_the_kept_picture_shows_the_mark_and_the_live_one_does_not(tmp_path: Pat
     assert not _is_marked(live)
 
 
+def test_a_camera_that_posts_several_pictures_at_once_can_be_tested(tmp_path: Path) -> None:
+    scene = Scene(SceneSettings(ignite_at_s=1e6, width_px=640, height_px=360))
+    calm = jpeg_picture(scene.render(0.0).bgr_hwc_u8).encoded
+    cameras = {"yard": {"source": "push:"}}
+    with (
+        stand_in_cloud(answers({})) as phone,
+        watched(tmp_path, phone.url, cameras=cameras) as edge,
+    ):
+
+        def is_tested() -> bool:
+            files = [("images", ("calm.jpg", calm, "image/jpeg"))] * 2
+            edge.post("/batch_predict?joint=1", data={"camera": "yard"}, files=files)
+            return bool(status(edge)["results"])
+
+        edge.post("/selftest", json={"camera": "yard"})
+        wait_until(is_tested)
+        (result,) = status(edge)["results"]
+    assert (result["passed"], result["why"]) == (True, "")
+
+
 def test_a_sink_that_does_not_take_the_alert_fails_the_test_and_is_a_trouble(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

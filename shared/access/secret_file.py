@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +50,6 @@ class WatchedFile(Generic[T]):
         self._read = read
         self._clock = clock
         self._disk = DiskThread(f"read-{path.name}", patience_s=_PATIENCE_S)
-        self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = _UNREAD
         self._error: ConfigError | None = None
         self._value = fallback
@@ -67,13 +65,11 @@ class WatchedFile(Generic[T]):
     def value(self) -> T:
         """Give what the file says now, at most a second old; what it said last while its disk hangs."""
         now_mono_s = self._clock.mono_s()
-        with self._lock:
-            is_due = now_mono_s - self._looked_mono_s >= _LOOK_AGAIN_S
-            if is_due:
-                self._looked_mono_s = now_mono_s
-        if is_due:
+        if now_mono_s - self._looked_mono_s >= _LOOK_AGAIN_S:
             with contextlib.suppress(StoreError):  # `trouble` tells
                 self._disk.do(self._look)
+            # Not before: whoever asks while another one's look is under way must not get what it said last.
+            self._looked_mono_s = now_mono_s
         return cast(T, self._value)
 
     def trouble(self) -> str | None:

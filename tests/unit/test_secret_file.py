@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -28,6 +30,29 @@ def test_a_changed_file_counts_after_a_second(file):
     assert watched.value() == "first"
     clock.advance(1.1)
     assert watched.value() == "second"
+
+
+def test_nobody_is_told_the_old_while_another_one_s_look_is_under_way(tmp_path, monkeypatch):
+    monkeypatch.setattr("shared.access.secret_file._PATIENCE_S", 60.0)
+    path, clock, is_reading = tmp_path / "secrets", FakeClock(), threading.Event()
+    path.write_text("old")
+
+    def read(at: Path) -> str:
+        text = at.read_text()
+        if text == "new":
+            is_reading.set()
+            time.sleep(0.2)  # long enough for the other one to ask meanwhile
+        return text
+
+    watched = WatchedFile(path, read, clock)
+    path.write_text("new")
+    clock.advance(1)
+    first = threading.Thread(target=watched.value)
+    first.start()
+    assert is_reading.wait(60)
+    assert watched.value() == "new"
+    first.join()
+    watched.close()
 
 
 def test_a_file_that_was_not_ours_to_read_is_read_once_it_is(file):

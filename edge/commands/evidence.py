@@ -134,6 +134,8 @@ def show(settings: EdgeSettings, event_id: str, as_json: bool) -> None:
         )
     else:
         click.echo(f"opened     {_local(record.event.opened_at)}  origin not traced")
+    if record.reckoned_at is not None:
+        click.echo(f"reckoned   {_local(record.reckoned_at)}  by the clock as it was set later")
     click.echo(_summary(record))
     for frame in frames:
         said = "; ".join(

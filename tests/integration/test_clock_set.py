@@ -12,7 +12,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from click.testing import CliRunner
 
+from edge.cli import main
 from edge.record.records import Records
 from shared.types import ClockQuality
 from tests.helpers.clock import FakeClock
@@ -113,6 +115,15 @@ def test_the_report_tells_both_times(records, is_chinese, words):
     assert f"{words} <b>2026-06-18 12:00:00.0 UTC+00:00</b>" in report
     assert "2026-03-10 12:00:00.0" in report
     assert "+8640000.0 s" in report
+
+
+def test_the_command_line_tells_both_times(records, tmp_path):
+    said = CliRunner().invoke(main, ["evidence", "show", "event", "--state", str(tmp_path)])
+    first, second = said.output.splitlines()[:2]
+    assert (first.split()[:2], second.split()[:2]) == (
+        ["began", f"{AT.astimezone():%Y-%m-%d}"],
+        ["reckoned", f"{(AT + _OFF).astimezone():%Y-%m-%d}"],
+    )
 
 
 def test_a_camera_that_told_its_own_time_is_not_put_right(tmp_path, clock):

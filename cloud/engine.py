@@ -116,7 +116,7 @@ class House(Protocol):
         Raises:
             ModelError(MODEL_NOT_READY), FireError(CLOUD_OVERLOADED), ImageError
             FireError(DEADLINE_MISSED): too late, and it was not run.
-            FireError(CLOUD_TIMEOUT): too late, while the model was at work.
+            FireError(CLOUD_TIMEOUT): too late, or at the stop, while the model was or may have been at work.
         """
         ...
 

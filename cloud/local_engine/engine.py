@@ -124,7 +124,8 @@ class LocalEngine:
                     _fail(job, FireError(ErrorCode.HTTP_UNAVAILABLE, detail))
         for job in self._running:
             detail = "the service stopped while the model was at work"
-            _fail(job, FireError(ErrorCode.HTTP_UNAVAILABLE, detail))
+            # No 503, which would say to whoever pays that it certainly did not run.
+            _fail(job, FireError(ErrorCode.CLOUD_TIMEOUT, detail))
 
     def _work(self) -> None:
         while True:

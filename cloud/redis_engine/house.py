@@ -286,23 +286,34 @@ class RedisHouse:
             return [self._outcome(job_id, deadline) for job_id in ids]
 
     def _outcome(self, job_id: str, deadline: Deadline) -> Inspected | FireError:
-        answer = self._wait(job_id, deadline) or self._link.answer_of(job_id)
-        if answer is None:
-            if self._is_over:
-                self._link.take_back(self._link.now, job_id)
-                detail = "the service stopped before the answer came"
-                return FireError(ErrorCode.HTTP_UNAVAILABLE, detail)
-            if self._link.take_back(self._link.now, job_id):
-                detail = "the picture waited past its deadline and was not run"
-                return FireError(ErrorCode.DEADLINE_MISSED, detail)
-            detail = "the model was still at work at the deadline"
-            return FireError(ErrorCode.CLOUD_TIMEOUT, detail)
+        try:
+            answer = self._wait(job_id, deadline) or self._link.answer_of(job_id)
+            if answer is None:
+                return self._given_up(job_id)
+        except FireError as err:
+            if self._fallback:
+                raise
+            # No 503, which would say to whoever pays that it certainly did not run.
+            detail = f"{err.detail}; a worker may have been at work"
+            return FireError(ErrorCode.CLOUD_TIMEOUT, detail, retry_after_s=err.retry_after_s)
         try:
             told = answer.result()
         except FireError as err:
             return err
         stage_ms = told.pop("stage_ms", {})
         return Inspected(result=told, stage_ms=stage_ms)
+
+    def _given_up(self, job_id: str) -> FireError:
+        """Take back a picture that nobody waits for any longer, and tell whether it certainly did not run."""
+        is_taken_back = self._link.take_back(self._link.now, job_id)
+        if not is_taken_back:
+            detail = f"the model was still at work {'at the stop' if self._is_over else 'at the deadline'}"
+            return FireError(ErrorCode.CLOUD_TIMEOUT, detail)
+        if self._is_over:
+            detail = "the service stopped before this picture's turn"
+            return FireError(ErrorCode.HTTP_UNAVAILABLE, detail)
+        detail = "the picture waited past its deadline and was not run"
+        return FireError(ErrorCode.DEADLINE_MISSED, detail)
 
     def _wait(self, job_id: str, deadline: Deadline) -> Answer | None:
         link, wake = self._link, self._link.key("wake", job_id)

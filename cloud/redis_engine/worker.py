@@ -167,7 +167,9 @@ class Worker:
                 while not self.is_stopping.is_set() and (entries := self._claim(stream)):
                     self._work(entries)
             self._looked_mono_s = self._clock.mono_s()
-        self._work(self._read())
+        entries, most = self._read(), self._settings.max_batch
+        for at in range(0, len(entries), most):  # who waits comes first, and waits for no job
+            self._work(entries[at : at + most])
 
     def _read(self) -> list[_Entry]:
         link, most = self._link, self._settings.max_batch

@@ -153,7 +153,7 @@ def test_who_waits_when_redis_forgets_is_told_and_lost_jobs_are_a_trouble(tmp_pa
             job_id = cloud.show("/infer/async", fire_jpeg()).json()["request_id"]
             server.client().flushall()
             told = answer.result(20)  # long before its deadline
-        assert (told.status_code, told.json()["err_no"]) == (503, 3007)
+        assert (told.status_code, told.json()["err_no"]) == (504, 3002)  # it was running
         assert "lost" in told.json()["detail"]
         assert cloud.get(f"/infer/result/{job_id}").status_code == 404
         wait_until(lambda: "redis_lost" in _troubles(cloud))
@@ -282,6 +282,52 @@ def test_who_waits_for_a_worker_is_told_before_a_front_end_has_stopped(tmp_path,
     assert all("Retry-After" in t.headers for t in told)
 
 
-def _alone(cloud: Running) -> Any:
+def test_a_picture_that_runs_when_its_front_end_stops_is_not_called_unrun_and_runs_once(
+    tmp_path, models, server
+):
+    sections, clock = _sections(server.url), FakeClock()
+    stop = {"stop_timeout_s": 200.0}
+    with (
+        running_worker(tmp_path / "w", models, **sections) as worker,
+        running_cloud(tmp_path / "a", models, clock=clock, server=stop, **sections) as cloud,
+        running_cloud(tmp_path / "b", models, **sections) as another,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        wait_until(lambda: not _troubles(cloud))
+        with _held(worker) as model:
+            answer = threads.submit(_alone, cloud, Idempotency_Key="k1")
+            assert model.is_running.wait(40)
+            stopped = threads.submit(cloud.service.stop)
+            wait_until(lambda: cloud.service.house.trouble() == "the service is stopping")
+            clock.advance(180.0)
+            told = answer.result(50)
+            stopped.result(50)
+        assert (told.status_code, told.json()["err_no"]) == (504, 3002)
+        assert another.settled("k1").json()["result"]["label"] == "fire"
+        again = another.show("/infer", fire_jpeg(), Idempotency_Key="k1")
+        assert again.headers["Idempotency-Replayed"] == "true"
+    assert model.batches == [1]
+
+
+def test_no_more_pictures_run_at_once_than_the_settings_say(tmp_path, models, server):
+    sections = {**_sections(server.url), "engine": {"kind": "redis", "max_batch": 1}}
+    with (
+        running_worker(tmp_path / "w", models, **sections) as worker,
+        running_cloud(tmp_path / "a", models, **sections) as cloud,
+        ThreadPoolExecutor(5) as callers,
+    ):
+        wait_until(lambda: not _troubles(cloud))
+        with _held(worker) as model:
+            jobs = [cloud.show("/infer/async", fire_jpeg()).json()["request_id"]]
+            assert model.is_running.wait(40)
+            jobs += [cloud.show("/infer/async", fire_jpeg()).json()["request_id"] for _ in "12"]
+            answers = [callers.submit(_alone, cloud) for _ in range(5)]
+            wait_until(lambda: server.client().xlen(cloud.service.house._link.now) == 5)
+        assert [answer.result(50).status_code for answer in answers] == [200] * 5
+        assert [cloud.settled(job_id).status_code for job_id in jobs] == [200] * 3
+    assert model.batches == [1] * 8
+
+
+def _alone(cloud: Running, **headers: str) -> Any:
     one = Running(service=cloud.service, port=cloud.port)
-    return one.show("/infer", fire_jpeg(), X_Request_Deadline_Ms="600000")
+    return one.show("/infer", fire_jpeg(), X_Request_Deadline_Ms="600000", **headers)

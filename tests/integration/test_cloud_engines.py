@@ -477,7 +477,8 @@ def test_a_waiting_caller_is_told_at_once_when_redis_dies(tmp_path, models, serv
         wait_until(lambda: link.client.xlen(link.now) == 1)  # there is no worker: the caller waits
         server.kill()
         thread.join(15)  # well inside the time that a caller is given
-        assert answers[0].status_code == 503
+        assert (answers[0].status_code, answers[0].json()["err_no"]) == (504, 3002)
+        assert "Redis does not answer" in answers[0].json()["detail"]
 
 
 def test_an_edge_gets_the_answer_that_its_first_try_was_too_impatient_for(world, tmp_path, models):

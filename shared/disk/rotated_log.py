@@ -87,9 +87,19 @@ class RotatedLog(io.TextIOBase):
             self._file.close()
         try:
             self._file = self._path.open("ab")
+            if _is_torn(self._path):
+                self._file.write(b"\n")
             self.trouble = ""
         except OSError as err:  # the next line tries again
             self.trouble = f"{self._path}: {err.strerror}"
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}") if number else self._path
+
+
+def _is_torn(path: Path) -> bool:
+    """Tell whether a file ends within a line, as a full disk or a power cut leaves it; the next must not join it."""
+    with path.open("rb") as file:
+        size_bytes = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size_bytes - 1))
+        return file.read(1) not in (b"", b"\n")

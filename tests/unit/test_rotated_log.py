@@ -6,8 +6,11 @@ import json
 import os
 import time
 
+import pytest
+
 from shared.disk.rotated_log import RotatedLog
 from shared.logs import configure_logs, get_logger
+from tests.helpers.disks import fill_up, small_disk
 from tests.helpers.waiting import wait_until
 
 
@@ -31,6 +34,31 @@ def test_short_lines_share_a_file_and_a_restart_goes_on_in_it(tmp_path):
         log.write("line\n")
         log.close()
     assert (tmp_path / "edge.log").read_text() == "line\nline\n"
+
+
+@pytest.mark.parametrize(
+    ("left", "found"), [("half", "half\nline\n"), ("whole\n", "whole\nline\n")]
+)
+def test_half_a_line_that_a_power_cut_left_spoils_no_other(tmp_path, left, found):
+    (tmp_path / "edge.log").write_text(left)
+    log = RotatedLog(tmp_path / "edge.log", max_bytes=100, keep=1)
+    log.write("line\n")
+    log.close()
+    assert (tmp_path / "edge.log").read_text() == found
+
+
+def test_half_a_line_that_a_full_disk_left_spoils_no_other(tmp_path, capsys):
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        log = RotatedLog(disk / "edge.log", max_bytes=10**6, keep=1)
+        log.write("first\n")
+        fill_up(disk)
+        log.write("x" * 100_000 + "\n")  # more than the file's last page takes
+        assert "xxx" in capsys.readouterr().err
+        (disk / "filler").unlink()
+        log.write("last\n")
+        log.close()
+        lines = (disk / "edge.log").read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("first", "last")
 
 
 def test_nothing_old_is_kept_when_none_is_wanted(tmp_path):

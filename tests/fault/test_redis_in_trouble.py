@@ -168,6 +168,31 @@ def test_who_waits_when_redis_forgets_is_told_and_lost_jobs_are_a_trouble(tmp_pa
             wait_until(lambda: "redis_lost" in _troubles(cloud))
 
 
+def test_a_redis_that_keeps_its_data_is_killed_over_pictures_and_all_are_answered(tmp_path, models):
+    with redis_server(tmp_path, keeps=True) as server:
+        sections = _sections(server.url, claim_s=2.0)
+        with (
+            running_cloud(tmp_path / "a", models, **sections) as cloud,
+            running_worker(tmp_path / "w", models, **sections) as worker,
+            ThreadPoolExecutor(1) as caller,
+        ):
+            wait_until(lambda: not _troubles(cloud))
+            with _held(worker) as model:
+                answer = caller.submit(_alone, cloud, Idempotency_Key="k1")
+                assert model.is_running.wait(40)
+                jobs = [cloud.show("/infer/async", fire_jpeg()).json()["request_id"] for _ in "12"]
+                server.kill()
+                assert answer.result(50).json()["err_no"] == 3002
+                server.start()
+                wait_until(lambda: not _troubles(cloud))
+            told = [cloud.settled(name) for name in ("k1", *jobs)]
+            assert [t.json()["result"]["label"] for t in told] == ["fire"] * 3
+            link, client = cloud.service.house._link, server.client()
+            wait_until(lambda: client.xlen(link.now) == client.xlen(link.later) == 0)
+            assert client.get(f"{link.later}:bytes") == b"0"
+            assert "redis_lost" not in _troubles(cloud)
+
+
 def test_a_worker_that_went_without_a_word_is_told_once_in_the_log(tmp_path, models, server, log):
     client, sections = server.client(), _sections(server.url)
     with (

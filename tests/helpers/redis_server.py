@@ -17,9 +17,10 @@ from tests.helpers.processes import free_port, wait_until_listening
 class RedisServer:
     """A process that can be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        """Choose a port."""
+    def __init__(self, folder: Path, *, keeps: bool) -> None:
+        """Choose a port; one that `keeps` has its data again after it was killed."""
         self._folder = folder
+        self._keeps = keeps
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -31,7 +32,8 @@ class RedisServer:
     def start(self) -> None:
         """Start and wait until it answers."""
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
-        command += ["--save", "", "--appendonly", "no", "--dir", str(self._folder)]
+        command += ["--save", "", "--dir", str(self._folder)]
+        command += ["--appendonly", "yes" if self._keeps else "no", "--appendfsync", "always"]
         command += ["--maxmemory-policy", "noeviction"]
         log = self._folder / "redis.log"
         with log.open("ab") as out:
@@ -53,12 +55,12 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[RedisServer]:
+def redis_server(folder: Path, *, keeps: bool = False) -> Iterator[RedisServer]:
     """Run a Redis for the length of a block; skip the test where none is installed."""
     pytest.importorskip("redis")
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed (apt-get install redis-server)")
-    server = RedisServer(folder)
+    server = RedisServer(folder, keeps=keeps)
     server.start()
     try:
         yield server

@@ -6,6 +6,7 @@ gets the kept answer. A refusal that may be retried frees the key.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -263,14 +264,20 @@ def answer_once(
     is_settled = False
     try:
         answer = work(claim)
-        claim.settle(answer)
         is_settled = True
+        _settle(claim, answer)
     except FireError as err:
-        if err.code is not ErrorCode.CLOUD_TIMEOUT:
-            claim.settle(Answer.of_error(err))
         is_settled = True
+        if err.code is not ErrorCode.CLOUD_TIMEOUT:
+            _settle(claim, Answer.of_error(err))
         raise
     finally:
         if not is_settled:
             book.release(owner, key)
     return Once(answer=answer, is_replayed=False)
+
+
+def _settle(claim: Claim, answer: Answer) -> None:
+    """Settle a claim where the book can; what came of the request is said to its caller in any case."""
+    with contextlib.suppress(FireError):
+        claim.settle(answer)

@@ -80,6 +80,22 @@ def test_an_error_that_would_repeat_is_kept():
     assert again.answer.error is ErrorCode.IMAGE_DAMAGED
 
 
+class _BookThatWentAway(MemoryAnswers):
+    def keep(self, owner: str, key: str, answer: Answer | None = None) -> None:
+        raise FireError(ErrorCode.ENGINE_UNAVAILABLE, "Redis does not answer")
+
+    release = keep
+
+
+@pytest.mark.parametrize("code", [ErrorCode.IMAGE_DAMAGED, ErrorCode.DEADLINE_MISSED])
+def test_what_came_of_a_request_is_said_also_when_it_cannot_be_kept(code):
+    book = _BookThatWentAway(FakeClock(), ttl_s=_TTL_S, max_kept=100)
+    assert _ask(book, key="done").answer == Answer.of(1)
+    with pytest.raises(FireError) as caught:
+        _ask(book, key="refused", work=_raiser(code))
+    assert caught.value.code is code
+
+
 def test_a_key_is_freed_when_the_work_breaks_in_a_way_nobody_expected():
     book = _book()
     with pytest.raises(ZeroDivisionError):

@@ -209,6 +209,7 @@ def test_a_fire_that_begins_while_home_assistant_is_introduced_is_not_said_to_be
 ) -> None:
     state = "emberlink/Gate_1/yard/state"
     tells: list[threading.Thread] = []
+    has_begun = threading.Event()
     with mosquitto(tmp_path) as broker, connected(broker.port, ("yard",)) as sink:
         delivered(sink)
         publish = sink._publish  # type: ignore[attr-defined]
@@ -217,6 +218,7 @@ def test_a_fire_that_begins_while_home_assistant_is_introduced_is_not_said_to_be
             if message.topic == state and not tells:
                 tells.append(threading.Thread(target=sink.show, args=(frozenset({"yard"}),)))
                 tells[0].start()
+                has_begun.set()
                 tells[0].join(0.3)  # as long as another thread may take here
             return publish(message)
 
@@ -224,7 +226,7 @@ def test_a_fire_that_begins_while_home_assistant_is_introduced_is_not_said_to_be
             wait_until(lambda: heard.last(state) == b"OFF")
             monkeypatch.setattr(sink, "_publish", between)
             heard.publish("homeassistant/status", b"online")
-            wait_until(lambda: tells)
+            wait_until(has_begun.is_set)
             tells[0].join()
             wait_until(lambda: heard.last(state) == b"ON")
             delivered(sink)  # everything before it has arrived

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -64,6 +64,15 @@ class EventRecord:
     def began_at(self) -> datetime:
         """Tell the origin's time; of an untraced event when it opened."""
         return self.origin.captured_at if self.origin else self.event.opened_at
+
+    def lasted_until(self, at: datetime) -> timedelta:
+        """Tell how long after its beginning a time is, never negative.
+
+        Where the clock was set between the two, the reckoned beginning counts: of both spans the shorter one, for the
+        other holds the setting.
+        """
+        begins = (self.began_at, self.reckoned_at or self.began_at)
+        return min((at - b for b in begins if b <= at), default=timedelta(0))
 
     @property
     def is_held(self) -> bool:

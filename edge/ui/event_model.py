@@ -90,9 +90,8 @@ def show_head(record: EventRecord, title: str, speech: Speech) -> EventHead:
     """Say what the event is and how it stands."""
     event = record.event
     began_at = record.began_at
-    span = speech.duration(
-        ((event.closed_at and event.last_seen_at) or speech.now).timestamp() - began_at.timestamp()
-    )
+    until_at = event.last_seen_at if event.closed_at else speech.now
+    span = speech.duration(record.lasted_until(until_at).total_seconds())
     key = "event.burning" if event.closed_at is None else "event.lasted"
     seen, marked = record.acknowledged, record.marked
     return EventHead(

@@ -13,6 +13,7 @@ from edge.event.evidence import Grade
 from edge.event.fire_event import FireEvent, GrowthPoint, KeptFrame, Origin, OriginMethod, Severity
 from edge.fuse import Verdict
 from edge.record.records import Records
+from edge.record.types import EventRecord
 from shared.clock import Clock
 from shared.types import (
     Box,
@@ -49,6 +50,23 @@ def fire_event(event_id: str = "event", **changes: Any) -> FireEvent:
         "frames": 3,
     }
     return FireEvent(**{**values, **changes})
+
+
+def event_record(event: FireEvent | None = None, **changes: Any) -> EventRecord:
+    """Build what is kept of an event that nobody has judged and that was not traced."""
+    values: dict[str, Any] = {
+        "event": event or fire_event(),
+        "origin": None,
+        "acknowledged": None,
+        "mark": None,
+        "marked": None,
+        "held": None,
+        "camera_facts": {},
+        "frames_kept": 0,
+        "frames_gone": 0,
+        "bytes_kept": 0,
+    }
+    return EventRecord(**{**values, **changes})
 
 
 def verdict(frame: Frame, **changes: Any) -> Verdict:

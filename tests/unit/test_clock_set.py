@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge.record.clock_set import ClockSet, clock_set_body, clock_set_of, reckoned
 from edge.record.keep_clock import KeepClock
 from tests.helpers.clock import FakeClock
-from tests.helpers.evidence import AT
+from tests.helpers.evidence import AT, event_record, fire_event
 
 _DAY = timedelta(days=1)
 _FORWARD = ClockSet(was_at=AT, set_at=AT + 100 * _DAY)
@@ -86,6 +86,14 @@ def test_however_often_the_clock_is_set_the_reckoned_time_is_the_last_clock_s(da
             kept.note_wall_set(found)
     told_at = {n: s for n, s in sets.items() if n > began_seq}
     assert (reckoned(began_at, began_seq, told_at) or began_at) == clock.now_at() - passed
+
+
+@given(st.integers(-40_000, 40_000), st.integers(0, 600), st.integers(0, 600), st.booleans())
+def test_how_long_an_event_lasted_does_not_hold_the_setting(days, before_s, after_s, ends_after):
+    moved = days * _DAY
+    record = event_record(fire_event(), reckoned_at=AT + moved if days else None)
+    lasted = timedelta(seconds=before_s + ends_after * after_s)
+    assert record.lasted_until(AT + lasted + ends_after * moved) == lasted
 
 
 def test_it_reads_back_as_it_was_written():

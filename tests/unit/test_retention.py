@@ -22,24 +22,14 @@ from edge.record.retention import (
 )
 from edge.record.types import EventRecord, FrameRecord, Mark
 from shared.types import Classification
-from tests.helpers.evidence import AT, fire_event, kept_frame, origin, verdict
+from tests.helpers.evidence import AT, event_record, fire_event, kept_frame, origin, verdict
 
 _GB = 1_000_000_000
 
 
 def _record(mark: Mark | None = None, with_origin: bool = True, **event: Any) -> EventRecord:
-    return EventRecord(
-        event=fire_event(**{"closed_at": AT, **event}),
-        origin=origin("event-2", captured_at=AT + timedelta(seconds=2)) if with_origin else None,
-        acknowledged=None,
-        mark=mark,
-        marked=None,
-        held=None,
-        camera_facts={},
-        frames_kept=0,
-        frames_gone=0,
-        bytes_kept=0,
-    )
+    found = origin("event-2", captured_at=AT + timedelta(seconds=2)) if with_origin else None
+    return event_record(fire_event(**{"closed_at": AT, **event}), origin=found, mark=mark)
 
 
 def _frame(second: int, fire: float) -> FrameRecord:

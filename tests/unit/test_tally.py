@@ -20,7 +20,7 @@ from shared.error_code import ErrorCode
 from shared.errors import StoreError
 from shared.types import Classification, Label, Source
 from tests.helpers.clock import FakeClock
-from tests.helpers.evidence import fire_event, verdict
+from tests.helpers.evidence import event_record, fire_event, verdict
 from tests.helpers.frames import decision, frame
 
 _ZONE = ZoneInfo("Asia/Shanghai")
@@ -102,18 +102,7 @@ def test_edge_and_cloud_agree_when_both_or_neither_saw_something() -> None:
 
 
 def _record(event_id: str, mark: Mark | None, **changes: object) -> EventRecord:
-    return EventRecord(
-        event=fire_event(event_id, **changes),
-        origin=None,
-        acknowledged=None,
-        mark=mark,
-        marked=None,
-        held=None,
-        camera_facts={},
-        frames_kept=0,
-        frames_gone=0,
-        bytes_kept=0,
-    )
+    return event_record(fire_event(event_id, **changes), mark=mark)
 
 
 def test_statistics_count_by_camera_and_local_day_without_tests() -> None:
